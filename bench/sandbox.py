@@ -1,5 +1,6 @@
 """The inspection report of a correct sandbox, made with the fake engine."""
 
+from dataclasses import replace
 from ipaddress import IPv4Network
 from typing import Any
 
@@ -14,7 +15,7 @@ NETWORKS = list(IPv4Network("10.213.0.0/16").subnets(new_prefix=29))
 
 
 def create_sandbox_report(run: Run) -> Any:
-    spec, engine = build_spec(run, "bench", "local"), FakeEngine()
+    spec, engine = replace(build_spec(run, "bench", "local"), joined_network=False), FakeEngine()
     engine.images |= {spec.image, spec.sidecar_image}
     addresses = Addresses(NETWORKS[run.number % len(NETWORKS)])
     network = options.build_network(spec, addresses)

@@ -35,6 +35,7 @@ class Shape:
     network: str = "isolated"  # isolated, none, egress or open
     egress_dns: tuple[str, ...] = ()  # DNS servers of the proxy; empty: the engine's own
     runtime: str = ""  # the container runtime (runc, runsc, ...); empty: the engine's default
+    joined_network: bool = True  # main may join the sidecar's network namespace (`sandbox.topology`)
 
     def make_sandbox_spec(self, run_id: str, epoch: int) -> "SandboxSpec":
         settings = {item.name: getattr(self, item.name) for item in fields(Shape)}

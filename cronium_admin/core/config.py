@@ -137,6 +137,7 @@ class Config(BaseSettings):
     warm: Annotated[str, AfterValidator(_check_warm)] = "auto"
     subnet_pool: IPv4Network = IPv4Network("10.213.0.0/16")
     egress_dns: Annotated[tuple[str, ...], NoDecode] = ()
+    sandbox_network: Literal["joined", "apart"] = "joined"
     canary: Literal["on", "off"] = "on"
     allow_unsafe_host: bool = False
     metrics_token: str = Field(default="", repr=False)

@@ -36,6 +36,7 @@ def build_shape(shape: WarmShape, instance: str, host: str, image_digest: str = 
         network=shape.network,
         egress_dns=settings.CONFIG.egress_dns,
         runtime=shape.runtime,
+        joined_network=settings.CONFIG.sandbox_network == "joined",
     )
 
 

@@ -127,6 +127,7 @@ class Canary:
         instance: str,
         host: str,
         subnets: SubnetPool,
+        joined_network: bool = True,
     ) -> None:
         self._engine = engine
         self._images = images
@@ -134,6 +135,7 @@ class Canary:
         self._instance = instance
         self._host = make_host_label(host)
         self._subnets = subnets
+        self._joined_network = joined_network  # as for every other run
         self._builds = threading.Semaphore(2)
         self._slots: list[Slot] = []
         self._stopped = False
@@ -208,19 +210,16 @@ class Canary:
             token=secrets.token_urlsafe(32),
             token_expires_at=int(time.time() + 120),
             env=env,
+            joined_network=self._joined_network,
         )
 
     def _list_addresses(self, run_id: str) -> list[tuple[str, int]]:
+        """The addresses of a run's containers, each with the ports of both: they may share a network namespace."""
         addresses = []
-        for name, port in (
-            (naming.name_main(run_id), NEIGHBOUR_PORT),
-            (naming.name_sidecar(run_id), options.SIDECAR_PORT),
-        ):
+        for name in (naming.name_main(run_id), naming.name_sidecar(run_id)):
             networks = self._engine.describe_container(name)["NetworkSettings"]["Networks"]
-            addresses += [
-                (str(endpoint["IPAddress"]), port) for endpoint in networks.values() if endpoint.get("IPAddress")
-            ]
-        return addresses
+            addresses += [str(endpoint["IPAddress"]) for endpoint in networks.values() if endpoint.get("IPAddress")]
+        return [(address, port) for address in addresses for port in (NEIGHBOUR_PORT, options.SIDECAR_PORT)]
 
 
 _HOST_PREFIX = "canary@"

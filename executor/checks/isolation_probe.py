@@ -196,11 +196,21 @@ def try_engine_socket() -> str:
     return ""
 
 
+def list_gateways(path: str = "/proc/net/route") -> list[str]:
+    """The address that the bridge of each connected network would have: the first one."""
+    gateways = []
+    with open(path) as file:
+        for line in file.readlines()[1:]:
+            network = int(line.split()[1], 16)  # in the machine's byte order
+            first = int.from_bytes(network.to_bytes(4, sys.byteorder), "big") + 1
+            gateways.append(socket.inet_ntoa(first.to_bytes(4, "big")))
+    if not gateways:
+        raise OSError("there is no route to the run's own network")
+    return gateways
+
+
 def build_probes(targets: dict[str, Any]) -> dict[str, Callable[[], str]]:
-    # The sidecar has the second address of the run's network; the bridge's would be the first.
-    prefix, _, last = socket.gethostbyname("runtime-api").rpartition(".")
-    gateway = f"{prefix}.{int(last) - 1}"
-    host = [(address, targets["port"]) for address in [gateway, *targets["host"]]]
+    host = [(address, targets["port"]) for address in [*list_gateways(), *targets["host"]]]
     return {
         "host": lambda: try_connections(host),
         "neighbour": lambda: try_connections([(address, port) for address, port in targets["neighbour"]]),

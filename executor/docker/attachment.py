@@ -64,6 +64,16 @@ class Attachment:
         self._socket.settimeout(SEND_SECONDS)
         self._socket.sendall(data)
 
+    def is_at_end(self) -> bool:
+        """Whether the other side has ended the stream, or the connection is closed. Reads nothing and does not wait."""
+        try:
+            with self._hold_open():
+                poll = select.poll()
+                poll.register(self._socket, select.POLLRDHUP)
+                return bool(poll.poll(0))
+        except (OSError, ValueError):
+            return True
+
     def close_write(self) -> None:
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_WR)

@@ -130,9 +130,17 @@ class Engine:
         if body["Internal"]:
             enable_reverse_path_filter(body["Options"]["com.docker.network.bridge.name"])
 
-    def connect_network(self, container: str, network: str, address: IPv4Address) -> None:
+    def connect_network(
+        self, container: str, network: str, address: IPv4Address, aliases: tuple[str, ...] = ()
+    ) -> None:
         with translate_errors(f"connect {container} to {network}"):
-            self._control_client.connect_container_to_network(container, network, ipv4_address=str(address))
+            self._control_client.connect_container_to_network(
+                container, network, ipv4_address=str(address), aliases=list(aliases) or None
+            )
+
+    def disconnect_network(self, container: str, network: str) -> None:
+        with translate_errors(f"disconnect {container} from {network}"):
+            self._control_client.disconnect_container_from_network(container, network)
 
     def remove_network(self, name: str) -> None:
         """Remove a network, and disconnect endpoints that are still on it. A missing network is no error."""
@@ -188,9 +196,12 @@ class Engine:
             path, limits = client._url("/containers/{0}/logs", name), (5, CONTROL_SECONDS)
             return _take_over(client, client._get(path, params=params, stream=True, timeout=limits))
 
-    def start(self, name: str) -> None:
-        """Start a created container. Conflict if it was ever started: it would run its script again."""
-        if self.inspect(name).ever_started:
+    def start(self, name: str, *, is_new: bool = False) -> None:
+        """Start a created container. Conflict if it was ever started: it would run its script again.
+
+        `is_new`: the caller has created it and given it no script yet, so this is not checked.
+        """
+        if not is_new and self.inspect(name).ever_started:
             raise errors.Conflict(f"The container {name} was started before.")
         try:
             with translate_errors(f"start {name}"):

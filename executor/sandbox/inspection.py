@@ -5,12 +5,13 @@ environment, labels or command lines.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from executor import naming
 from executor.sandbox import options, seccomp
+from executor.sandbox.topology import choose_topology
 from executor.sandbox.volumes import normalize_path
 from executor.spec import MB, SandboxSpec
 
@@ -18,6 +19,7 @@ USER = "1000:1000"
 MISSING = "not reported"
 NOTHING = "none"
 OWN = "its own"
+SIDECARS = "the sidecar's"
 Json = Mapping[str, Any]
 
 
@@ -37,15 +39,22 @@ def build_rows(spec: SandboxSpec, requested: Json, reported: Json, default_runti
     """All rows of one sandbox. `requested` and `reported` map names to the bodies sent and the answers to `inspect`."""
     rows: list[Row] = []
     names = {naming.name_main(spec.run_id): "main", naming.name_sidecar(spec.run_id): "sidecar"}
+    # The sidecar's id, if main has to be in its network namespace.
+    sidecar_id = None
+    if choose_topology(spec, default_runtime) == "joined":
+        sidecar_id = str((reported.get(naming.name_sidecar(spec.run_id)) or {}).get("Id", ""))
     for name, body in requested.items():
         answer = reported.get(name) or {}
         if role := names.get(name):
             rows += _inspect_container(role, spec, body, answer, default_runtime)
-            rows += _inspect_networks(role, spec, answer)
+            rows += _inspect_networks(role, spec, answer, sidecar_id)
         else:
-            rows += _inspect_network(name, spec, body, answer)
-    main = reported.get(naming.name_main(spec.run_id)) or {}
-    rows.append(_make_row("main", "image", image_id, format_value(main.get("Image", MISSING))))
+            own_names = {naming.name_sidecar(spec.run_id)}
+            own_names |= {naming.name_main(spec.run_id)} if sidecar_id is None else set()
+            rows += _inspect_network(name, spec, body, answer, own_names)
+    if (main_name := naming.name_main(spec.run_id)) in requested:  # a stem has no main
+        main = reported.get(main_name) or {}
+        rows.append(_make_row("main", "image", image_id, format_value(main.get("Image", MISSING))))
     return sorted(rows, key=lambda row: ("main", "sidecar", "network", "way out").index(row.of))
 
 
@@ -230,8 +239,10 @@ def _inspect_container(role: str, spec: SandboxSpec, body: Json, answer: Json, d
     return rows
 
 
-def _inspect_networks(role: str, spec: SandboxSpec, answer: Json) -> list[Row]:
-    expected = [] if spec.network == "none" else [naming.name_network(spec.run_id)]
+def _inspect_networks(role: str, spec: SandboxSpec, answer: Json, sidecar_id: str | None) -> list[Row]:
+    """`sidecar_id`: the sidecar whose network namespace main has to be in; None if main has its own."""
+    is_joined = role == "main" and sidecar_id is not None
+    expected = [] if is_joined or spec.network == "none" else [naming.name_network(spec.run_id)]
     if (role, spec.network) == ("sidecar", "egress"):
         expected.append(naming.name_egress_network(spec.run_id))
     settings = answer.get("NetworkSettings") or {}
@@ -240,10 +251,21 @@ def _inspect_networks(role: str, spec: SandboxSpec, answer: Json) -> list[Row]:
         if "Networks" in settings
         else MISSING
     )
-    return [_make_row(role, "networks", format_value(expected), reported, promise=True)]
+    mode = (answer.get("HostConfig") or {}).get("NetworkMode", MISSING)
+    namespace = SIDECARS if is_joined else OWN
+    return [
+        _make_row(role, "networks", format_value(expected), reported, promise=True),
+        _make_row(role, "network namespace", namespace, _format_network_mode(mode, sidecar_id), promise=True),
+    ]
 
 
-def _inspect_network(name: str, spec: SandboxSpec, body: Json, answer: Json) -> list[Row]:
+def _format_network_mode(mode: str, sidecar_id: str | None) -> str:
+    if sidecar_id and mode == f"container:{sidecar_id}":
+        return SIDECARS
+    return mode if mode in ("host", MISSING) or mode.startswith("container:") else OWN
+
+
+def _inspect_network(name: str, spec: SandboxSpec, body: Json, answer: Json, own_names: Set[str]) -> list[Row]:
     of = "network" if name == naming.name_network(spec.run_id) else "way out"
     closed = of == "network" and spec.network in ("isolated", "egress")
     requested, reported = body.get("Options") or {}, answer.get("Options") or {}
@@ -266,7 +288,7 @@ def _inspect_network(name: str, spec: SandboxSpec, body: Json, answer: Json) -> 
     )
     rows.append(
         _make_row(
-            of, "other containers", NOTHING, _format_other_containers(spec, answer), promise="Containers" in answer
+            of, "other containers", NOTHING, _format_other_containers(answer, own_names), promise="Containers" in answer
         )
     )
     for key, value in requested.items():
@@ -286,10 +308,9 @@ def _format_subnets(value: Json) -> str:
     return format_value([config.get("Subnet") for config in (value.get("IPAM") or {}).get("Config") or []])
 
 
-def _format_other_containers(spec: SandboxSpec, answer: Json) -> str:
+def _format_other_containers(answer: Json, own_names: Set[str]) -> str:
     if "Containers" not in answer:
         return MISSING
-    own_names = {naming.name_main(spec.run_id), naming.name_sidecar(spec.run_id)}
     return format_value(
         [
             container.get("Name")

@@ -44,23 +44,16 @@ class Networks:
     def subnets(self) -> tuple[IPv4Network, ...]:
         return tuple(self._taken)
 
-    def create(self, clear: Callable[[], object]) -> None:
-        """Create the networks. `clear` removes the objects of an earlier attempt at the run."""
+    def create(self) -> None:
+        """Create the networks. Networks of an earlier attempt at the run are removed."""
         if self._spec.network == "none":
-            clear()  # without a network no name conflict reveals an earlier attempt
             return
         version = self._engine.version
-        self.inside = self._create_network(
-            lambda addresses: options.build_network(self._spec, addresses, version), clear
-        )
+        self.inside = self._create_network(lambda addresses: options.build_network(self._spec, addresses, version))
         if self._spec.network == "egress":
-            name = naming.name_egress_network(self._spec.run_id)
-            self.outside = self._create_network(
-                lambda addresses: options.build_egress_network(self._spec, addresses),
-                lambda: self._remove_network(name),
-            )
+            self.outside = self._create_network(lambda addresses: options.build_egress_network(self._spec, addresses))
 
-    def _create_network(self, body_of: Callable[[Addresses], dict[str, Any]], clear: Callable[[], object]) -> Addresses:
+    def _create_network(self, body_of: Callable[[Addresses], dict[str, Any]]) -> Addresses:
         refusals = 0
         for _ in range(SUBNET_TRIES):
             addresses = Addresses(self._take_subnet())
@@ -71,12 +64,13 @@ class Networks:
                 self._drop_subnet(addresses.subnet)
                 self._subnets.refresh(self._engine.list_subnets())
             except Conflict:
-                # An earlier attempt at this run, before any payload, left its objects: remove them and retry.
+                # An earlier attempt at this run, before any payload, left its network: remove it and retry. Its
+                # containers lose their connection; the creation of this attempt's containers removes them.
                 self._drop_subnet(addresses.subnet)
                 refusals += 1
                 if refusals == REFUSAL_TRIES:
                     raise
-                clear()
+                self._remove_network(body["Name"])
             except (Forbidden, Invalid):
                 # Possibly an overlap with a network that the engine's list does not contain yet, or no longer.
                 self._drop_subnet(addresses.subnet)
@@ -110,14 +104,21 @@ class Networks:
                     self._subnets.reserve(subnet)
                     self._taken.append(subnet)
 
-    def connect_sidecar(self, name: str) -> dict[str, Any]:
+    def connect_egress(self, sidecar: str) -> dict[str, Any]:
         """Connect the created sidecar to the egress network, if any. Returns its additional endpoints."""
         if self.outside is None:
             return {}
         network = naming.name_egress_network(self._spec.run_id)
         # Between create and start: engines before 25 accept only one network at create.
-        self._engine.connect_network(name, network, self.outside.sidecar)
+        self._engine.connect_network(sidecar, network, self.outside.sidecar)
         return {network: {"IPAMConfig": {"IPv4Address": str(self.outside.sidecar)}}}
+
+    def plug(self, sidecar: str) -> None:
+        """Connect a running sidecar that was created without a network to the job's network."""
+        assert self.inside is not None
+        self._engine.disconnect_network(sidecar, "none")  # else the engine refuses every other network
+        network = naming.name_network(self._spec.run_id)
+        self._engine.connect_network(sidecar, network, self.inside.sidecar, options.SIDECAR_NAMES)
 
     def describe(self) -> None:
         for name in self.requested:

@@ -1,6 +1,6 @@
 """Pure: from a SandboxSpec to the bodies of the engine's create calls. Calls no engine and reads no clock."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
@@ -13,7 +13,11 @@ from executor.sandbox.volumes import find_paths_to_cover
 from executor.spec import MB, Limits, SandboxSpec, Shape
 
 USER = "1000:1000"
+HOSTNAME = "job"
+JOINED_TO = "container:"  # before a container's id: the network mode of a container that joins its namespace
 SIDECAR_PORT = 8081
+SIDECAR_NAMES = ("runtime-api", "runtime")
+LOOPBACK = IPv4Address("127.0.0.1")  # where a main that joined the sidecar's network namespace finds the sidecar
 SIDECAR_LIMITS = Limits(nano_cpus=500_000_000, memory_bytes=256 * MB, pids=64)
 SIDECAR_TMP_BYTES = 50 * MB
 # Upper limits of the tmpfs sizes: a tmpfs counts as the container's memory, so both must leave room for the script.
@@ -135,13 +139,19 @@ def _build_dns(spec: Shape, role: str) -> dict[str, Any]:
 def _build_network_mode(spec: SandboxSpec, addresses: Addresses | None) -> dict[str, Any]:
     if addresses is None:
         return {"NetworkMode": "none"}
-    names = [f"{name}:{addresses.sidecar}" for name in ("runtime-api", "runtime")]
-    return {"NetworkMode": name_network(spec.run_id), "ExtraHosts": names}
+    return {"NetworkMode": name_network(spec.run_id), "ExtraHosts": _build_known_names(addresses.sidecar)}
+
+
+def _build_known_names(sidecar: IPv4Address) -> list[str]:
+    return [f"{name}:{sidecar}" for name in SIDECAR_NAMES]
 
 
 def _build_endpoint(spec: SandboxSpec, address: IPv4Address, aliases: list[str]) -> dict[str, Any]:
-    config = {"IPAMConfig": {"IPv4Address": str(address)}, "Aliases": aliases}
-    return {"EndpointsConfig": {name_network(spec.run_id): config}}
+    return {"EndpointsConfig": {name_network(spec.run_id): build_endpoint_config(address, aliases)}}
+
+
+def build_endpoint_config(address: IPv4Address, aliases: Iterable[str] = ()) -> dict[str, Any]:
+    return {"IPAMConfig": {"IPv4Address": str(address)}, "Aliases": list(aliases)}
 
 
 def _build_environment(spec: SandboxSpec) -> dict[str, str]:
@@ -165,14 +175,26 @@ def _drop_reserved(variables: Mapping[str, str], image: ImageFacts) -> list[str]
 
 
 def build_main_container(
-    spec: SandboxSpec, addresses: Addresses | None, log_driver: str, image: ImageFacts = NO_IMAGE
+    spec: SandboxSpec,
+    addresses: Addresses | None,
+    log_driver: str,
+    image: ImageFacts = NO_IMAGE,
+    sidecar_id: str | None = None,
 ) -> dict[str, Any]:
     """The job's container. It waits for the payload on standard input and runs nothing without it.
 
-    `addresses` are those of the job's network; None without a network.
+    `addresses` are those of the job's network; None without a network. With a `sidecar_id` it joins the network
+    namespace of that container instead.
     """
     memory = spec.limits.memory_bytes
-    host_config = _build_hardening(spec.limits, spec) | _build_network_mode(spec, addresses) | _build_dns(spec, "main")
+    is_joined = sidecar_id is not None
+    host_config = _build_hardening(spec.limits, spec)
+    if is_joined:
+        # Host name, known names, DNS and the network's kernel settings are those of the sidecar.
+        del host_config["Sysctls"]
+        host_config |= {"NetworkMode": f"{JOINED_TO}{sidecar_id}"}
+    else:
+        host_config |= _build_network_mode(spec, addresses) | _build_dns(spec, "main")
     host_config |= {
         "ReadonlyRootfs": spec.read_only_root,
         "Tmpfs": {
@@ -185,7 +207,7 @@ def build_main_container(
     return {
         # The digest: by now the name may point to another image, whose volumes were not checked.
         "Image": image.id or spec.image_digest or spec.image,
-        "Hostname": "job",
+        "Hostname": "" if is_joined else HOSTNAME,
         "User": USER,
         "WorkingDir": "/workspace",
         "Entrypoint": ["/bin/sh", "-c", BOOTSTRAP],
@@ -201,14 +223,20 @@ def build_main_container(
         "Tty": False,
         "StopSignal": "SIGTERM",
         "HostConfig": host_config,
-        "NetworkingConfig": _build_endpoint(spec, addresses.main, []) if addresses else {},
+        "NetworkingConfig": _build_endpoint(spec, addresses.main, []) if addresses and not is_joined else {},
     }
 
 
-def build_sidecar_container(spec: SandboxSpec, addresses: Addresses, image: ImageFacts = NO_IMAGE) -> dict[str, Any]:
+def build_sidecar_container(
+    spec: SandboxSpec, addresses: Addresses | None, image: ImageFacts = NO_IMAGE
+) -> dict[str, Any]:
+    """The sidecar. Without `addresses` it starts without a network, for a main that joins its network namespace; it is
+    connected to the job's network while it runs."""
     host_config = (
         _build_hardening(SIDECAR_LIMITS, spec) | _build_network_mode(spec, addresses) | _build_dns(spec, "sidecar")
     )
+    if addresses is None:
+        host_config |= {"ExtraHosts": _build_known_names(LOOPBACK)}
     host_config |= {
         "ReadonlyRootfs": True,
         "Tmpfs": {
@@ -220,7 +248,7 @@ def build_sidecar_container(spec: SandboxSpec, addresses: Addresses, image: Imag
     return {
         "Image": image.id or spec.sidecar_image,
         "Env": _drop_reserved({}, image),
-        "Hostname": "runtime-api",
+        "Hostname": "runtime-api" if addresses else HOSTNAME,  # a main that joins it has the same
         "User": USER,
         "Labels": build_labels(spec, "sidecar"),
         "Healthcheck": {"Test": ["NONE"]},
@@ -231,7 +259,7 @@ def build_sidecar_container(spec: SandboxSpec, addresses: Addresses, image: Imag
         "StdinOnce": False,  # a worker may attach again
         "Tty": False,
         "HostConfig": host_config,
-        "NetworkingConfig": _build_endpoint(spec, addresses.sidecar, ["runtime-api", "runtime"]),
+        "NetworkingConfig": _build_endpoint(spec, addresses.sidecar, [*SIDECAR_NAMES]) if addresses else {},
     }
 
 

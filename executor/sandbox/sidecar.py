@@ -2,11 +2,12 @@
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from executor import failpoints, naming
 from executor.docker.attachment import SplitAttachment
-from executor.docker.errors import EngineError
+from executor.docker.errors import EngineError, EngineUnreachable, SidecarUnhealthy
 from executor.docker.models import NO_IMAGE
 from executor.docker.ownership import is_container_of
 from executor.docker.protocol import EngineLike
@@ -18,10 +19,12 @@ from executor.sandbox.sidecar_channel import SidecarChannel
 from executor.spec import SandboxSpec
 
 log = logging.getLogger("cronium.sandbox")
+END_SECONDS = 1.0  # between the end of a sidecar and the end of its output
 
 
 class Sidecar:
-    """`start`, then `bind` unless it was started with a binding; or `reopen` for one that an earlier process started.
+    """`create`, `start` and `wait_loaded` or `wait_ready`, with `configure` once its run is known; or `reopen` for a
+    sidecar that an earlier process started.
 
     `close`, `detach` and `drain` may be called from any thread at any time.
     """
@@ -37,35 +40,54 @@ class Sidecar:
         self._channel: SidecarChannel | None = None
         self._is_detached = False
 
-    def start(self, binding: Binding | None, refuse_aborted: Callable[[], None]) -> None:
-        """Returns when the sidecar is ready for the run of `binding`; without one, when it waits for its configuration.
-
-        `refuse_aborted` raises if the sandbox is no longer wanted.
-        """
-        assert self._networks.inside is not None
+    def create(self, is_joined: bool) -> None:
+        """Create it on the run's networks; without a network for a main that joins its network namespace."""
         self.image = self._engine.describe_image(self._spec.sidecar_image)
-        body = options.build_sidecar_container(self._spec, self._networks.inside, self.image)
+        addresses = None if is_joined else self._networks.inside
+        body = options.build_sidecar_container(self._spec, addresses, self.image)
         self._containers.create(self.name, body)
         failpoints.hit("sidecar-created")
-        body["NetworkingConfig"]["EndpointsConfig"] |= self._networks.connect_sidecar(self.name)
+        if self._networks.outside:
+            body["NetworkingConfig"]["EndpointsConfig"] |= self._networks.connect_egress(self.name)
         self._channel = SidecarChannel(self._attach(self.name), self._spec.run_id)
-        refuse_aborted()
-        self._engine.start(self.name)
+
+    def start(self) -> None:
+        assert self._channel is not None
+        self._engine.start(self._containers.find_id(self.name), is_new=True)
         failpoints.hit("sidecar-started")
         self._channel.listen()
-        if binding:
-            self._channel.configure(build_configuration(binding.spec, self._networks), binding)
-        self._containers.describe(self.name)  # while it boots, so it costs no time
-        if binding:
-            self._channel.wait_ready()
-        else:
-            self._channel.wait_loaded()
 
-    def bind(self, binding: Binding) -> None:
-        """Send the configuration to a sidecar that waits for it. Returns when the sidecar is ready."""
+    def configure(self, binding: Binding) -> None:
+        """Give it to a run: send its configuration, and serve the run from now on."""
         assert self._channel is not None
         self._channel.configure(build_configuration(binding.spec, self._networks), binding)
+
+    def wait_loaded(self) -> None:
+        assert self._channel is not None
+        self._channel.wait_loaded()
+
+    def wait_ready(self) -> None:
+        assert self._channel is not None
         self._channel.wait_ready()
+
+    @contextmanager
+    def explain_errors(self) -> Iterator[None]:
+        """When the engine refuses to use a sidecar that has ended, raise SidecarUnhealthy instead."""
+        try:
+            yield
+        except EngineUnreachable:
+            raise
+        except EngineError as error:
+            if self._channel:
+                try:
+                    self._channel.refuse_ended(END_SECONDS)
+                except SidecarUnhealthy as failure:
+                    raise failure from error
+            raise
+
+    @property
+    def has_ended(self) -> bool:
+        return self._channel is not None and self._channel.has_ended
 
     def reopen(self, binding: Binding) -> None:
         """Connect to the run's sidecar again. Without a sidecar the script continues, and its API calls fail."""

@@ -48,6 +48,15 @@ class SidecarChannel:
         self._last_output = b""
         self._thread = log_context.make_thread(run_id, "sidecar", self._read_messages)
 
+    @property
+    def has_ended(self) -> bool:
+        return self._ended.is_set()
+
+    def refuse_ended(self, seconds: float) -> None:
+        """Raise SidecarUnhealthy if the sidecar has ended or ends within `seconds`."""
+        if self._thread.ident is not None and self._ended.wait(seconds):
+            raise self._build_error("", "before the script began")
+
     def listen(self) -> None:
         self._thread.start()
 

@@ -15,7 +15,7 @@ import pytest
 from executor.checks.isolation import Canary, Probe
 from executor.docker.client import Engine
 from executor.run.slot import Slot
-from executor.sandbox import options
+from executor.sandbox import inspection, options
 from executor.sandbox.subnets import SubnetPool
 from executor.spec import RunSpec
 from tests.engine.server import ROOT, SUBNET_POOL, Server
@@ -26,13 +26,12 @@ SIDECAR = "cronium/runtime-api:latest"
 # A process with the canary of a weakened engine: without Cronium's seccomp profile, and with a trusted report.
 WEAKENED = """
 from cronium_admin.workers.health import canary
-from executor.run import slot
-from executor.sandbox import options
+from executor.sandbox import inspection, options
 from executor.docker.client import Engine
 right = options._build_hardening
 weak = {"SecurityOpt": ["no-new-privileges:true", "seccomp=unconfined"]}
 options._build_hardening = lambda *arguments, **named: right(*arguments, **named) | weak
-slot.Slot._refuse_drift = lambda self: None
+inspection.describe_violations = lambda rows: ""
 assert canary.store_verdict("local", canary.make_canary(Engine(), "local").run())
 """
 
@@ -45,13 +44,13 @@ def engine() -> Iterator[Engine]:
 
 
 @pytest.fixture
-def trial(engine: Engine, runner_images: dict[str, str]) -> Callable[[], dict[str, Probe]]:
+def trial(engine: Engine, runner_images: dict[str, str]) -> Callable[..., dict[str, Probe]]:
     """Runs one canary; returns its probes by name."""
 
-    def run() -> dict[str, Probe]:
+    def run(joined_network: bool = True) -> dict[str, Probe]:
         pool = SubnetPool(IPv4Network(SUBNET_POOL))
-        probes = Canary(engine, (runner_images["python"],), SIDECAR, INSTANCE, "here", pool).run()
-        return {probe.name: probe for probe in probes}
+        canary = Canary(engine, (runner_images["python"],), SIDECAR, INSTANCE, "here", pool, joined_network)
+        return {probe.name: probe for probe in canary.run()}
 
     return run
 
@@ -74,11 +73,12 @@ def harden(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 @pytest.fixture
 def trusting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes the report show no drift: only the probes can detect the weakness."""
-    monkeypatch.setattr(Slot, "_refuse_drift", lambda self: None)
+    monkeypatch.setattr(inspection, "describe_violations", lambda rows: "")
 
 
-def test_all_probes_hold(trial: Callable[[], dict[str, Probe]]) -> None:
-    probes = trial()
+@pytest.mark.parametrize("joined_network", [True, False], ids=["joined", "apart"])
+def test_all_probes_hold(trial: Callable[..., dict[str, Probe]], joined_network: bool) -> None:
+    probes = trial(joined_network)
     assert {name: probe.found for name, probe in probes.items() if not probe.held} == {}
     assert set(probes) == {
         *("host", "neighbour", "DNS", "vsock", "io_uring", "ptrace", "keyctl", "mount", "unshare", "setuid"),
@@ -116,11 +116,12 @@ def test_a_root_that_can_be_written_is_found(
     assert through(trial()) == {"root file system"}
 
 
+@pytest.mark.parametrize("joined_network", [True, False], ids=["joined", "apart"])
 def test_a_network_with_the_host_on_it_is_found(
-    trial: Callable[[], dict[str, Probe]], monkeypatch: pytest.MonkeyPatch, trusting: None
+    trial: Callable[..., dict[str, Probe]], monkeypatch: pytest.MonkeyPatch, trusting: None, joined_network: bool
 ) -> None:
     monkeypatch.setattr(options, "_build_no_host_options", lambda version: {})
-    assert through(trial()) == {"host"}
+    assert through(trial(joined_network)) == {"host"}
 
 
 def test_a_broken_promise_is_seen_before_any_script(

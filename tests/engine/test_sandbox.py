@@ -1,7 +1,7 @@
 """The sandbox as the engine reports it, and as a script inside sees it."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import Any
@@ -10,6 +10,7 @@ import pytest
 
 from executor.sandbox.seccomp import build_security_option
 from executor.spec import MB
+from tests.engine.conftest import running
 from tests.engine.server import SUBNET_POOL, Server
 
 SECRET_WORDS = ("a-secret-value-of-the-environment", "a-word-only-the-script-has", "a-word-only-the-input-has")
@@ -36,8 +37,15 @@ def facts():
     yield "owner", [os.stat("/workspace").st_uid, oct(os.stat("/workspace").st_mode)]
     with open("/proc/1/comm") as file:
         yield "process 1", file.read().strip()
-    for name in ("runtime-api", "runtime"):
+    for name in ("runtime-api", "runtime", "localhost", socket.gethostname()):
         yield name, socket.gethostbyname(name)
+    yield "host name", socket.gethostname()
+    yield "links", sorted(name for _, name in socket.if_nameindex())
+    for name in ("forward", "rp_filter"):
+        paths = {{"forward": "ip_forward", "rp_filter": "conf/eth0/rp_filter"}}
+        yield name, open("/proc/sys/net/ipv4/" + paths[name]).read().strip()
+    for address in ("127.0.0.1", "0.0.0.0"):
+        yield "port " + address, attempt(lambda: socket.create_server((address, 8081), reuse_port=True).close())
     yield "dns", attempt(lambda: socket.gethostbyname("example.com"))
     yield "v6", os.path.exists("/proc/net/if_inet6") and open("/proc/net/if_inet6").read()
     yield "environment", {{name: value for name, value in os.environ.items() if name.startswith(("CRONIUM_", "MY_"))}}
@@ -79,6 +87,18 @@ def seen(server: Server) -> Iterator[Seen]:
     server.cleaned(found.run["id"])
 
 
+@pytest.fixture(scope="module")
+def seen_apart(new_server: Callable[..., Server]) -> Iterator[Seen]:
+    """A sandbox whose main has its own network namespace."""
+    with running(new_server(CRONIUM_SANDBOX_NETWORK="apart")) as server:
+        found = look(server)
+        yield found
+        server.cleaned(found.run["id"])
+
+
+both = pytest.mark.parametrize("topology", ["seen", "seen_apart"])
+
+
 def test_inside_it_is_nobody_special(seen: Seen) -> None:
     uid, gid, groups = seen.said["id"]
     assert (uid, gid) == (1000, 1000)
@@ -103,12 +123,25 @@ def test_a_job_may_switch_the_read_only_root_off(server: Server) -> None:
     assert open_root.said["write /"] == "Permission denied"
 
 
-def test_inside_there_is_an_init_and_the_sidecar_and_nothing_else(seen: Seen) -> None:
-    assert "init" in seen.said["process 1"] or "tini" in seen.said["process 1"]
+@both
+def test_inside_there_is_an_init_and_the_sidecar_and_nothing_else(
+    topology: str, request: pytest.FixtureRequest
+) -> None:
+    seen: Seen = request.getfixturevalue(topology)
+    said = seen.said
+    assert "init" in said["process 1"] or "tini" in said["process 1"]
     subnet = IPv4Network(seen.network["IPAM"]["Config"][0]["Subnet"])
-    assert seen.said["runtime-api"] == seen.said["runtime"] == str(subnet.network_address + 2)
-    assert seen.said["dns"] != "done"
-    assert not seen.said["v6"]
+    is_joined = topology == "seen"
+    assert said["runtime-api"] == said["runtime"] == ("127.0.0.1" if is_joined else str(subnet.network_address + 2))
+    assert said["host name"] == "job"
+    assert said["job"] == str(subnet.network_address + (2 if is_joined else 3))
+    assert said["localhost"] == "127.0.0.1"
+    assert said["links"] == ["eth0", "lo"]
+    assert said["dns"] != "done"
+    assert not said["v6"]
+    assert said["forward"] == "0"
+    # The sidecar's port in its network namespace.
+    assert [said[f"port {address}"] == "done" for address in ("127.0.0.1", "0.0.0.0")] == [not is_joined] * 2
 
 
 def test_inside_the_environment_is_the_promised_one(seen: Seen) -> None:
@@ -153,7 +186,9 @@ def hardening(inspected: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def test_main_and_sidecar_are_hardened_alike(seen: Seen) -> None:
+@both
+def test_main_and_sidecar_are_hardened_alike(topology: str, request: pytest.FixtureRequest) -> None:
+    seen: Seen = request.getfixturevalue(topology)
     expected = {
         "Privileged": None,
         "CapDrop": ["ALL"],
@@ -176,8 +211,11 @@ def test_main_and_sidecar_are_hardened_alike(seen: Seen) -> None:
         "ipc": "private",
         "restart": "no",
     }
-    assert hardening(seen.main) == expected
+    is_joined = topology == "seen"
+    assert hardening(seen.main) == expected | {"networks": 0 if is_joined else 1}
     assert hardening(seen.sidecar) == expected
+    shared = seen.main["HostConfig"]["NetworkMode"] == f"container:{seen.sidecar['Id']}"
+    assert shared == is_joined
 
 
 def limits(inspected: dict[str, Any]) -> tuple[float, int, int, int]:
@@ -217,15 +255,20 @@ def test_names_and_labels_say_whose_they_are(server: Server, seen: Seen) -> None
         assert one["Labels"]["cronium.role"] == role
 
 
-def test_the_network_is_internal_and_the_host_has_no_address_on_it(seen: Seen) -> None:
+@both
+def test_the_network_is_internal_and_the_host_has_no_address_on_it(
+    topology: str, request: pytest.FixtureRequest
+) -> None:
+    seen: Seen = request.getfixturevalue(topology)
     network = seen.network
     assert network["Internal"] is True
     assert network["Options"]["com.docker.network.bridge.inhibit_ipv4"] == "true"
     subnet = IPv4Network(network["IPAM"]["Config"][0]["Subnet"])
     assert subnet.prefixlen == 29
     assert subnet.subnet_of(IPv4Network(SUBNET_POOL))
+    roles = ("sidecar",) if topology == "seen" else ("main", "sidecar")
     assert {one["Name"] for one in network["Containers"].values()} == {
-        f"cronium-{role}-{seen.run['id']}" for role in ("main", "sidecar")
+        f"cronium-{role}-{seen.run['id']}" for role in roles
     }
     aliases = seen.sidecar["NetworkSettings"]["Networks"][network["Name"]]["Aliases"]
     assert {"runtime-api", "runtime"} <= set(aliases)
@@ -247,9 +290,9 @@ def test_the_host_does_not_answer_from_inside(server: Server) -> None:
             probe.connect(("192.0.2.1", 9))
             own = probe.getsockname()[0]
         script = f"""
-import socket
-mine = socket.gethostbyname("runtime-api").rsplit(".", 1)
-gateway = mine[0] + "." + str(int(mine[1]) - 1)
+import ipaddress, socket
+network = int.from_bytes(bytes.fromhex(open("/proc/net/route").readlines()[1].split()[1])[::-1], "big")
+gateway = str(ipaddress.IPv4Address(network + 1))
 for address in (gateway, "172.17.0.1", "{own}"):
     try:
         with socket.create_connection((address, {port}), 1) as one:

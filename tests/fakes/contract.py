@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from executor import naming
+from executor.docker.attachment import Attachment
 from executor.docker.errors import AddressTaken, Conflict, EngineError, ImageMissing, NotFound
 from executor.docker.frames import FrameParser
 from executor.docker.protocol import EngineLike
@@ -38,6 +39,7 @@ class World:
     pool: SubnetPool
     instance: str = field(default_factory=lambda: f"contract-{uuid.uuid4().hex[:8]}")
     specs: list[RunSpec] = field(default_factory=list)
+    held: list[Attachment] = field(default_factory=list)  # connections that stay open
 
     def spec(self, **changes: Any) -> RunSpec:
         names = {"instance": self.instance, "image": self.image, "sidecar_image": self.sidecar_image}
@@ -59,8 +61,8 @@ class World:
         raise AssertionError("no subnet was free")
 
     def main(self, **changes: Any) -> tuple[RunSpec, str]:
-        """Creates a main container on a network."""
-        spec = self.spec(**changes)
+        """Creates a main container on a network of its own."""
+        spec = self.spec(**{"joined_network": False, **changes})
         name = naming.name_main(spec.run_id)
         body = options.build_main_container(spec, self.network(spec), self.engine.log_driver)
         self.engine.create_container(name, body)
@@ -92,6 +94,8 @@ class World:
         return state.exit_code
 
     def clear(self) -> None:
+        for attachment in self.held:
+            attachment.close()
         for spec in self.specs:
             for name in (naming.name_main(spec.run_id), naming.name_sidecar(spec.run_id)):
                 self.engine.remove_container(name)
@@ -323,6 +327,73 @@ def test_a_created_container_takes_a_second_network_that_can_be_removed_under_it
     world.engine.start(name)
     world.engine.remove_network(second)
     assert second not in {one.name for one in world.engine.list_own_objects(world.instance)}
+
+
+def start_sidecar(world: World, spec: RunSpec) -> tuple[str, str]:
+    """A running sidecar without a network; its name and id."""
+    name = naming.name_sidecar(spec.run_id)
+    made = world.engine.create_container(name, options.build_sidecar_container(spec, None))
+    world.held.append(world.engine.attach(name, stdin=True, output=False))
+    world.engine.start(name, is_new=True)
+    return name, made
+
+
+def test_a_running_container_without_a_network_is_connected_to_one(world: World) -> None:
+    spec = world.spec()
+    name, _ = start_sidecar(world, spec)
+    network, addresses = naming.name_network(spec.run_id), world.network(spec)
+    with pytest.raises(EngineError):
+        world.engine.connect_network(name, network, addresses.sidecar, ("runtime-api",))
+    world.engine.disconnect_network(name, "none")
+    world.engine.connect_network(name, network, addresses.sidecar, ("runtime-api",))
+    (endpoint,) = world.engine.describe_container(name)["NetworkSettings"]["Networks"].items()
+    assert endpoint[0] == network
+    assert endpoint[1]["IPAMConfig"]["IPv4Address"] == str(addresses.sidecar)
+    assert "runtime-api" in endpoint[1]["Aliases"]
+    assert [one["Name"] for one in world.engine.describe_network(network)["Containers"].values()] == [name]
+    world.engine.remove_network(network)
+    assert [one.kind for one in world.engine.list_own_objects(world.instance)] == ["container"]
+
+
+def test_a_container_joins_the_network_namespace_of_a_running_one_and_survives_it(world: World) -> None:
+    spec = world.spec(script="sleep 1; echo it lives")
+    sidecar = naming.name_sidecar(spec.run_id)
+    sidecar_id = world.engine.create_container(sidecar, options.build_sidecar_container(spec, None))
+    name, driver = naming.name_main(spec.run_id), world.engine.log_driver
+    world.engine.create_container(name, options.build_main_container(spec, None, driver, sidecar_id=sidecar_id))
+    with pytest.raises(EngineError):
+        world.engine.start(name, is_new=True)  # not before the other runs
+    output = world.engine.attach(name, stdin=False, output=True)
+    stdin = world.engine.attach(name, stdin=True, output=False)
+    world.held.append(world.engine.attach(sidecar, stdin=True, output=False))
+    world.engine.start(sidecar)
+    world.engine.start(name, is_new=True)
+    told = world.engine.describe_container(name)
+    assert told["NetworkSettings"]["Networks"] == {}
+    assert told["HostConfig"]["NetworkMode"] == f"container:{sidecar_id}"
+    assert world.engine.describe_container(sidecar)["Id"] == sidecar_id
+    stdin.send(payload.build_payload(spec))
+    stdin.close_write()
+    world.engine.remove_container(sidecar)
+    frames, text = FrameParser(), b""
+    while block := output.recv(65536, 30):
+        text += b"".join(data for _, data in frames.feed(block))
+    assert text == b"it lives\n"
+    assert world.settled(name) == 0
+
+
+def test_a_connection_is_at_its_end_with_its_container(world: World) -> None:
+    _, name = world.main()
+    output = world.engine.attach(name, stdin=False, output=True)
+    stdin = world.engine.attach(name, stdin=True, output=False)
+    world.engine.start(name)
+    assert not output.is_at_end()
+    assert not stdin.is_at_end()
+    world.engine.remove_container(name)
+    assert output.recv(1000, 10) == b""
+    assert output.is_at_end()
+    stdin.close()
+    assert stdin.is_at_end()
 
 
 def test_who_is_not_there_is_connected_to_nothing(world: World) -> None:

@@ -27,7 +27,7 @@ from typing import Any
 
 from executor import naming
 from executor.docker.attachment import Attachment
-from executor.docker.errors import AddressTaken, Conflict, EngineError, ImageMissing, NotFound
+from executor.docker.errors import AddressTaken, Conflict, EngineError, Forbidden, ImageMissing, NotFound
 from executor.docker.models import ContainerState, EngineObject, Image, ImageFacts, overlaps_any, parse_ipv4_subnets
 from executor.docker.ownership import filter_own
 from tests.fakes.log import FakeLog, chunk, frame
@@ -59,7 +59,7 @@ class FakeContainer:
     outputs: list[socket.socket] = field(default_factory=list)  # our ends
     inputs: list[socket.socket] = field(default_factory=list)
     sent: int = 0
-    more_networks: dict[str, Any] = field(default_factory=dict)
+    networks: dict[str, Any] = field(default_factory=dict)
     gone: threading.Event = field(default_factory=threading.Event)
     lock: threading.Lock = field(default_factory=threading.Lock)
     log: FakeLog = field(default_factory=FakeLog)
@@ -216,12 +216,23 @@ class FakeEngine:
         with self._lock:
             return frozenset(subnet for body in self.networks.values() for subnet in parse_ipv4_subnets(body))
 
-    def connect_network(self, container: str, network: str, address: IPv4Address) -> None:
+    def connect_network(
+        self, container: str, network: str, address: IPv4Address, aliases: tuple[str, ...] = ()
+    ) -> None:
         self._enter("connect_network")
         with self._lock:
             if network not in self.networks:
                 raise NotFound(f"No such network: {network}")
-            self._get(container).more_networks[network] = {"IPAMConfig": {"IPv4Address": str(address)}}
+            joined = self._get(container).networks
+            if "none" in joined:
+                raise Forbidden("container cannot be connected to multiple networks with one in private mode")
+            joined[network] = {"IPAMConfig": {"IPv4Address": str(address)}, "Aliases": list(aliases)}
+
+    def disconnect_network(self, container: str, network: str) -> None:
+        self._enter("disconnect_network")
+        with self._lock:
+            if self._get(container).networks.pop(network, None) is None:
+                raise Forbidden(f"container {container} is not connected to the network {network}")
 
     def remove_network(self, name: str) -> None:
         self._enter("remove_network")
@@ -239,6 +250,9 @@ class FakeEngine:
             shutil.rmtree(folder, ignore_errors=True)  # of one with this name that was removed
             folder.mkdir()
             self.containers[name] = made = FakeContainer(name, body, folder)
+            mode = body["HostConfig"]["NetworkMode"]
+            given = body.get("NetworkingConfig", {}).get("EndpointsConfig") or {mode: {}}
+            made.networks = {} if mode.startswith("container:") else copy.deepcopy(given)
         return made.id
 
     def attach(self, name: str, *, stdin: bool, output: bool) -> Attachment:
@@ -275,11 +289,14 @@ class FakeEngine:
                 reader.sendall(chunk(b""))
         reader.close()
 
-    def start(self, name: str) -> None:
+    def start(self, name: str, *, is_new: bool = False) -> None:
         self._enter("start")
         container = self._get(name)
+        mode, _, other = str(container.body["HostConfig"]["NetworkMode"]).partition(":")
+        if mode == "container" and self._get(other).status != "running":
+            raise Conflict("cannot join network of a non running container")
         with container.lock:
-            if container.started:
+            if container.started and not is_new:
                 raise Conflict(f"The container {name} was started before.")
             container.started, container.status, container.started_at = True, "running", self._time()
         target = self._run_sidecar if container.role == "sidecar" else self._run_main
@@ -310,13 +327,12 @@ class FakeEngine:
     def describe_container(self, name: str) -> dict[str, Any]:
         """The request in the form of an engine's answer, changed by `twist`."""
         self._enter("describe_container")
-        body = self._get(name).body
-        joined = body.get("NetworkingConfig", {}).get("EndpointsConfig") or {body["HostConfig"]["NetworkMode"]: {}}
-        joined = joined | self._get(name).more_networks
+        body, joined = self._get(name).body, self._get(name).networks
         image = self._image(body["Image"])
         volumes = self.brings[image].volumes if image in self.brings else ()
         covered = {*body["HostConfig"].get("Tmpfs", {})}
         told = {
+            "Id": self._get(name).id,
             "Image": image,
             "State": {"StartedAt": datetime.fromtimestamp(self._get(name).started_at, UTC).isoformat()},
             "Config": {key: value for key, value in body.items() if key not in ("HostConfig", "NetworkingConfig")}
@@ -334,7 +350,9 @@ class FakeEngine:
         with self._lock:
             if name not in self.networks:
                 raise NotFound(f"No such network: {name}")
-            told = {"Id": name, "EnableIPv6": False, "Containers": {}, **copy.deepcopy(self.networks[name])}
+            members = [one for one in self.containers.values() if name in one.networks and one.status == "running"]
+            told = {"Id": name, "EnableIPv6": False, **copy.deepcopy(self.networks[name])}
+            told["Containers"] = {one.id: {"Name": one.name} for one in members}
         self.twist(name, told)
         return told
 

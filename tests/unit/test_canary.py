@@ -2,6 +2,7 @@
 
 import json
 import socket
+import sys
 from collections.abc import Iterator
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -45,18 +46,22 @@ def test_its_answers_come_back_and_nothing_stays(engine: FakeEngine, script: Pat
     assert engine.calls["create_container"] == 4  # it, its neighbour, and their sidecars
 
 
-def test_it_learns_where_its_neighbour_listens(engine: FakeEngine, script: Path) -> None:
+@pytest.mark.parametrize("joined", [True, False], ids=["joined", "apart"])
+def test_it_learns_where_its_neighbour_listens(engine: FakeEngine, script: Path, joined: bool) -> None:
     def twist(name: str, told: dict[str, Any]) -> None:
         for network in told.get("NetworkSettings", {"Networks": {}})["Networks"].values():
-            network["IPAddress"] = network["IPAMConfig"]["IPv4Address"]
+            network["IPAddress"] = network.get("IPAMConfig", {}).get("IPv4Address", "")
 
     engine.twist = twist
     text = 'import json, os; print(json.dumps([{"name": os.environ["CANARY_TARGETS"], "held": True, "found": ""}]))'
     script.write_text(text)
-    (row,) = make(engine).run()
+    canary = make(engine)
+    canary._joined_network = joined
+    (row,) = canary.run()
     targets = json.loads(row.name)
-    assert [port for _, port in targets["neighbour"]] == [9000, 8081]
-    assert len({address for address, _ in targets["neighbour"]}) == 2
+    addresses = {address for address, _ in targets["neighbour"]}
+    assert len(addresses) == (1 if joined else 2)
+    assert {tuple(target) for target in targets["neighbour"]} == {(a, port) for a in addresses for port in (9000, 8081)}
     assert targets["port"] > 1023
 
 
@@ -104,6 +109,17 @@ def test_it_can_be_stopped(engine: FakeEngine, script: Path) -> None:
 @pytest.mark.parametrize("name", ["host", "neighbour", "DNS", "vsock", "setuid", "root file system", "sandbox"])
 def test_each_probe_has_a_mend(name: str) -> None:
     assert isolation.find_remedy(name).endswith(".")
+
+
+def test_the_address_that_a_bridge_would_have_comes_from_the_routes(tmp_path: Path) -> None:
+    head = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n"
+    network = int.from_bytes(socket.inet_aton("10.213.4.8"), sys.byteorder)
+    route = tmp_path / "route"
+    route.write_text(f"{head}eth0\t{network:08X}\t00000000\t0001\t0\t0\t0\tF8FFFFFF\t0\t0\t0\n")
+    assert isolation_probe.list_gateways(str(route)) == ["10.213.4.9"]
+    route.write_text(head)
+    with pytest.raises(OSError, match="no route"):
+        isolation_probe.list_gateways(str(route))
 
 
 def test_this_machines_addresses_come_from_the_kernels_tables(tmp_path: Path) -> None:

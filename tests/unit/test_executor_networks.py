@@ -195,7 +195,7 @@ def test_the_sidecar_is_told_whom_to_let_out_and_where_to_listen(
 def test_a_subnet_that_somebody_has_is_passed_over(engine: FakeEngine, pool: SubnetPool, nth: int) -> None:
     engine.fail("create_network", AddressTaken("overlaps"), nth)
     networks = Networks(engine, make_spec(network="egress"), pool)
-    networks.create(lambda: pytest.fail("nothing is in the way"))
+    networks.create()
     assert len(engine.networks) == 2
     assert networks.remove()
     networks.release_subnets()
@@ -206,10 +206,10 @@ def test_a_subnet_that_somebody_has_is_passed_over(engine: FakeEngine, pool: Sub
 def test_what_an_earlier_attempt_left_is_cleared(engine: FakeEngine, pool: SubnetPool) -> None:
     spec = make_spec(network="egress")
     first = Networks(engine, spec, pool)
-    first.create(lambda: None)
+    first.create()
     engine.remove_network(naming.name_network(spec.run_id))  # an incomplete take-down
     second = Networks(engine, spec, pool)
-    second.create(first.remove)
+    second.create()
     assert len(engine.networks) == 2
     assert second.remove()
     for one in (first, second):
@@ -249,7 +249,7 @@ def test_a_network_that_can_not_be_removed_keeps_its_subnet_and_not_the_other_ne
     engine: FakeEngine, pool: SubnetPool
 ) -> None:
     networks = Networks(engine, make_spec(network="egress"), pool)
-    networks.create(lambda: None)
+    networks.create()
     engine.fail("remove_network", EngineError("has active endpoints"))
     assert not networks.remove()
     assert len(engine.networks) == 1
@@ -260,7 +260,7 @@ def test_a_network_that_can_not_be_removed_keeps_its_subnet_and_not_the_other_ne
 
 def test_the_reaper_finds_the_way_out_too(engine: FakeEngine, pool: SubnetPool) -> None:
     spec = make_spec(network="egress")
-    Networks(engine, spec, pool).create(lambda: None)
+    Networks(engine, spec, pool).create()
     assert {one.name for one in collect_leftovers(engine, spec.instance, spec.host, lambda ids: frozenset())} == set(
         naming.list_network_names(spec)
     )
@@ -270,7 +270,7 @@ def test_a_pool_without_room_for_the_second_network_says_so(engine: FakeEngine) 
     small = SubnetPool(IPv4Network("10.215.0.0/29"))
     networks = Networks(engine, make_spec(network="egress"), small)
     with pytest.raises(AddressTaken, match="CRONIUM_SUBNET_POOL"):
-        networks.create(lambda: None)
+        networks.create()
     assert networks.remove()
     networks.release_subnets()
     assert free(small) == 1
@@ -307,7 +307,7 @@ def test_one_refusal_that_is_no_known_overlap_costs_the_run_nothing(engine: Fake
     engine.fail("create_network", Forbidden("Pool overlaps with other one on this address space"), 1)
     engine.fail("create_network", errors.Invalid("Pool overlaps with other one on this address space"), 2)
     networks = Networks(engine, make_spec(), pool)
-    networks.create(lambda: None)
+    networks.create()
     assert networks.remove()
     networks.release_subnets()
     assert free(pool) == 4
@@ -342,14 +342,14 @@ def foreign(engine: FakeEngine, subnet: str) -> str:
 def test_subnets_of_others_are_passed_over_until_they_are_free(engine: FakeEngine, pool: SubnetPool) -> None:
     names = [foreign(engine, "10.215.0.0/28"), foreign(engine, "10.215.0.16/29")]
     made = Networks(engine, make_spec(), pool)
-    made.create(lambda: None)
+    made.create()
     assert made.subnets == (IPv4Network("10.215.0.24/29"),)
     other = Networks(engine, make_spec(), pool)
     with pytest.raises(AddressTaken, match=r"Every /29 .* is in use"):
-        other.create(lambda: None)
+        other.create()
     for name in names:
         engine.remove_network(name)
-    other.create(lambda: None)
+    other.create()
     for one in (made, other):
         assert one.remove()
         one.release_subnets()
@@ -359,7 +359,7 @@ def test_subnets_of_others_are_passed_over_until_they_are_free(engine: FakeEngin
 def test_a_network_that_covers_the_whole_pool_is_said(engine: FakeEngine, pool: SubnetPool) -> None:
     name = foreign(engine, "10.0.0.0/8")
     with pytest.raises(AddressTaken, match="CRONIUM_SUBNET_POOL"):
-        Networks(engine, make_spec(), pool).create(lambda: None)
+        Networks(engine, make_spec(), pool).create()
     assert engine.calls["create_network"] == 2, "one refusal tells of all of them"
     engine.remove_network(name)
 

@@ -4,7 +4,8 @@ import hashlib
 import json
 import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from ipaddress import IPv4Network
 from typing import Any
@@ -13,15 +14,17 @@ import pytest
 
 from executor import naming
 from executor.docker.attachment import Attachment
-from executor.docker.errors import EngineError, SandboxMismatch, SidecarUnhealthy
+from executor.docker.errors import EngineError, SandboxDrift, SandboxMismatch, SidecarUnhealthy
 from executor.docker.frames import FrameParser
 from executor.run.payload import build_payload
 from executor.run.slot import Slot
 from executor.sandbox import inspection
 from executor.sandbox.bootstrap import NOT_RECEIVED
 from executor.sandbox.sandbox import Sandbox
+from executor.sandbox.shape import find_shape_digest, find_stem_digest
 from executor.sandbox.sidecar_channel import SidecarChannel
 from executor.sandbox.subnets import SubnetPool
+from executor.sandbox.topology import choose_topology
 from executor.spec import Reply, RunSpec
 from tests.fakes.engine import FakeEngine
 from tests.fakes.specs import Remembering, make_binding, make_spec
@@ -192,6 +195,191 @@ def test_one_that_is_never_bound_is_removed(engine: FakeEngine, pool: SubnetPool
         assert engine.left == []
 
 
+def stem(engine: FakeEngine, spec: RunSpec, pool: SubnetPool) -> Sandbox:
+    """A stem that was prepared for another image and other limits than those of `spec`."""
+    other = replace(spec.sandbox, image="gone:1", language="python", limits=replace(spec.limits, pids=7))
+    made = Sandbox(engine, other, pool)
+    made.prepare_stem()
+    return made
+
+
+def whole(sandbox: Sandbox, spec: RunSpec) -> None:
+    sandbox.add_main(spec.sandbox)
+    assert not sandbox.is_stem
+    assert sandbox.shape_digest == find_shape_digest(sandbox._engine, spec)
+
+
+@pytest.mark.parametrize("add", [whole, lambda sandbox, spec: None], ids=["whole", "stem"])
+def test_a_stem_fits_every_image_and_limit(engine: FakeEngine, pool: SubnetPool, add: Any) -> None:
+    spec = make_spec(script="echo hi", image="runner:other", epoch=1)
+    sandbox = stem(engine, spec, pool)
+    assert sandbox.is_stem
+    assert sandbox.shape_digest == find_stem_digest(engine, spec) != ""
+    assert list(engine.containers) == [naming.name_sidecar(spec.run_id)]
+    report = sandbox.build_report()
+    assert not [row for row in report if row.drift]
+    assert {row.of for row in report} == {"sidecar", "network"}
+    add(sandbox, spec)
+    assert received(engine, spec) == []
+    sandbox.bind(make_binding(spec))
+    assert not sandbox.is_stem
+    assert len(received(engine, spec)) == 1
+    assert not [row for row in sandbox.build_report() if row.drift]
+    assert sandbox.image_id == engine.describe_image("runner:other").id
+    sandbox.send_payload(build_payload(spec))
+    assert output_of(sandbox) == b"hi\n"
+    assert sandbox.take_down()
+    assert engine.left == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"run_id": "another"}, "and not for another"),
+        ({"epoch": 2}, "and not for .*, epoch 2"),
+        ({"instance": "another"}, "run's: instance"),
+        ({"host": "another"}, "run's: host"),
+        ({"network": "none"}, "run's: network"),
+        ({"network": "open"}, "run's: network"),
+        ({"network": "egress"}, "run's: network"),
+        ({"runtime": "runsc"}, "run's: runtime"),
+        ({"joined_network": False}, "run's: joined network"),
+        ({"sidecar_image": "runner:other"}, "run's: sidecar image"),
+    ],
+)
+@pytest.mark.parametrize("way", ["add_main", "bind"])
+def test_a_stem_of_something_else_is_refused(
+    engine: FakeEngine, pool: SubnetPool, changes: dict[str, Any], words: str, way: str
+) -> None:
+    spec = make_spec(epoch=1)
+    sandbox = stem(engine, spec, pool)
+    other = replace(spec, **changes)
+    with pytest.raises(SandboxMismatch, match=words):
+        sandbox.bind(make_binding(other)) if way == "bind" else sandbox.add_main(other.sandbox)
+    assert sandbox.is_stem
+    assert received(engine, spec) == []
+    sandbox.bind(make_binding(spec))
+    assert sandbox.take_down()
+
+
+@pytest.mark.parametrize("changes", [{"network": "egress"}, {"network": "none"}, {"joined_network": False}])
+def test_there_is_no_stem_of_what_does_not_join(engine: FakeEngine, pool: SubnetPool, changes: dict[str, Any]) -> None:
+    spec = make_spec(**changes)
+    with pytest.raises(SandboxMismatch, match="joins"):
+        Sandbox(engine, spec.sandbox, pool).prepare_stem()
+    assert find_stem_digest(engine, spec) == ""
+    assert engine.left == []
+
+
+def test_a_main_is_added_once(engine: FakeEngine, pool: SubnetPool) -> None:
+    spec = make_spec()
+    sandbox = stem(engine, spec, pool)
+    sandbox.add_main(spec.sandbox)
+    with pytest.raises(SandboxMismatch, match="has a main container"):
+        sandbox.add_main(spec.sandbox)
+    assert sandbox.take_down()
+
+
+@pytest.mark.parametrize("method", ["create_container", "attach", "start", "describe_container"])
+def test_a_stem_whose_main_fails_is_removed(engine: FakeEngine, pool: SubnetPool, method: str) -> None:
+    spec = make_spec()
+    sandbox = stem(engine, spec, pool)
+    engine.fail(method, EngineError("the disk is full"), 2 if method == "describe_container" else 1)
+    with pytest.raises(EngineError, match="disk is full"):
+        sandbox.bind(make_binding(spec))
+    assert sandbox.find_defect() == "it was stopped"
+    assert sandbox.take_down()
+    assert engine.left == []
+
+
+def join_stranger(engine: FakeEngine, spec: RunSpec) -> None:
+    engine.twist = lambda name, told: told.get("Containers", {}).update(x={"Name": "stranger"})
+
+
+def add_network(engine: FakeEngine, spec: RunSpec) -> None:
+    engine.containers[naming.name_sidecar(spec.run_id)].networks["bridge"] = {}
+
+
+def make_privileged(engine: FakeEngine, spec: RunSpec) -> None:
+    engine.twist = lambda name, told: told.get("HostConfig", {}).update(Privileged=True)
+
+
+@pytest.mark.parametrize("change", [join_stranger, add_network, make_privileged])
+@pytest.mark.parametrize("make", [stem, prepared])
+def test_what_was_changed_while_it_waited_is_not_bound(
+    engine: FakeEngine, pool: SubnetPool, make: Any, change: Any
+) -> None:
+    spec = make_spec()
+    sandbox = make(engine, spec, pool)
+    change(engine, spec)
+    with pytest.raises(SandboxDrift, match=r"other containers is stranger|networks is bridge|privileged is yes"):
+        sandbox.bind(make_binding(spec))
+    assert received(engine, spec) == []
+    assert sandbox.take_down()
+
+
+def end_sidecar(engine: FakeEngine, spec: RunSpec) -> None:
+    engine.stop(naming.name_sidecar(spec.run_id), 1)
+
+
+def end_main(engine: FakeEngine, spec: RunSpec) -> None:
+    engine.stop(naming.name_main(spec.run_id), 1)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize(("end", "words"), [(end_sidecar, "its sidecar has ended"), (end_main, "its main container")])
+def test_a_defect_is_found_without_the_engine(
+    engine: FakeEngine, pool: SubnetPool, network: str, end: Any, words: str
+) -> None:
+    spec = make_spec(network=network)
+    sandbox = prepared(engine, spec, pool)
+    before = engine.calls.copy()
+    assert sandbox.find_defect() == ""
+    assert engine.calls == before
+    if (network, end) != ("none", end_sidecar):
+        end(engine, spec)
+        eventually(lambda: words in sandbox.find_defect())
+    sandbox.abort()
+    assert sandbox.find_defect() == "it was stopped"
+    assert sandbox.take_down()
+
+
+def eventually(is_true: Callable[[], bool], seconds: float = 10) -> None:
+    end = time.monotonic() + seconds
+    while not is_true():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_a_stem_waits_without_a_defect_until_its_sidecar_ends(engine: FakeEngine, pool: SubnetPool) -> None:
+    spec = make_spec()
+    sandbox = stem(engine, spec, pool)
+    assert sandbox.find_defect() == ""
+    end_sidecar(engine, spec)
+    eventually(lambda: "its sidecar has ended" in sandbox.find_defect())
+    assert sandbox.take_down()
+
+
+@pytest.mark.parametrize(
+    ("changes", "default_runtime", "topology"),
+    [
+        ({}, "runc", "joined"),
+        ({"runtime": "runc"}, "runsc", "joined"),
+        ({}, "io.containerd.runc.v2", "joined"),
+        ({}, "runsc", "apart"),
+        ({"runtime": "runsc"}, "runc", "apart"),
+        ({"joined_network": False}, "runc", "apart"),
+        ({"network": "none"}, "runc", "apart"),
+        ({"network": "egress"}, "runc", "apart"),
+        ({"network": "open"}, "runc", "apart"),
+    ],
+)
+def test_the_topology_follows_from_the_shape_and_the_engine(
+    changes: dict[str, Any], default_runtime: str, topology: str
+) -> None:
+    assert choose_topology(make_spec(**changes).shape, default_runtime) == topology
+
+
 def test_without_its_process_main_ends_and_runs_nothing(engine: FakeEngine, pool: SubnetPool) -> None:
     spec = make_spec()
     sandbox = prepared(engine, spec, pool)
@@ -260,10 +448,10 @@ def test_the_sidecar_is_configured_while_main_starts(
         if b'"ready"' in data:
             ready.set()
 
-    def start_when_ready(name: str) -> None:
-        if name.startswith("cronium-main-") and not ready.wait(10):
+    def start_when_ready(name: str, **more: bool) -> None:
+        if engine._get(name).role == "main" and not ready.wait(10):
             raise EngineError("The sidecar got no configuration before main's start.")
-        start(name)
+        start(name, **more)
 
     monkeypatch.setattr(engine, "_emit", note_ready)
     monkeypatch.setattr(engine, "start", start_when_ready)

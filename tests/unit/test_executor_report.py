@@ -14,6 +14,7 @@ from executor.sandbox import inspection, options
 from executor.sandbox.inspection import Row
 from executor.sandbox.options import Addresses
 from executor.sandbox.subnets import SubnetPool
+from executor.sandbox.topology import choose_topology
 from executor.spec import MB, RunSpec
 from tests.fakes.engine import FakeEngine
 from tests.fakes.specs import Remembering, make_spec
@@ -24,20 +25,21 @@ Twist = Callable[[dict[str, Any]], object]
 
 def found_for(spec: RunSpec, engine: FakeEngine) -> tuple[dict[str, Any], dict[str, Any]]:
     """The request of a run, and the report of an engine that fulfils it."""
-    addresses = Addresses(SUBNET)
+    addresses, is_joined = Addresses(SUBNET), choose_topology(spec) == "joined"
     network = options.build_network(spec, addresses)
+    main, sidecar = naming.name_main(spec.run_id), naming.name_sidecar(spec.run_id)
     asked: dict[str, Any] = {network["Name"]: network}
-    asked[naming.name_main(spec.run_id)] = options.build_main_container(spec, addresses, "local")
-    asked[naming.name_sidecar(spec.run_id)] = options.build_sidecar_container(spec, addresses)
-    found = {}
-    for name, body in asked.items():
-        if "Driver" in body:
-            engine.create_network(body)
-            found[name] = engine.describe_network(name)
-        else:
-            engine.create_container(name, body)
-            found[name] = engine.describe_container(name)
-    return asked, found
+    asked[sidecar] = options.build_sidecar_container(spec, None if is_joined else addresses)
+    engine.create_network(network)
+    sidecar_id = engine.create_container(sidecar, asked[sidecar])
+    if is_joined:
+        engine.disconnect_network(sidecar, "none")
+        engine.connect_network(sidecar, network["Name"], addresses.sidecar)
+    joined_id = sidecar_id if is_joined else None
+    asked[main] = options.build_main_container(spec, addresses, "local", sidecar_id=joined_id)
+    engine.create_container(main, asked[main])
+    found = {network["Name"]: engine.describe_network(network["Name"])}
+    return asked, found | {name: engine.describe_container(name) for name in (main, sidecar)}
 
 
 @pytest.fixture
@@ -106,14 +108,38 @@ BROKEN: list[tuple[str, Twist, str]] = [
     ("network", lambda told: told.update(Internal=False), "internal"),
     ("network", lambda told: told["Options"].pop("com.docker.network.bridge.inhibit_ipv4"), "address of the host"),
     ("network", lambda told: told["Containers"].update(x={"Name": "somebody"}), "other containers"),
+    ("main", host(NetworkMode="container:somebodys"), "network namespace"),
+    ("main", host(NetworkMode="host"), "network namespace"),
+    ("sidecar", host(NetworkMode="container:somebodys"), "network namespace"),
+    ("sidecar", lambda told: told["NetworkSettings"]["Networks"].update(bridge={}), "networks"),
+    ("sidecar", lambda told: told["NetworkSettings"]["Networks"].clear(), "networks"),
 ]
 
 
+@pytest.mark.parametrize("joined", [True, False], ids=["joined", "apart"])
 @pytest.mark.parametrize(("part", "twist", "what"), BROKEN)
-def test_a_broken_promise_is_named_and_stops_the_run(engine: FakeEngine, part: str, twist: Twist, what: str) -> None:
-    rows = rows_after(engine, part, twist)
+def test_a_broken_promise_is_named_and_stops_the_run(
+    engine: FakeEngine, part: str, twist: Twist, what: str, joined: bool
+) -> None:
+    rows = rows_after(engine, part, twist, joined_network=joined)
     assert (part, what) in drifted(rows)
     assert f"{part}'s {what} is" in inspection.describe_violations(rows)
+
+
+def test_a_main_outside_its_sidecars_network_namespace_breaks_a_promise(engine: FakeEngine) -> None:
+    own = make_spec(joined_network=False)
+    asked, found = found_for(own, engine)
+    joined = make_spec(run_id=own.run_id)  # the same sandbox, which should have been joined
+    violations = inspection.describe_violations(inspection.build_rows(joined, asked, found, "runc", ""))
+    assert "main's network namespace is its own (requested: the sidecar's)" in violations
+    assert f"main's networks is {naming.name_network(own.run_id)} (requested: none)" in violations
+
+
+def test_beside_a_joined_sidecar_main_is_a_stranger_on_the_network_too(engine: FakeEngine) -> None:
+    spec = make_spec()
+    name = naming.name_main(spec.run_id)
+    rows = rows_after(engine, "network", lambda told: told["Containers"].update(x={"Name": name}), run_id=spec.run_id)
+    assert ("network", "other containers") in drifted(rows)
 
 
 @pytest.mark.parametrize("key", ["Privileged", "CapDrop", "SecurityOpt", "ReadonlyRootfs", "PublishAllPorts"])
@@ -139,20 +165,24 @@ DRIFT: list[tuple[str, Twist, str]] = [
     ("main", host(MemorySwap=-1), "memory with swap"),
     ("main", host(NanoCpus=0), "CPU"),
     ("main", host(PidsLimit=None), "processes at most"),
-    ("main", host(Dns=["127.0.0.11"]), "DNS"),
+    ("sidecar", host(Dns=["127.0.0.11"]), "DNS"),
+    ("sidecar", host(ExtraHosts=None), "known names"),
     ("main", host(Init=False), "init"),
     ("main", host(Runtime="other"), "runtime"),
     ("main", host(Tmpfs={}), "memory file systems"),
-    ("main", host(Sysctls=None), "kernel settings"),
+    ("sidecar", host(Sysctls=None), "kernel settings"),
     ("sidecar", host(LogConfig={"Type": "json-file", "Config": {}}), "log driver"),
     ("main", lambda told: told.update(Image="sha256:other"), "image"),
     ("network", lambda told: told["IPAM"]["Config"][0].update(Subnet="10.0.0.0/8"), "subnet"),
 ]
 
 
+@pytest.mark.parametrize("joined", [True, False], ids=["joined", "apart"])
 @pytest.mark.parametrize(("part", "twist", "what"), DRIFT)
-def test_other_drift_is_shown_and_stops_nothing(engine: FakeEngine, part: str, twist: Twist, what: str) -> None:
-    rows = rows_after(engine, part, twist)
+def test_other_drift_is_shown_and_stops_nothing(
+    engine: FakeEngine, part: str, twist: Twist, what: str, joined: bool
+) -> None:
+    rows = rows_after(engine, part, twist, joined_network=joined)
     assert drifted(rows) == {(part, what)}
     assert inspection.describe_violations(rows) == ""
 
@@ -179,10 +209,10 @@ def test_another_network_breaks_a_promise_whatever_the_job_asked_for(network: st
     mine = {} if network == "none" else {naming.name_network(spec.run_id): {}}
     out = {naming.name_egress_network(spec.run_id): {}} if (network, part) == ("egress", "sidecar") else {}
     told: dict[str, Any] = {"NetworkSettings": {"Networks": mine | out}}
-    assert not [row for row in inspection._inspect_networks(part, spec, told) if row.drift]
+    told["HostConfig"] = {"NetworkMode": "none" if network == "none" else naming.name_network(spec.run_id)}
+    assert not [row for row in inspection._inspect_networks(part, spec, told, None) if row.drift]
     told["NetworkSettings"]["Networks"]["bridge"] = {}
-    (row,) = inspection._inspect_networks(part, spec, told)
-    assert row.drift
+    (row,) = [row for row in inspection._inspect_networks(part, spec, told, None) if row.drift]
     assert row.promise
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from executor.docker.models import ImageFacts
 from executor.sandbox import options, seccomp
-from executor.sandbox.shape import compute_shape_digest, describe_difference, find_shape_digest
+from executor.sandbox.shape import EngineTraits, compute_shape_digest, describe_difference, find_shape_digest
 from executor.spec import MB, Limits, SandboxSpec, Shape
 from tests.fakes.engine import FakeEngine
 from tests.fakes.specs import make_spec
@@ -25,6 +25,7 @@ OTHER: dict[str, tuple[Any, str]] = {
     "network": ("open", "isolated"),
     "egress_dns": (("9.9.9.9",), "egress"),
     "runtime": ("runsc", "none"),
+    "joined_network": (False, "isolated"),
 }
 BY_ID = {"image", "image_digest", "sidecar_image"}  # of these, the digest has the ids of the images
 
@@ -36,7 +37,7 @@ def digest(
     version: str = "20.10.24",
     driver: str = "local",
 ) -> str:
-    return compute_shape_digest(shape, image, sidecar, version, driver)
+    return compute_shape_digest(shape, image, sidecar, EngineTraits(version, driver, "runc"))
 
 
 def test_each_setting_of_a_shape_is_tried() -> None:

@@ -119,9 +119,11 @@ def test_one_that_drifted_is_removed(engine: FakeEngine, pool: SubnetPool) -> No
         if name == naming.name_main(spec.run_id):
             told["HostConfig"]["Privileged"] = True
 
-    engine.twist = make_privileged
+    def end_drift() -> None:
+        engine.twist = lambda name, told: None
+
     prepared = prepare(engine, spec, pool)
-    engine.twist = lambda name, told: None
+    engine.twist, engine.before["remove_container"] = make_privileged, end_drift
     told = run(engine, spec, pool, prepared)
     assert [kind for kind, _ in told.cold] == ["sandbox_drift"]
     assert told.result is not None

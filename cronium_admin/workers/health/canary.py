@@ -34,6 +34,7 @@ def make_canary(engine: EngineLike, host: str, subnets: SubnetPool | None = None
         get_instance_id(),
         host,
         subnets or SubnetPool(settings.CONFIG.subnet_pool),
+        settings.CONFIG.sandbox_network == "joined",
     )
 
 

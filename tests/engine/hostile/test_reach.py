@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.engine.conftest import running
 from tests.engine.hostile import probes
 from tests.engine.server import Server
 
@@ -77,12 +78,22 @@ def _visits(listener: socket.socket) -> int:
     return count
 
 
+@pytest.fixture(scope="module", params=["joined", "apart"])
+def attacker(request: pytest.FixtureRequest, server: Server, new_server: Callable[..., Server]) -> Iterator[Server]:
+    """The server that runs the script which tries to get out; with `apart`, main has its own network namespace."""
+    if request.param == "joined":
+        yield server
+        return
+    with running(new_server(CRONIUM_SANDBOX_NETWORK="apart", CRONIUM_SUBNET_POOL="10.229.0.0/16")) as made:
+        yield made
+
+
 @pytest.fixture(scope="module")
 def reached(
     server: Server,
+    attacker: Server,
     innocent: str,
     runner_images: dict[str, str],
-    said: Callable[[str], dict[str, Any]],
     outside: Callable[..., dict[str, Any]],
 ) -> Iterator[Reached]:
     client = server.docker
@@ -107,11 +118,11 @@ def reached(
         port = listener.getsockname()[1]
         resolver = Resolver()
         stack.callback(resolver.close)
-        neighbour = {
-            role: next(iter(server.container(innocent, role)["NetworkSettings"]["Networks"].values()))["IPAddress"]
-            for role in ("main", "sidecar")
-        }
-        stem, _, last = neighbour["sidecar"].rpartition(".")
+        (neighbour,) = (  # main is in the network namespace of its sidecar
+            endpoint["IPAddress"]
+            for endpoint in server.container(innocent, "sidecar")["NetworkSettings"]["Networks"].values()
+        )
+        stem, _, last = neighbour.rpartition(".")
         addresses = host_addresses()
         targets = {
             "tcp": [
@@ -122,8 +133,8 @@ def reached(
                 ("host's loopback", "127.0.0.1", port),
                 ("host by IPv6", "::1", port),
                 ("bridge's member", bridged, 8000),
-                ("other run", neighbour["main"], 9000),
-                ("other run's sidecar", neighbour["sidecar"], 8081),
+                ("other run", neighbour, 9000),
+                ("other run's sidecar", neighbour, 8081),
                 ("other run's gateway", f"{stem}.{int(last) - 1}", port),
                 ("metadata", "169.254.169.254", 80),
                 ("world", "1.1.1.1", 443),
@@ -131,7 +142,9 @@ def reached(
             "dns": ["127.0.0.11", "127.0.0.1", *(one for one in addresses if ":" not in one), "8.8.8.8"],
         }
         env = {"TARGETS": json.dumps(targets)}
-        sandboxed = said(server.run(probes.read("reach"), "python", env=env))
+        run = attacker.ended(attacker.run(probes.read("reach"), "python", env=env))
+        assert run["status"] == "succeeded", run["message"]
+        sandboxed = json.loads(attacker.text(run["id"]).splitlines()[-1])
         packets, visits = list(resolver.asked), _visits(listener)
         resolver.asked.clear()
         ordinary = outside("reach", user="1000:1000", env=env)
