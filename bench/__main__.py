@@ -3,7 +3,7 @@
 import shutil
 import sys
 
-from bench import first_line, growth, log_depth, log_flow, many, recovery, throughput
+from bench import first_line, growth, log_depth, log_flow, many, recovery, scale, throughput
 
 BENCHMARKS = {
     "first_line": first_line.measure,
@@ -13,6 +13,7 @@ BENCHMARKS = {
     "many": many.measure,
     "recovery": recovery.measure,
     "growth": growth.measure,
+    "scale": scale.measure,
 }
 
 COMPARED_WITH_DOCKER_RUN = {"first_line", "log_flow"}

@@ -3,6 +3,7 @@
 python -m bench.fill log RUN LINES       writes a sealed log of LINES lines of 100 bytes
 python -m bench.fill runs JOB NUMBER     inserts NUMBER finished runs, each with one log line
 python -m bench.fill trivial JOB NUMBER  makes NUMBER runs of a one-line script, through all steps of a real run
+python -m bench.fill launch JOB NUMBER RATE  launches NUMBER runs, RATE a second (0: no pauses); prints its cost
 python -m bench.fill windows RUN         prints a JSON array: milliseconds to read 200 lines at random places
 """
 
@@ -22,6 +23,7 @@ from django.db import transaction  # noqa: E402
 from django.db.models import Max  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
+from bench.queries import count_queries  # noqa: E402
 from bench.sandbox import create_sandbox_report  # noqa: E402
 from cronium_admin.accounts.people import find_administrator  # noqa: E402
 from cronium_admin.jobs.models import Job  # noqa: E402
@@ -105,6 +107,20 @@ def make_trivial_runs(slug: str, number: int) -> None:
         state_machine.mark_cleaned(run.pk)
 
 
+def launch_runs(slug: str, number: int, rate: float) -> None:
+    """Launches as a request does, without HTTP. Prints the duration, the CPU time and the number of queries."""
+    job, administrator = Job.objects.get(slug=slug), find_administrator()
+    launch(job, administrator)  # opens the connections
+    counter = count_queries()
+    started_at, cpu = time.monotonic(), time.process_time()
+    for n in range(number - 1):
+        time.sleep(max(0.0, started_at + n / rate - time.monotonic()) if rate else 0)
+        launch(job, administrator)
+    seconds, cpu = time.monotonic() - started_at, time.process_time() - cpu
+    time.sleep(0.5)  # the publisher's thread sends the last wake-ups
+    print(json.dumps({"seconds": seconds, "cpu": cpu, "queries": counter.total()}))
+
+
 def time_windows(run_id: str) -> None:
     run, rng = Run.objects.get(pk=run_id), random.Random(2)
     times = []
@@ -120,6 +136,8 @@ def time_windows(run_id: str) -> None:
 if __name__ == "__main__":
     if sys.argv[1] == "windows":
         time_windows(sys.argv[2])
+    elif sys.argv[1] == "launch":
+        launch_runs(sys.argv[2], int(sys.argv[3]), float(sys.argv[4]))
     else:
         fill = {"log": write_log, "runs": insert_runs, "trivial": make_trivial_runs}[sys.argv[1]]
         fill(sys.argv[2], int(sys.argv[3]))

@@ -30,3 +30,8 @@ def make_broadcast_queue(name: str) -> Broadcast:
     """
     where = f"cronium.{name}"
     return Broadcast(where, queue=where, routing_key="look")  # type: ignore[no-untyped-call]
+
+
+def is_for_one_host(exchange: str) -> bool:
+    """Whether a message came through a host's own queue, which carries cancellations of its runs."""
+    return exchange.startswith("cronium.host.")

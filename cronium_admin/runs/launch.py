@@ -130,7 +130,9 @@ def _create_queued_run(
             outbox.insert_event(run.pk, "queued", {"status": run.status})
         text = " ".join([f"Queued by {by.get_username()}{'.' if notes else ''}", *notes])
         events.record_event(run.pk, "queued", text, by.get_username())
-        transaction.on_commit(lambda: wake_workers(str(run.pk), run.queue))
+        # All others leave a run with a waiting sandbox to its host.
+        to = f"host.{run.warm_host}" if run.warm_host else run.queue
+        transaction.on_commit(lambda: wake_workers(str(run.pk), to))
     return run
 
 

@@ -5,12 +5,13 @@ ended; the caller must not change the run further.
 """
 
 from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import F, Q
 
 from cronium_admin.core.database.clock import Now
@@ -61,24 +62,33 @@ def claim_next(
 ) -> Run | None:
     """queued -> starting for the run that `choose` returns; calls it again if another process claimed that run.
 
-    Returns None if `choose` returns None or `only_if` does not hold.
+    `choose` may lock the row: on PostgreSQL it is called in the transaction of the claim. Returns None if `choose`
+    returns None or `only_if` does not hold.
     """
-    while (run_id := choose()) is not None:
-        if _apply_transition(
-            run_id,
-            only_if & Q(status=Status.QUEUED),
-            "claimed",
-            status=Status.STARTING,
-            host=host,
-            lease_owner=owner,
-            lease_epoch=F("lease_epoch") + 1,
-            lease_expires_at=Now() + LEASE_DURATION,
-            claimed_at=Now(),
-        ):
+    while True:
+        with _lock_choice():
+            if (run_id := choose()) is None:
+                return None
+            is_claimed = _apply_transition(
+                run_id,
+                only_if & Q(status=Status.QUEUED),
+                "claimed",
+                status=Status.STARTING,
+                host=host,
+                lease_owner=owner,
+                lease_epoch=F("lease_epoch") + 1,
+                lease_expires_at=Now() + LEASE_DURATION,
+                claimed_at=Now(),
+            )
+        if is_claimed:
             return Run.objects.select_related("revision__script", "created_by").get(pk=run_id)
         if Run.objects.filter(pk=run_id, status=Status.QUEUED).exists():
             return None  # still queued, so `only_if` did not hold
-    return None
+
+
+def _lock_choice() -> AbstractContextManager[Any]:
+    # For a `choose` that locks the row which it returns. SQLite has no row locks, and one worker.
+    return transaction.atomic() if connection.features.has_select_for_update_skip_locked else nullcontext()
 
 
 def mark_running(

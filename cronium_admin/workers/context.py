@@ -29,6 +29,7 @@ class HostContext:
     pool: WarmPool
     is_unsafe: bool = False  # the stored verdict of the isolation check
     is_draining: bool = False
+    other_hosts: int = 0  # that are alive; counted by the heartbeat
 
     @property
     def owner(self) -> str:

@@ -1,11 +1,13 @@
 """The heartbeat of a host's worker: renews leases, reports the status, applies cancel flags and the drain switch."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
 
 from cronium_admin.core import metrics
+from cronium_admin.core.lease import is_held
 from cronium_admin.runs import state_machine
 from cronium_admin.workers.cancellation import stop_cancelled_runs
 from cronium_admin.workers.context import HostContext
@@ -14,6 +16,7 @@ from cronium_admin.workers.scheduling.capacity import Capacity
 from cronium_admin.workers.status import HostStatus
 
 DROP_SECONDS = 10.0
+COUNT_SECONDS = 10.0
 
 
 class Heartbeat:
@@ -28,6 +31,7 @@ class Heartbeat:
     ) -> None:
         self._context, self._status, self._on_leader = context, status, on_leader
         self._describe_pool = describe_pool
+        self._counted_at = -COUNT_SECONDS
 
     def acquire_leadership(self) -> None:
         # The capacity is reported before any run is claimed.
@@ -47,6 +51,7 @@ class Heartbeat:
             metrics.LEASE_LOSSES.labels("host").inc()
             context.supervisor.release_all(DROP_SECONDS)
             return
+        self._count_other_hosts()
         row = context.database.call(Host.objects.get, name=context.host)
         is_changed = (row.unsafe, row.draining) != (context.is_unsafe, context.is_draining)
         context.is_unsafe, context.is_draining = row.unsafe, row.draining
@@ -55,6 +60,12 @@ class Heartbeat:
             context.leadership.is_leader = is_changed = True
         if is_changed:  # by the isolation check, `manage.py doctor` or an administrator
             context.wake.set()
+
+    def _count_other_hosts(self) -> None:
+        if time.monotonic() - self._counted_at >= COUNT_SECONDS:
+            others = Host.objects.filter(is_held()).exclude(name=self._context.host)
+            self._context.other_hosts = self._context.database.call(others.count)
+            self._counted_at = time.monotonic()
 
     def _collect_status(self) -> dict[str, Any]:
         context, columns = self._context, self._status.read_columns()

@@ -84,6 +84,6 @@ def get_current_worker() -> Worker | None:
     return _current
 
 
-def on_wakeup(run_id: str) -> None:
+def on_wakeup(run_id: str, *, is_for_all: bool) -> None:
     if _current:
-        _current.runner.on_wakeup(run_id)
+        _current.runner.on_wakeup(run_id, is_for_all=is_for_all)

@@ -12,6 +12,7 @@ from django.conf import settings
 from cronium_admin.jobs.validation import DEFAULT_QUEUE
 from cronium_admin.logs.seal_orphans import OrphanSealer
 from cronium_admin.logs.store import LogWriter
+from cronium_admin.workers.announcements import Announcements
 from cronium_admin.workers.cancellation import stop_cancelled_runs
 from cronium_admin.workers.context import HostContext
 from cronium_admin.workers.database_threads import DatabaseThreads
@@ -73,6 +74,7 @@ class Runner:
         self.heartbeat = Heartbeat(
             context, self.status, self.takeover.schedule_sweep, lambda: describe_pool(self.maker)
         )
+        self.announcements = Announcements(context)
         self.gc = GarbageCollector(
             *(host, instance, engine, database, supervisor.list_active, self._is_leader, closing)
         )
@@ -101,12 +103,15 @@ class Runner:
             self.takeover.adopt_runs()
             self.gc.collect_at_start()
         self.context.is_unsafe = self.context.database.call(canary.is_unsafe, self.context.host)
-        for thread in (self.dispatch_thread, *self.tasks):
+        for thread in (self.dispatch_thread, self.announcements, *self.tasks):
             thread.start()
 
-    def on_wakeup(self, run_id: str) -> None:
+    def on_wakeup(self, run_id: str, *, is_for_all: bool = False) -> None:
+        """`is_for_all`: all hosts of the queue got the message; see `Announcements`."""
         if run_id in self.context.supervisor.list_active():
             stop_cancelled_runs(self.context)
+        elif is_for_all:
+            self.announcements.add(run_id)
         else:
             self.context.wake.set()
 
@@ -151,11 +156,15 @@ class Runner:
     def _stop_loops(self) -> None:
         self.context.closing.set()
         self.context.wake.set()
+        self.announcements.close()
         self.canary.cancel()
         self.maker.stop()
 
     def _join_threads(self, end: float) -> None:
-        for thread in (self.dispatch_thread, self.heartbeat_thread, *(task.thread for task in self.tasks)):
+        for thread in (
+            *(self.dispatch_thread, self.heartbeat_thread, self.announcements.thread),
+            *(task.thread for task in self.tasks),
+        ):
             if thread.is_alive():
                 thread.join(compute_seconds_left(end))
 

@@ -1,12 +1,13 @@
 """Chooses the next run that a host may claim: from its queues, and within its free memory and CPU.
 
-Reads only; `runs.state_machine` claims the run.
+Changes nothing; `runs.state_machine` claims the run.
 """
 
 from collections.abc import Callable, Set
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import ROUND_FLOOR, Decimal
+from itertools import chain
 from uuid import UUID
 
 from django.db.models import Count, Exists, F, Q, Sum
@@ -23,6 +24,7 @@ MB = 1024 * 1024
 MAX_PASS_OVER = timedelta(seconds=60)
 MAX_CONSIDERED = 200  # waiting runs that fit the host, per claim
 MAX_CPU = 99.99  # the most CPU that a run can request
+_FACTS = "pk", "cpu", "memory_mb", "network", Now() - F("created_at")
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,9 @@ def choose_next_run(
 ) -> UUID | None:
     """The run that has waited longest among those that fit `host` now, except `active` runs, which hold a slot there.
 
+    On PostgreSQL call it in the transaction of the claim. It locks the run that has waited longest, and passes over
+    runs that other hosts are claiming at this moment.
+
     `in_use`: what this host's containers may use whose runs have ended.
 
     A run that fits the host, but not beside its active runs, is overtaken for MAX_PASS_OVER; then the host waits for
@@ -107,11 +112,13 @@ def choose_next_run(
     waiting = waiting.exclude(pk__in=active)
     if warm.is_enabled():
         waiting = waiting.exclude(warm.is_promised_elsewhere(host))
+    waiting = waiting.order_by("created_at", "id")
+    # Only the first row is locked. A host that finds it locked passes over it, without waiting: another is claiming it.
+    first = list(waiting.select_for_update(skip_locked=True, no_key=True).values_list(*_FACTS)[:1])
+    if not first:
+        return None
     reserved: Resources | None = None
-    rows = waiting.order_by("created_at", "id").values_list(
-        "pk", "cpu", "memory_mb", "network", Now() - F("created_at")
-    )
-    for run_id, cpu, memory_mb, network, waited in rows[:MAX_CONSIDERED]:
+    for run_id, cpu, memory_mb, network, waited in chain(first, waiting.values_list(*_FACTS)[:MAX_CONSIDERED]):
         required = compute_required(cpu, memory_mb, network)
         if reserved is None:
             reserved = sum_reserved(host).get(host, Resources()) + (in_use or Resources())
