@@ -21,6 +21,15 @@ class WarmShape:
     read_only_root: bool = True
 
     @classmethod
+    def make_stem(cls, network: str, runtime: str) -> "WarmShape":
+        """The shape of a stem, which has no main and fits every run of this network and runtime."""
+        return cls("", "", Decimal(0), 0, 0, 0, network, runtime)
+
+    @property
+    def is_stem(self) -> bool:
+        return not self.image
+
+    @classmethod
     def from_columns(cls, columns: Mapping[str, Any]) -> "WarmShape":
         return cls(**{name: columns[name] for name in SHAPE_COLUMNS})
 

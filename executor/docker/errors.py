@@ -71,6 +71,12 @@ class SandboxMismatch(Conflict):
     reason = "sandbox_mismatch"
 
 
+class SandboxDefect(SandboxMismatch):
+    """A prepared sandbox ended while it waited."""
+
+    reason = "defect"
+
+
 class SandboxGone(NotFound):
     """The run's container disappeared after its script had begun."""
 

@@ -9,7 +9,14 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from executor import failpoints, log_context
-from executor.docker.errors import EngineError, EngineUnreachable, SandboxDrift, SandboxGone, SandboxTampered
+from executor.docker.errors import (
+    EngineError,
+    EngineUnreachable,
+    SandboxDefect,
+    SandboxDrift,
+    SandboxGone,
+    SandboxTampered,
+)
 from executor.docker.protocol import EngineLike
 from executor.docker.retry import retry_while_away
 from executor.output.follower import Follower
@@ -177,6 +184,8 @@ class Slot:
         """False if the sandbox that waited was removed, so that a new one must be built."""
         self._handler.note_phase("taken")
         try:
+            if defect := self._sandbox.find_defect():
+                raise SandboxDefect(f"The sandbox cannot be used any more: {defect}.")
             self._sandbox.bind(self._binding)
             failpoints.hit("warm-bound")
             if broken := inspection.describe_violations(self._sandbox.build_report()):

@@ -1,6 +1,7 @@
 """A run in a sandbox that waited for it, on the fake engine; and what happens when that sandbox cannot be used."""
 
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import IPv4Network
@@ -72,6 +73,11 @@ def test_the_run_creates_nothing_and_waits_for_no_build(engine: FakeEngine, pool
 
 def break_sidecar(engine: FakeEngine, spec: RunSpec) -> None:
     engine.stop(naming.name_sidecar(spec.run_id), 1)
+    time.sleep(0.2)
+
+
+def break_main(engine: FakeEngine, spec: RunSpec) -> None:
+    engine.stop(naming.name_main(spec.run_id), 1)
 
 
 def move_tag(engine: FakeEngine, spec: RunSpec) -> None:
@@ -84,7 +90,7 @@ def fail_engine(engine: FakeEngine, spec: RunSpec) -> None:
 
 @pytest.mark.parametrize(
     ("break_it", "reason"),
-    [(break_sidecar, "sidecar_unhealthy"), (move_tag, "sandbox_mismatch"), (fail_engine, "engine_error")],
+    [(break_sidecar, "defect"), (break_main, "defect"), (move_tag, "sandbox_mismatch"), (fail_engine, "engine_error")],
 )
 def test_one_that_cannot_be_used_is_removed_and_the_run_gets_a_new_one(
     engine: FakeEngine, pool: SubnetPool, break_it: Any, reason: str
@@ -100,6 +106,17 @@ def test_one_that_cannot_be_used_is_removed_and_the_run_gets_a_new_one(
     assert [kind for kind, _ in told.cold] == [reason]
     assert told.events.count("may_begin") == 1
     assert first not in {container.id for container in engine.containers.values()}
+
+
+def test_a_stem_gets_the_main_of_the_run(engine: FakeEngine, pool: SubnetPool) -> None:
+    spec = make_spec(epoch=1, script="echo $WORD", env={"WORD": "hi"})
+    stem = Sandbox(engine, replace(spec.sandbox, image="", language=""), pool)
+    stem.prepare_stem()
+    told = run(engine, spec, pool, stem)
+    assert told.cold == []
+    assert told.log() == b"hi\n"
+    assert told.result is not None
+    assert told.result.status == "succeeded"
 
 
 def test_one_of_another_shape_is_removed(engine: FakeEngine, pool: SubnetPool) -> None:

@@ -23,6 +23,8 @@ from cronium_admin.workers.runner import Runner
 from cronium_admin.workers.scheduling.capacity import MB, Capacity
 from cronium_admin.workers.warm import history, maker
 from cronium_admin.workers.warm.pacing import BuildBudget
+from cronium_admin.workers.warm.pool import WaitingSandbox
+from cronium_admin.workers.warm.status import describe_pool
 from executor import naming
 from executor.docker.errors import EngineError
 from executor.run.supervisor import Supervisor
@@ -42,8 +44,9 @@ def engine() -> Iterator[FakeEngine]:
 
 
 @pytest.fixture(autouse=True)
-def _calm(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A machine with nothing else to do."""
+def _calm(monkeypatch: pytest.MonkeyPatch, settings: Any) -> Iterator[None]:
+    """A machine with nothing else to do. Without stems, which have tests of their own."""
+    settings.CONFIG = settings.CONFIG.model_copy(update={"sandbox_network": "apart"})
     monkeypatch.setattr(maker.psutil, "cpu_percent", lambda interval: 10.0)
     monkeypatch.setattr(maker, "AFTER_TAKE_SECONDS", 0.0)
     monkeypatch.setattr("executor.sandbox.sandbox.MAIN_GRACE", 1)
@@ -73,7 +76,11 @@ def settle(runner: Runner) -> int:
     for _ in range(30):
         if runner.maker.run_once() > 0:
             break
-    return len(runner.context.pool.list_items())
+    return len(wholes(runner))
+
+
+def wholes(runner: Runner) -> list[WaitingSandbox]:
+    return [item for item in runner.context.pool.list_items() if item.kind == Kind.WHOLE]
 
 
 def demand(runner: Runner, job: Job, launches: int = 2, **changes: Any) -> WarmShape:
@@ -207,6 +214,14 @@ class TestRetire:
         (item,) = runner.context.pool.list_items()
         assert 0.8 * 3600 <= item.expires_at - item.made_at <= 3600
         item.expires_at = time.monotonic() - 1
+        assert self.gone(runner, engine, waiting)
+
+    @pytest.mark.parametrize("name", [naming.name_sidecar, naming.name_main])
+    def test_when_a_container_of_it_ends(
+        self, runner: Runner, engine: FakeEngine, waiting: uuid.UUID, name: Callable[[str], str]
+    ) -> None:
+        engine.stop(name(str(waiting)), 1)
+        time.sleep(0.2)
         assert self.gone(runner, engine, waiting)
 
     def test_when_its_row_is_deleted(self, runner: Runner, engine: FakeEngine, waiting: uuid.UUID) -> None:
@@ -433,6 +448,77 @@ class TestBuild:
             assert launch(job, get_admin()).warm_host is None
         runner.maker.run_once()
         assert launch(job, get_admin()).warm_host == "east"
+
+
+class TestStems:
+    @pytest.fixture(autouse=True)
+    def _joined(self, _calm: None, settings: Any) -> None:
+        settings.CONFIG = settings.CONFIG.model_copy(update={"sandbox_network": "joined"})
+
+    def kinds(self, runner: Runner) -> list[str]:
+        settle(runner)
+        return sorted(item.kind.value for item in runner.context.pool.list_items())
+
+    def test_one_waits_for_any_launch_of_its_network(
+        self, runner: Runner, engine: FakeEngine, make_job: Callable[..., Job]
+    ) -> None:
+        demand(runner, make_job(image="other:1"), launches=1)
+        assert self.kinds(runner) == ["stem", "whole"], "the whole one is the default of the language"
+        (stem,) = WarmSandbox.objects.filter(kind=Kind.STEM)
+        assert (stem.network, stem.image, stem.cpu, stem.state) == ("isolated", "", 0, State.READY)
+        assert naming.name_main(str(stem.pk)) not in engine.containers
+        created = engine.calls["create_container"]
+        run = finish(runner, launch(make_job(memory_mb=77, image="other:1"), get_admin()))
+        assert (run.pk, run.status, run.start_kind, run.is_warm) == (stem.pk, "succeeded", "stem", True)
+        assert engine.calls["create_container"] == created + 1
+        assert run.sandbox_report
+        assert value(metrics.WARM_STARTS, "stem") == 1
+        assert events(run) == []
+
+    def test_whole_ones_are_taken_first(self, runner: Runner, job: Job) -> None:
+        demand(runner, job)
+        assert self.kinds(runner) == ["stem", "whole"]
+        starts = [finish(runner, launch(job, get_admin())).start_kind for _ in range(2)]
+        assert starts == ["warm", "stem"]
+
+    @pytest.mark.parametrize("network", ["egress", "none"])
+    def test_other_networks_have_none(self, runner: Runner, make_job: Callable[..., Job], network: str) -> None:
+        job = make_job(network=network, egress=["a.example:443"] if network == "egress" else [])
+        demand(runner, job)
+        runner.context.pool.arrivals.set_defaults(())
+        runner.maker._defaults_at = time.monotonic()
+        assert "stem" not in self.kinds(runner)
+
+    def test_one_that_ended_is_replaced(self, runner: Runner, engine: FakeEngine, job: Job) -> None:
+        demand(runner, job)
+        self.kinds(runner)
+        stem = WarmSandbox.objects.get(kind=Kind.STEM).pk
+        engine.stop(naming.name_sidecar(str(stem)), 1)
+        time.sleep(0.2)
+        assert self.kinds(runner) == ["stem", "whole"]
+        assert WarmSandbox.objects.get(kind=Kind.STEM).pk != stem
+
+    def test_a_run_that_was_promised_a_broken_one_begins_cold(
+        self, runner: Runner, engine: FakeEngine, make_job: Callable[..., Job]
+    ) -> None:
+        job = make_job(image="other:1")
+        demand(runner, job, launches=1)
+        self.kinds(runner)
+        run = launch(job, get_admin())
+        assert run.warm_host == "east"
+        engine.tags["cronium/runtime-api:latest"] = "other:1"
+        engine.images.add("other:1")
+        run = finish(runner, run)
+        assert (run.status, run.start_kind, run.cold_reason) == ("succeeded", "cold", "sandbox_mismatch")
+
+    def test_the_report_lists_them(self, runner: Runner, job: Job) -> None:
+        demand(runner, job)
+        self.kinds(runner)
+        shapes = describe_pool(runner.maker)["shapes"]
+        assert sorted((shape["kind"], shape["waiting"], shape["target"]) for shape in shapes) == [
+            ("stem", 1, 1),
+            ("whole", 1, 1),
+        ]
 
 
 def test_the_launches_of_the_last_hour_count_from_the_start(runner: Runner, job: Job) -> None:

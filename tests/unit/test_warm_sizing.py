@@ -11,6 +11,7 @@ from cronium_admin.workers.warm.sizing import (
     compute_limit,
     compute_miss_share,
     compute_places,
+    plan_places,
 )
 
 MB = 1024 * 1024
@@ -136,3 +137,25 @@ def test_a_place_goes_where_it_saves_most() -> None:
 )
 def test_the_cap(configured: int | None, memory_mb: int | None, limit: int) -> None:
     assert compute_limit(configured, memory_mb and memory_mb * MB, 20 * MB) == limit
+
+
+def plan(limit: int, **rates: float) -> dict[str, int]:
+    """The places of shapes with these launches per second, each with a target of its own, and of their stems."""
+    wanted = {name: Wanted(compute_places(rate) if rate > 1 / 700 else 0, rate) for name, rate in rates.items()}
+    stems = {name: name[0].upper() for name in rates}
+    return {key: places for key, places in plan_places(wanted, stems, limit, 1)[1].items() if places}
+
+
+def test_a_stem_serves_all_shapes_of_its_network() -> None:
+    assert plan(4, i1=1 / 60) == {"I": 1, "i1": 1}
+    assert plan(4, i1=1 / 3600, i2=1 / 3600) == {"I": 1}, "shapes that were launched once"
+    assert plan(4, i1=1 / 60, o1=1 / 60) == {"I": 1, "O": 1, "i1": 1, "o1": 1}
+    assert plan(4, i1=1) == {"I": 1, "i1": 3}
+    assert plan(1, i1=1) == {"i1": 1}
+    assert plan(0, i1=1) == {}
+
+
+def test_what_is_left_goes_to_stems_for_the_launches_that_find_no_whole_one() -> None:
+    many = {f"i{number}": 1 / 800 for number in range(400)}  # each shape is rare, together they are not
+    assert plan(10, **many) == {"I": 3}
+    assert plan(2, **many) == {"I": 2}

@@ -5,11 +5,11 @@ Thread-safe. Times are seconds of `time.monotonic`.
 
 import math
 import threading
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from cronium_admin.warm.shapes import WarmShape
-from cronium_admin.workers.warm.sizing import KEEP_SECONDS, Demand, Wanted, allocate_places
+from cronium_admin.workers.warm.sizing import KEEP_SECONDS, Demand, Wanted, plan_places
 
 NOTED_WITHIN_SECONDS = 1.0  # a launch is noted this soon after its claim
 MAX_SHAPES = 500  # the oldest are forgotten
@@ -67,9 +67,14 @@ class Arrivals:
             self._defaults = frozenset(shapes)
 
     def make_plan(
-        self, now: float, limit: int, refill_seconds: float, paused: Collection[WarmShape] = frozenset()
+        self,
+        now: float,
+        limit: int,
+        refill_seconds: float,
+        paused: Collection[WarmShape] = frozenset(),
+        has_stem: Callable[[WarmShape], bool] = lambda shape: False,
     ) -> Plan:
-        """`paused` shapes get no place."""
+        """`paused` shapes get no place. `has_stem`: a sandbox of this shape may be made of a stem."""
         with self._lock:
             for shape in [shape for shape, demand in self._demands.items() if demand.is_over(now)]:
                 del self._demands[shape]
@@ -81,9 +86,10 @@ class Arrivals:
                 )
                 for shape, demand in demands.items()
             }
-        active = {shape: asked for shape, asked in wanted.items() if asked.places and shape not in paused}
-        return Plan(
-            {shape: asked.places for shape, asked in wanted.items() if asked.places},
-            allocate_places(active, limit, refill_seconds),
-            {shape: asked.rate for shape, asked in wanted.items()},
-        )
+        active = {shape: asked for shape, asked in wanted.items() if shape not in paused}
+        stems = {shape: WarmShape.make_stem(shape.network, shape.runtime) for shape in active if has_stem(shape)}
+        stems = {shape: stem for shape, stem in stems.items() if stem not in paused}
+        asked, given = plan_places(active, stems, limit, refill_seconds)
+        kept = {shape: one.places for shape, one in wanted.items() if one.places}  # also of paused ones
+        rates = {shape: one.rate for shape, one in wanted.items()} | {shape: one.rate for shape, one in asked.items()}
+        return Plan(kept | {shape: one.places for shape, one in asked.items()}, given, rates)

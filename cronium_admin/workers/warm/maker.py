@@ -10,7 +10,6 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import psutil
@@ -33,6 +32,7 @@ from executor.docker.errors import EngineUnreachable, SandboxDrift
 from executor.sandbox import inspection
 from executor.sandbox.sandbox import Sandbox
 from executor.sandbox.subnets import SubnetPool
+from executor.sandbox.topology import choose_topology
 
 log = logging.getLogger("cronium.warm")
 TICK_SECONDS = 2.0
@@ -42,11 +42,6 @@ DEFAULTS_SECONDS = 60.0
 MAX_AGE_SECONDS, AGE_SPREAD = 3600.0, 0.2  # so that not all of a burst end together; a sidecar waits for two hours
 UNCLAIMED_SECONDS = 10.0  # after which a taken sandbox is retired: the run is another host's, or was cancelled
 SURPLUS_SECONDS = 60.0  # a sandbox is kept at least this long before it makes room for another shape
-
-
-def find_defect(sandbox: Sandbox) -> str:
-    find: Callable[[], str] = getattr(sandbox, "find_defect", lambda: "")
-    return find()
 
 
 class WarmMaker:
@@ -115,7 +110,7 @@ class WarmMaker:
         now = time.monotonic()
         paused = self.failures.list_paused(now)
         refill_seconds = self._budget.average_seconds + AFTER_TAKE_SECONDS
-        self.plan = self.pool.arrivals.make_plan(now, limit, refill_seconds, paused)
+        self.plan = self.pool.arrivals.make_plan(now, limit, refill_seconds, paused, self._has_stem)
         self.failures.forget_except(self.plan.wanted)
         if self.pause_reason or self.pool.pop_squeezed():
             self._retire_all()
@@ -179,7 +174,7 @@ class WarmMaker:
                     self._remove(item, "it was taken, but its run is not claimed here")
             elif state != State.READY:
                 self._remove(item, "its row is gone")
-            elif defect := find_defect(item.sandbox):
+            elif defect := item.sandbox.find_defect():
                 self._retire(item, defect)
             elif now > item.expires_at:
                 self._retire(item, "it is old")
@@ -203,7 +198,12 @@ class WarmMaker:
             return None
         counts = Counter(item.shape for item in items)
         missing = [shape for shape, places in self.plan.given.items() if counts[shape] < places]
-        return max(missing, key=lambda shape: self.plan.rates.get(shape, 0.0), default=None)
+        return max(missing, key=lambda shape: (shape.is_stem, self.plan.rates.get(shape, 0.0)), default=None)
+
+    def _has_stem(self, shape: WarmShape) -> bool:
+        context = self._context
+        spec = build_shape(shape, context.instance, context.host)
+        return choose_topology(spec, context.engine.default_runtime) == "joined"
 
     def _may_build(self) -> bool:
         context = self._context
@@ -224,9 +224,9 @@ class WarmMaker:
 
     def _build(self, shape: WarmShape) -> None:
         context, sandbox_id = self._context, uuid.uuid4()
-        queues = context.capacity.queues
+        kind, queues = Kind.STEM if shape.is_stem else Kind.WHOLE, context.capacity.queues
         context.database.call(
-            lambda: rows.insert_building(sandbox_id, context.host, context.owner, queues, Kind.WHOLE, **shape.columns)
+            lambda: rows.insert_building(sandbox_id, context.host, context.owner, queues, kind, **shape.columns)
         )
         spec = build_shape(shape, context.instance, context.host).make_sandbox_spec(str(sandbox_id), FIRST_EPOCH)
         sandbox = Sandbox(context.engine, spec, self._subnets)
@@ -234,28 +234,31 @@ class WarmMaker:
         try:
             if context.closing.is_set():
                 sandbox.abort()
-            sandbox.prepare()
+            if shape.is_stem:
+                sandbox.prepare_stem()
+            else:
+                sandbox.prepare()
             failpoints.hit("warm-prepared")
             if broken := inspection.describe_violations(sandbox.build_report()):
                 raise SandboxDrift(broken)
         except Exception as error:  # noqa: BLE001 - logged, and tried again later
             self._discard_failed(sandbox_id, shape, sandbox, error)
         else:
-            self._announce(sandbox_id, shape, sandbox, began_at)
+            self._announce(sandbox_id, shape, sandbox, kind, began_at)
         finally:
             self.building = self._sandbox = None
 
-    def _announce(self, sandbox_id: uuid.UUID, shape: WarmShape, sandbox: Sandbox, began_at: float) -> None:
+    def _announce(self, sandbox_id: uuid.UUID, shape: WarmShape, sandbox: Sandbox, kind: Kind, began_at: float) -> None:
         # In the pool before its row is ready, because a launch may take it at once.
         now = time.monotonic()
         age = MAX_AGE_SECONDS * (1 - random.uniform(0, AGE_SPREAD))  # noqa: S311
-        item = WaitingSandbox(sandbox_id, shape, sandbox, now, now + age)
+        item = WaitingSandbox(sandbox_id, shape, sandbox, now, now + age, kind)
         self.pool.add(item)
         self._budget.note_build(now, now - began_at)
         self.failures.note_success(shape)
         digest, image_id = sandbox.shape_digest, sandbox.image_id
         owner = self._context.owner
-        if self._context.database.call(rows.mark_ready, sandbox_id, owner, Kind.WHOLE, digest, image_id):
+        if self._context.database.call(rows.mark_ready, sandbox_id, owner, kind, digest, image_id):
             failpoints.hit("warm-ready")
             metrics.WARM_BUILDS.labels("ready").inc()
         else:
@@ -270,7 +273,8 @@ class WarmMaker:
         if context.closing.is_set():
             return
         metrics.WARM_BUILDS.labels("failed").inc()
-        log.warning("a sandbox for %s could not be prepared in advance: %s", shape.image, error)
+        name = shape.image or f"the network {shape.network}"
+        log.warning("a sandbox for %s could not be prepared in advance: %s", name, error)
         if not isinstance(error, EngineUnreachable):  # that is no fault of the shape
             self.failures.note_failure(shape, time.monotonic(), str(error))
         self._not_before = time.monotonic() + TICK_SECONDS

@@ -142,6 +142,30 @@ def _compute_gain(wanted: Wanted, places: int, refill_seconds: float) -> tuple[f
     return saved, -places  # without launches: first one each
 
 
+def plan_places(
+    wanted: Mapping[K, Wanted], stems: Mapping[K, K], limit: int, refill_seconds: float
+) -> tuple[dict[K, Wanted], dict[K, int]]:
+    """What each shape and stem asks for, and what each gets. `stems`: the stem that fits a shape, for those with one.
+
+    First one stem for each in use, up to half of the limit, because it serves any launch; then whole sandboxes; what is
+    left goes to stems, for the launches that find no whole one.
+    """
+    rates: dict[K, float] = {}
+    for shape, stem in stems.items():
+        rates[stem] = rates.get(stem, 0.0) + wanted[shape].rate
+    first = min(len(rates), limit // 2)
+    whole = {shape: asked for shape, asked in wanted.items() if asked.places}
+    given = allocate_places(whole, limit - first, refill_seconds)
+    rest = dict.fromkeys(rates, 0.0)  # launches per second that find no whole one
+    for shape, stem in stems.items():
+        rate = wanted[shape].rate
+        rest[stem] += rate * compute_miss_share(rate * refill_seconds, given.get(shape, 0))
+    for_stems = {stem: Wanted(max(1, compute_places(rate * refill_seconds)), rate) for stem, rate in rest.items()}
+    if limit > 1:
+        given |= allocate_places(for_stems, limit - sum(given.values()), refill_seconds)
+    return whole | (for_stems if limit > 1 else {}), given
+
+
 def compute_limit(configured: int | None, memory_bytes: int | None, sandbox_bytes: int) -> int:
     """The most sandboxes of a host. `configured` None: at most AUTO_LIMIT in 1 % of the memory, at least 1."""
     if configured is not None:

@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import Any
 
-from cronium_admin.warm.models import State
+from cronium_admin.warm.models import Kind, State
 from cronium_admin.warm.shapes import WarmShape
 from cronium_admin.workers.warm.maker import WarmMaker
 from cronium_admin.workers.warm.pool import SANDBOX_BYTES
@@ -32,7 +32,7 @@ def describe_pool(maker: WarmMaker) -> dict[str, Any]:
 def _describe_shape(maker: WarmMaker, shape: WarmShape, waiting: int) -> dict[str, Any]:
     plan = maker.plan
     return {
-        "kind": "whole",
+        "kind": Kind.STEM.value if shape.is_stem else Kind.WHOLE.value,
         **shape.columns,
         "cpu": str(shape.cpu),
         "waiting": waiting,
