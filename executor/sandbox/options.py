@@ -232,11 +232,11 @@ def build_sidecar_container(
 ) -> dict[str, Any]:
     """The sidecar. Without `addresses` it starts without a network, for a main that joins its network namespace; it is
     connected to the job's network while it runs."""
-    host_config = (
-        _build_hardening(SIDECAR_LIMITS, spec) | _build_network_mode(spec, addresses) | _build_dns(spec, "sidecar")
-    )
+    host_config = _build_hardening(SIDECAR_LIMITS, spec) | _build_network_mode(spec, addresses)
     if addresses is None:
-        host_config |= {"ExtraHosts": _build_known_names(LOOPBACK)}
+        host_config |= {"ExtraHosts": _build_known_names(LOOPBACK), **_build_dns(spec, "main")}
+    else:
+        host_config |= _build_dns(spec, "sidecar")
     host_config |= {
         "ReadonlyRootfs": True,
         "Tmpfs": {

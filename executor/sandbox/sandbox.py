@@ -336,6 +336,7 @@ class Sandbox:
     def take_down(self) -> bool:
         """Stop and remove everything; True when nothing is left. Logs errors and never raises them."""
         self._aborted.set()
+        self._sidecar.expect_end()
         self._main.close_input()
         clean = self._remove_all()
         self._main.close_output()

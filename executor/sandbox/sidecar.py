@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from executor import failpoints, naming
 from executor.docker.attachment import SplitAttachment
-from executor.docker.errors import EngineError, EngineUnreachable, SidecarUnhealthy
+from executor.docker.errors import EngineError, EngineUnreachable, NotFound, SidecarUnhealthy
 from executor.docker.models import NO_IMAGE
 from executor.docker.ownership import is_container_of
 from executor.docker.protocol import EngineLike
@@ -19,6 +19,7 @@ from executor.sandbox.sidecar_channel import SidecarChannel
 from executor.spec import SandboxSpec
 
 log = logging.getLogger("cronium.sandbox")
+STOP_SECONDS = 5  # between the end of a sidecar's output and its own end
 END_SECONDS = 1.0  # between the end of a sidecar and the end of its output
 
 
@@ -39,6 +40,7 @@ class Sidecar:
         self._lock = threading.Lock()  # the next two
         self._channel: SidecarChannel | None = None
         self._is_detached = False
+        self._is_expected = threading.Event()
 
     def create(self, is_joined: bool) -> None:
         """Create it on the run's networks; without a network for a main that joins its network namespace."""
@@ -49,7 +51,7 @@ class Sidecar:
         failpoints.hit("sidecar-created")
         if self._networks.outside:
             body["NetworkingConfig"]["EndpointsConfig"] |= self._networks.connect_egress(self.name)
-        self._channel = SidecarChannel(self._attach(self.name), self._spec.run_id)
+        self._channel = self._open_channel(self.name)
 
     def start(self) -> None:
         assert self._channel is not None
@@ -97,7 +99,7 @@ class Sidecar:
             state = self._engine.inspect(self._containers.find_id(self.name))
             if not state.is_running or not is_container_of(self._engine, self._spec, state):
                 return
-            channel = SidecarChannel(self._attach(state.id), self._spec.run_id)
+            channel = self._open_channel(state.id)
             with self._lock:
                 previous, self._channel = self._channel, channel
                 is_detached = self._is_detached
@@ -109,6 +111,33 @@ class Sidecar:
                 channel.reopen(binding)
         except EngineError as error:
             log.warning("run %s: no connection to its sidecar: %s", self._spec.run_id, error)
+
+    def expect_end(self) -> None:
+        """It is about to be removed, so that its end is no event of the run."""
+        self._is_expected.set()
+
+    def _record_end(self, binding: Binding) -> None:
+        """Tell the run that its sidecar has ended while its script runs."""
+        try:
+            self._engine.wait(self._containers.find_id(self.name), STOP_SECONDS)  # its output ends first
+            if self._is_running(self.name) or not self._is_running(naming.name_main(self._spec.run_id)):
+                return
+            if not self._is_expected.is_set():
+                more = ", and the script may have lost its network" if self._spec.network == "open" else ""
+                binding.record_event("sidecar_ended", f"The sidecar has ended: calls of the runtime API fail{more}")
+        except EngineUnreachable:
+            log.info("run %s: no connection to its sidecar", self._spec.run_id)
+        except Exception:
+            log.exception("run %s: the end of its sidecar could not be recorded", self._spec.run_id)
+
+    def _is_running(self, name: str) -> bool:
+        try:
+            return self._engine.inspect(self._containers.find_id(name)).is_running
+        except NotFound:
+            return False
+
+    def _open_channel(self, container: str) -> SidecarChannel:
+        return SidecarChannel(self._attach(container), self._spec.run_id, self._record_end)
 
     def _attach(self, container: str) -> SplitAttachment:
         output = self._engine.attach(container, stdin=False, output=True)

@@ -7,7 +7,7 @@ size is limited, and its text is only shown.
 import json
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -34,9 +34,16 @@ class SidecarChannel:
     Until `configure` or `reopen`, the channel serves no run: it ignores all messages but `loaded`.
     """
 
-    def __init__(self, attachment: Attachment | SplitAttachment, run_id: str) -> None:
+    def __init__(
+        self,
+        attachment: Attachment | SplitAttachment,
+        run_id: str,
+        on_end: Callable[[Binding], None] = lambda binding: None,
+    ) -> None:
+        """`on_end` is called by the channel's thread when the channel of a ready sidecar ends and was not closed."""
         self._attachment = attachment
         self._run_id = run_id
+        self._on_end = on_end
         self._binding: Binding | None = None
         self._rate = RequestThrottle()
         self._events: EventForwarder | None = None
@@ -135,6 +142,8 @@ class SidecarChannel:
                     self._attachment.close()
         self._attachment.close()
         self._set_event(self._ended)
+        if self._binding and self._ready.is_set() and not self._closed.is_set():
+            self._on_end(self._binding)
 
     def _set_event(self, event: threading.Event) -> None:
         with self._changed:

@@ -12,8 +12,8 @@ def choose_topology(shape: Shape, default_runtime: str = "runc") -> Topology:
     """`joined`: main joins the network namespace of the sidecar, which alone is on the run's network. `apart`: each has
     its own.
 
-    With `egress` main would get the sidecar's way out. With `open` main would lose its network when the sidecar ends.
-    Other runtimes keep the network in a process of each container. `default_runtime` is the engine's.
+    With `egress` main would get the sidecar's way out. Other runtimes keep the network in a process of each container.
+    `default_runtime` is the engine's.
     """
     is_runc = (shape.runtime or default_runtime) in RUNC
-    return "joined" if shape.joined_network and shape.network == "isolated" and is_runc else "apart"
+    return "joined" if shape.joined_network and shape.network in ("isolated", "open") and is_runc else "apart"

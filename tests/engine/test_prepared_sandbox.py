@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import IPv4Network
@@ -17,15 +18,15 @@ import pytest
 from executor import naming
 from executor.checks.gc import collect_leftovers
 from executor.docker.client import Engine
-from executor.docker.errors import SandboxMismatch, SidecarUnhealthy
+from executor.docker.errors import SandboxDrift, SandboxMismatch, SidecarUnhealthy
 from executor.docker.frames import FrameParser
 from executor.run.payload import build_payload
 from executor.sandbox import inspection
 from executor.sandbox.bootstrap import NOT_RECEIVED
 from executor.sandbox.sandbox import Sandbox
-from executor.sandbox.shape import find_shape_digest
+from executor.sandbox.shape import find_shape_digest, find_stem_digest
 from executor.sandbox.subnets import SubnetPool
-from executor.spec import Reply, RunSpec
+from executor.spec import MB, Reply, RunSpec
 from tests.fakes.contract import World
 from tests.fakes.specs import make_binding
 
@@ -93,11 +94,14 @@ def read_output(sandbox: Sandbox) -> bytes:
     return text
 
 
-@pytest.mark.parametrize("network", ["isolated", "none", "egress", "open"])
+@pytest.mark.parametrize(
+    ("network", "joined"),
+    [("isolated", True), ("isolated", False), ("none", True), ("egress", True), ("open", True), ("open", False)],
+)
 def test_it_shows_nothing_of_a_run_and_then_runs_it(
-    world: World, docker_client: docker.APIClient, network: str
+    world: World, docker_client: docker.APIClient, network: str, joined: bool
 ) -> None:
-    spec = secretive(world, network=network, egress=("pattern-value.example:443",))
+    spec = secretive(world, network=network, joined_network=joined, egress=("pattern-value.example:443",))
     if network == "none":
         spec = replace(spec, script='echo "$PLAIN $HIDDEN"')
     sandbox = prepare(world, spec)
@@ -168,6 +172,122 @@ def test_a_sidecar_that_was_killed_while_it_waited_is_noticed(world: World, dock
     docker_client.kill(naming.name_sidecar(spec.run_id))
     with pytest.raises(SidecarUnhealthy, match="ended before the script began"):
         sandbox.bind(make_binding(spec))
+    assert sandbox.take_down()
+
+
+def prepare_stem(world: World, spec: RunSpec, other_image: str) -> Sandbox:
+    """A stem that was prepared for another language, image and other limits than those of `spec`."""
+    limits = replace(spec.limits, memory_bytes=64 * MB)
+    sandbox = Sandbox(
+        world.engine, replace(spec.sandbox, language="python", image=other_image, limits=limits), world.pool
+    )
+    sandbox.prepare_stem()
+    return sandbox
+
+
+def blank(spec: RunSpec, answer: Any, *sidecar_ids: str) -> Any:
+    """What the engine says of a container or network, without what differs between two of one shape."""
+    text = json.dumps(answer)
+    for word in (spec.run_id, naming.name_bridge(spec), *sidecar_ids):
+        text = text.replace(word, "X")
+    return json.loads(text)
+
+
+def describe(world: World, docker_client: docker.APIClient, spec: RunSpec) -> list[Any]:
+    """The settings of all of a run's containers, and of its network, that its shape decides."""
+    shown = []
+    (sidecar,) = (docker_client.inspect_container(naming.name_sidecar(spec.run_id))["Id"],)
+    for name in container_names(spec):
+        told = docker_client.inspect_container(name)
+        config = told["Config"]
+        if told["Id"] != sidecar:
+            config["Hostname"] = ""  # the engine gives it the sidecar's
+        endpoints = {
+            network: sorted(set(endpoint["Aliases"] or ()) - {told["Id"][:12]})
+            for network, endpoint in told["NetworkSettings"]["Networks"].items()
+        }
+        shown.append(blank(spec, [config, told["HostConfig"], told["Mounts"], told["Image"], endpoints], sidecar))
+    network = docker_client.inspect_network(naming.name_network(spec.run_id))
+    members = [member["Name"] for member in network["Containers"].values()]
+    parts = [network[key] for key in ("Driver", "Internal", "Attachable", "EnableIPv6", "Options", "Labels")]
+    return [*shown, blank(spec, [*parts, members])]
+
+
+@pytest.mark.parametrize("network", ["isolated", "open"])
+def test_a_stem_serves_another_image_and_limits_and_looks_like_a_cold_sandbox(
+    world: World, docker_client: docker.APIClient, runner_images: dict[str, str], network: str
+) -> None:
+    spec = secretive(world, network=network)
+    stem = prepare_stem(world, spec, runner_images["python"])
+    assert stem.shape_digest == find_stem_digest(world.engine, spec)
+    assert not [row for row in stem.build_report() if row.drift]
+    shown = json.dumps(docker_client.inspect_container(naming.name_sidecar(spec.run_id)))
+    assert "-value" not in shown
+    stem.bind(make_binding(spec, lambda operation, body: Reply(data=None)))
+    assert not [row for row in stem.build_report() if row.drift]
+    warm = describe(world, docker_client, spec)
+    cold_spec = secretive(world, network=network)
+    cold = Sandbox(world.engine, cold_spec.sandbox, world.pool)
+    cold.prepare(make_binding(cold_spec, lambda operation, body: Reply(data=None)))
+    assert describe(world, docker_client, cold_spec) == warm
+    waiting_spec = secretive(world, network=network)
+    waiting = prepare_stem(world, waiting_spec, runner_images["node"])
+    waiting.add_main(waiting_spec.sandbox)
+    assert waiting.shape_digest == find_shape_digest(world.engine, waiting_spec)
+    assert describe(world, docker_client, waiting_spec) == warm
+    for sandbox, its_spec in ((stem, spec), (cold, cold_spec)):
+        sandbox.send_payload(build_payload(its_spec))
+        assert read_output(sandbox).startswith(b"plain-value hidden-value\n")
+    assert all(sandbox.take_down() for sandbox in (stem, cold, waiting))
+
+
+@pytest.mark.parametrize("kind", ["stem", "whole"])
+def test_a_stranger_on_the_network_of_a_waiting_sandbox_is_noticed(
+    world: World, docker_client: docker.APIClient, runner_images: dict[str, str], kind: str
+) -> None:
+    spec = secretive(world)
+    sandbox = prepare_stem(world, spec, runner_images["python"]) if kind == "stem" else prepare(world, spec)
+    stranger = docker_client.create_container(world.image, ["sleep", "60"], entrypoint=[], detach=True)["Id"]
+    try:
+        docker_client.start(stranger)
+        docker_client.connect_container_to_network(stranger, naming.name_network(spec.run_id))
+        with pytest.raises(SandboxDrift, match="other containers"):
+            sandbox.bind(make_binding(spec))
+        docker_client.disconnect_container_from_network(stranger, naming.name_network(spec.run_id))
+        docker_client.connect_container_to_network(naming.name_sidecar(spec.run_id), "bridge")
+        with pytest.raises(SandboxDrift, match="sidecar's networks"):
+            sandbox.bind(make_binding(spec))
+    finally:
+        docker_client.remove_container(stranger, force=True)
+    assert sandbox.take_down()
+
+
+@pytest.mark.parametrize("kind", ["stem", "whole"])
+def test_a_sidecar_killed_while_it_waits_is_a_defect(
+    world: World, docker_client: docker.APIClient, runner_images: dict[str, str], kind: str
+) -> None:
+    spec = secretive(world)
+    sandbox = prepare_stem(world, spec, runner_images["python"]) if kind == "stem" else prepare(world, spec)
+    assert sandbox.find_defect() == ""
+    docker_client.kill(naming.name_sidecar(spec.run_id))
+    end = time.monotonic() + 10
+    while not sandbox.find_defect():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    assert "its sidecar has ended" in sandbox.find_defect()
+    assert sandbox.take_down()
+
+
+def test_a_main_killed_while_it_waits_is_a_defect(world: World, docker_client: docker.APIClient) -> None:
+    spec = secretive(world, network="none")
+    sandbox = prepare(world, spec)
+    assert sandbox.find_defect() == ""
+    docker_client.kill(naming.name_main(spec.run_id))
+    end = time.monotonic() + 10
+    while not sandbox.find_defect():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    assert "its main container has ended" in sandbox.find_defect()
     assert sandbox.take_down()
 
 

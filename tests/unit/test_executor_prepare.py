@@ -371,7 +371,8 @@ def test_a_stem_waits_without_a_defect_until_its_sidecar_ends(engine: FakeEngine
         ({"joined_network": False}, "runc", "apart"),
         ({"network": "none"}, "runc", "apart"),
         ({"network": "egress"}, "runc", "apart"),
-        ({"network": "open"}, "runc", "apart"),
+        ({"network": "open"}, "runc", "joined"),
+        ({"network": "open"}, "runsc", "apart"),
     ],
 )
 def test_the_topology_follows_from_the_shape_and_the_engine(

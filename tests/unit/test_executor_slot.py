@@ -278,6 +278,22 @@ def test_a_sidecar_that_is_never_healthy_ends_the_run(
     assert told.log() == b""
 
 
+@pytest.mark.parametrize("network", ["isolated", "egress", "open"])
+def test_a_sidecar_that_ends_under_a_script_is_an_event_of_the_run(
+    engine: FakeEngine, start: Callable[..., Any], network: str
+) -> None:
+    _, told, thread = start(make_spec(network=network, script="echo up; sleep 1; echo on"))
+    told.wait_for_text(b"up")
+    engine.stop(next(name for name in engine.containers if "sidecar" in name), 1)
+    told.wait_for("sidecar_ended")
+    thread.join(20)
+    (event,) = told.told
+    assert "runtime API fail" in event[1]
+    assert ("lost its network" in event[1]) == (network == "open")
+    assert told.result is not None
+    assert (told.result.status, told.log()) == ("succeeded", b"up\non\n")
+
+
 def test_the_time_limit_begins_with_the_script(
     engine: FakeEngine, run: Callable[..., Remembering], monkeypatch: pytest.MonkeyPatch
 ) -> None:
