@@ -58,7 +58,7 @@ class TestPage:
         page = flatten(read(client))
         assert "Sandboxes 2 of at most 4 wait, 1 being prepared · 27.7\xa0MB memory".replace("\xa0", " ") in page
         assert "1,063 of 1,072 runs started in one" in page
-        assert "Any language and image network and sidecar only isolated 1 of 1 0 2 0" in page
+        assert "Network and sidecar for any language, image and limits isolated 1 of 1 0 2 0" in page
         assert "0.5 CPU · 512 MB · 256 processes · no network · runsc 1 of 2 1 being prepared 3.2 1,061 9" in page
         assert "Not started in one: none was ready (7), settings changed (2)." in page
         assert "Paused" not in page
@@ -78,8 +78,8 @@ class TestPage:
             Host.objects.all().delete()
             shapes = [WHOLE | {"image": "b"}, WHOLE | {"image": "a", "waiting": waiting}, STEM]
             report(POOL | {"shapes": shapes})
-            names.append(re.findall(r'wrap-any">(a|b)</span>|(Any language)', read(client)))
-        assert names[0] == names[1] == [("", "Any language"), ("a", ""), ("b", "")]
+            names.append(re.findall(r'wrap-any">(a|b)</span>|(Network and sidecar)', read(client)))
+        assert names[0] == names[1] == [("", "Network and sidecar"), ("a", ""), ("b", "")]
 
     def test_nothing_used_yet(self, client: Client) -> None:
         report({"limit": 4, "shapes": []})

@@ -71,6 +71,10 @@ class WarmPoolOut(BaseModel):
         return self.hit_count + sum(self.misses.values())
 
     @property
+    def is_failing(self) -> bool:
+        return any(shape.error for shape in self.shapes)
+
+    @property
     def sorted_misses(self) -> list[tuple[str, int]]:
         """Words and number of each reason, the most frequent first."""
         ordered = sorted(self.misses.items(), key=lambda item: (-item[1], item[0]))
