@@ -5,11 +5,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 from django.test import Client
 from django.utils import timezone
 from django.utils.html import strip_tags
 
 from cronium_admin.accounts.models import User
+from cronium_admin.workers.health.checks.waiting_sandboxes import check_waiting_sandboxes
 from cronium_admin.workers.hosts.models import Host
 from tests.conftest import Api
 
@@ -56,7 +58,7 @@ class TestPage:
     def test_each_shape_has_its_numbers(self, client: Client) -> None:
         report(POOL)
         page = flatten(read(client))
-        assert "Sandboxes 2 of at most 4 wait, 1 being prepared · 27.7\xa0MB memory".replace("\xa0", " ") in page
+        assert "Sandboxes 2 of at most 4 wait, 1 being prepared · about 27.7\xa0MB".replace("\xa0", " ") in page
         assert "1,063 of 1,072 runs started in one" in page
         assert "Network and sidecar for any language, image and limits isolated 1 of 1 0 2 0" in page
         assert "0.5 CPU · 512 MB · 256 processes · no network · runsc 1 of 2 1 being prepared 3.2 1,061 9" in page
@@ -80,6 +82,12 @@ class TestPage:
             report(POOL | {"shapes": shapes})
             names.append(re.findall(r'wrap-any">(a|b)</span>|(Network and sidecar)', read(client)))
         assert names[0] == names[1] == [("", "Network and sidecar"), ("a", ""), ("b", "")]
+
+    def test_unknown_counts_are_no_zeros(self, client: Client) -> None:
+        report(POOL | {"shapes": [{name: WHOLE[name] for name in WHOLE if name not in ("hits", "misses")}]})
+        page = flatten(read(client))
+        assert "1 of 2 1 being prepared 3.2 Not started in one" in page
+        assert "Missed" not in page
 
     def test_nothing_used_yet(self, client: Client) -> None:
         report({"limit": 4, "shapes": []})
@@ -149,3 +157,45 @@ def test_the_api_returns_the_report(viewer: Api) -> None:
     assert {name: warm[name] for name in POOL if name != "shapes"} == {n: POOL[n] for n in POOL if n != "shapes"}
     assert {name: warm["shapes"][0][name] for name in WHOLE} == WHOLE
     assert warm["shapes"][1]["language"] == ""
+
+
+class TestDoctor:
+    @pytest.mark.parametrize(
+        ("pool", "state", "words"),
+        [
+            (POOL, "ok", "2 of at most 4 wait"),
+            (POOL | {"waiting": 0, "paused": "the host is draining"}, "ok", "paused: the host is draining"),
+            ({"limit": 0}, "ok", "Off: CRONIUM_WARM is 0"),
+            (
+                POOL | {"shapes": [STEM, WHOLE | {"error": "There is no <image>.", "failures": 4}]},
+                *(
+                    "warning",
+                    "The last 4 attempts to prepare one for cronium/<runner>:python failed: There is no <image>.",
+                ),
+            ),
+            (
+                POOL | {"shapes": [STEM | {"error": "No address.", "failures": 3}, WHOLE | {"error": "x"}]},
+                *(
+                    "warning",
+                    "The last 3 attempts to prepare one for network isolated failed (and 1 more): No address.",
+                ),
+            ),
+        ],
+    )
+    def test_the_row(self, db: None, pool: Any, state: str, words: str) -> None:
+        report(pool)
+        (row,) = check_waiting_sandboxes("east")
+        assert (row.name, row.state) == ("waiting sandboxes", state)
+        assert words in row.found
+        assert bool(row.mend) == (state != "ok")
+
+    def test_what_is_unknown_has_no_row(self, db: None) -> None:
+        report(None)
+        report(POOL, name="away", heartbeat_at=timezone.now() - timedelta(hours=1))
+        assert [check_waiting_sandboxes(host) for host in ("east", "away", "none")] == [[], [], []]
+
+    def test_a_database_that_is_away_is_reported_by_its_own_row(self, db: None) -> None:
+        def fail(function: Any) -> Any:
+            raise OperationalError("away")
+
+        assert check_waiting_sandboxes("east", fail) == []

@@ -24,8 +24,8 @@ class ColdReason:
 COLD_REASONS = {
     "none_waiting": ColdReason(
         "none was ready",
-        "no sandbox with this image, these limits and this network was ready.",
-        "A host prepares them after two launches within ten minutes; CRONIUM_WARM sets how many.",
+        "none with its image, limits and network was ready.",
+        "Hosts prepare them for frequent runs; CRONIUM_WARM sets how many.",
     ),
     "other_host": ColdReason(
         "on another host",

@@ -8,6 +8,7 @@ from cronium_admin.core.database.outage import log_failure
 from cronium_admin.core.periodic import PeriodicTask
 from cronium_admin.workers.database_threads import DatabaseThreads
 from cronium_admin.workers.health import results, runner
+from cronium_admin.workers.health.checks.waiting_sandboxes import check_waiting_sandboxes
 
 log = logging.getLogger("cronium.host")
 DELAY = 5.0  # runs that wait for the start come first
@@ -32,6 +33,7 @@ class HealthScheduler(PeriodicTask):
     def run_checks(self) -> None:
         try:
             rows = runner.run_checks(self._database.call)
+            rows += check_waiting_sandboxes(self._host, self._database.call)
             self._database.call(results.store_results, self._host, rows)
         except Exception as error:  # noqa: BLE001 - logged and retried
             if not self.stop_event.is_set():

@@ -34,8 +34,10 @@ class WarmShapeOut(BaseModel):
     per_minute: float = Field(
         default=0, ge=0, allow_inf_nan=False, description="Launches per minute, a recent average."
     )
-    hits: Count = Field(default=0, description="Runs that took one, since the worker started.")
-    misses: Count = Field(default=0, description="Runs of this kind that found none, since the worker started.")
+    hits: Count | None = Field(default=None, description="Runs that used one, since the worker started; null: unknown.")
+    misses: Count | None = Field(
+        default=None, description="Runs that found none, since the worker started; null: unknown."
+    )
     failures: Count = Field(default=0, description="Failed attempts to prepare one, since the last success.")
     error: str = Field(default="", description="Why the last attempt failed; empty after a success.")
 
@@ -53,7 +55,7 @@ class WarmPoolOut(BaseModel):
     paused: str = Field(default="", description="Why the host prepares none now; empty: it does.")
     waiting: Count = Field(default=0, description="Ready now.")
     building: Count = Field(default=0, description="Being prepared.")
-    memory_bytes: Count = Field(default=0, description="Memory that the waiting sandboxes use.")
+    memory_bytes: Count = Field(default=0, description="About the memory that the waiting sandboxes use.")
     hits: dict[str, Count] = Field(
         default={}, description="Runs by how they started, since the worker started: warm (in a whole one), stem."
     )
@@ -69,6 +71,10 @@ class WarmPoolOut(BaseModel):
     @property
     def start_count(self) -> int:
         return self.hit_count + sum(self.misses.values())
+
+    @property
+    def has_counts(self) -> bool:
+        return any(shape.hits is not None for shape in self.shapes)
 
     @property
     def is_failing(self) -> bool:

@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand
 from django.db import DatabaseError
 
 from cronium_admin.workers.health import results, runner
+from cronium_admin.workers.health.checks.waiting_sandboxes import check_waiting_sandboxes
 from cronium_admin.workers.hosts.names import parse_host_name
 from cronium_admin.workers.status import get_own_host_name
 
@@ -33,6 +34,7 @@ class Command(BaseCommand):
             found = "Not checked: the result could not be stored."
             rows.append(results.CheckResult("isolation", "warning", found, "Fix the database first."))
         else:
+            rows += check_waiting_sandboxes(host)
             isolation_rows = runner.check_isolation(host)  # creates the host's row if it does not exist
             with suppress(DatabaseError):  # the database row of the output reports it
                 results.store_results(host, rows)
