@@ -62,10 +62,10 @@ def test_a_message_that_comes_fifty_times_changes_nothing(cluster: Scaled, sende
     send(sender, run_id)
     cluster.let_go(run_id)
     cluster.check_once(run_id)
-    ended = cluster.get(run_id)
+    ended = cluster.get(run_id) | {"trace": None}  # it grows when the containers are removed
     send(sender, run_id)
     assert cluster.ended(cluster.run("true"))["status"] == "succeeded"  # the worker got the messages and continues
-    assert cluster.get(run_id) == ended
+    assert cluster.get(run_id) | {"trace": None} == ended
     assert cluster.call("GET", f"/variables/{slug}/started")["value"] == 1
     assert cluster.kinds(queued) == ["queued"]
     cluster.cancel(queued)
