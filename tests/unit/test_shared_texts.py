@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,11 @@ from cronium_admin.runs.models import Run, SandboxTable
 from cronium_admin.runs.sandbox_report import pack_report, unpack_report
 from executor import naming
 from executor.sandbox.inspection import Row, to_json
+from executor.sandbox.sandbox import Sandbox
+from executor.sandbox.subnets import SubnetPool
 from tests.conftest import Api
 from tests.fakes.engine import FakeEngine
-from tests.fakes.specs import make_spec
+from tests.fakes.specs import make_binding, make_spec
 from tests.unit.test_executor_report import found_for
 from tests.users import get_admin
 
@@ -67,6 +70,21 @@ def test_sandboxes_of_one_kind_share_their_table_whatever_run_and_subnet() -> No
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("network", ["isolated", "none", "egress", "open"])
+@pytest.mark.parametrize("joined", [True, False])
+def test_real_sandboxes_of_one_kind_share_their_table(network: str, joined: bool) -> None:
+    def prepare() -> Any:
+        engine, spec = FakeEngine(), make_spec(network=network, joined_network=joined)
+        sandbox = Sandbox(engine, spec.sandbox, SubnetPool(IPv4Network("10.213.0.0/16")))
+        try:
+            sandbox.prepare(make_binding(spec))
+            return pack_report(spec.run_id, to_json(sandbox.build_report()))[0]
+        finally:
+            engine.close()
+
+    assert prepare() == prepare()
+
+
 def test_a_script_is_stored_once_and_each_run_keeps_its_own(editor: Api, people: dict[str, User]) -> None:
     job = create_job({"name": "Report", "language": "bash", "script": "echo hello"}, people["editor"])
     old = launch(job, get_admin())
