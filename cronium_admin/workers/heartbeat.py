@@ -17,6 +17,7 @@ from cronium_admin.workers.status import HostStatus
 
 DROP_SECONDS = 10.0
 COUNT_SECONDS = 10.0
+RENEW_SECONDS = 10.0  # a third of the lease of a run
 
 
 class Heartbeat:
@@ -32,6 +33,7 @@ class Heartbeat:
         self._context, self._status, self._on_leader = context, status, on_leader
         self._describe_pool = describe_pool
         self._counted_at = -COUNT_SECONDS
+        self._renewed_at = -RENEW_SECONDS
 
     def acquire_leadership(self) -> None:
         # The capacity is reported before any run is claimed.
@@ -44,8 +46,9 @@ class Heartbeat:
         context = self._context
         if not (context.is_leader or context.database.call(context.leadership.acquire)):
             return
-        context.database.call(state_machine.renew_leases, context.owner)
-        stop_cancelled_runs(context)
+        if context.supervisor.list_active():
+            self._renew_runs()
+            stop_cancelled_runs(context)
         if not context.database.call(context.leadership.renew, self._collect_status()):
             context.leadership.is_leader = False
             metrics.LEASE_LOSSES.labels("host").inc()
@@ -60,6 +63,11 @@ class Heartbeat:
             context.leadership.is_leader = is_changed = True
         if is_changed:  # by the isolation check, `manage.py doctor` or an administrator
             context.wake.set()
+
+    def _renew_runs(self) -> None:
+        if time.monotonic() - self._renewed_at >= RENEW_SECONDS:
+            self._context.database.call(state_machine.renew_leases, self._context.owner)
+            self._renewed_at = time.monotonic()
 
     def _count_other_hosts(self) -> None:
         if time.monotonic() - self._counted_at >= COUNT_SECONDS:

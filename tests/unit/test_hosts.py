@@ -13,8 +13,10 @@ from django.utils import timezone
 
 from cronium_admin.accounts.models import User
 from cronium_admin.jobs.models import Job
+from cronium_admin.runs import state_machine
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run
+from cronium_admin.workers import heartbeat
 from cronium_admin.workers.gc import collector
 from cronium_admin.workers.health import canary, runner
 from cronium_admin.workers.hosts.models import Host
@@ -269,6 +271,32 @@ class TestRunner:
         canary.store_verdict("east", [HELD])
         runner.heartbeat.beat()
         assert runner.context.is_unsafe is False
+
+    def test_a_beat_of_an_idle_host_asks_for_no_runs(
+        self, runner: Runner, django_assert_num_queries: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(runner.context.database, "call", lambda function, *args, **named: function(*args, **named))
+        runner.heartbeat.beat()  # counts the hosts
+        with django_assert_num_queries(2):
+            runner.heartbeat.beat()
+
+    def test_the_leases_of_runs_are_renewed_every_third_of_their_time(
+        self, runner: Runner, waits: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert state_machine.claim_next("east", runner.context.owner)
+        monkeypatch.setattr(runner.context.supervisor, "list_active", lambda: frozenset({str(waits.pk)}))
+        clock = [1000.0]
+        monkeypatch.setattr("cronium_admin.workers.heartbeat.time.monotonic", lambda: clock[0])
+        expired = timezone.now() - timedelta(seconds=1)
+        renewed = []
+        for second in range(0, 24, 2):
+            clock[0] = 1000.0 + second
+            Run.objects.filter(pk=waits.pk).update(lease_expires_at=expired)
+            runner.heartbeat.beat()
+            if Run.objects.values_list("lease_expires_at", flat=True).get(pk=waits.pk) != expired:
+                renewed.append(second)
+        assert renewed == [0, 10, 20]
+        assert state_machine.LEASE_DURATION.total_seconds() >= heartbeat.RENEW_SECONDS * 3
 
     def test_one_that_stands_by_tries_nothing_and_writes_no_verdict(
         self, runner: Runner, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
