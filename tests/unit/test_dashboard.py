@@ -40,6 +40,8 @@ PROMISED = {
     "dropped notifications": "cronium_nudges_dropped_total",
     "kind of start": "cronium_warm_starts_total",
     "reasons of cold starts": "cronium_warm_misses_total",
+    "sandboxes that wait": "cronium_warm_waiting",
+    "sandboxes prepared in advance": "cronium_warm_builds_total",
     "API latency": "cronium_http_request_seconds_bucket",
 }
 
