@@ -120,6 +120,10 @@ def delete_row(sandbox_id: UUID, owner: str) -> bool:
     return bool(WarmSandbox.objects.filter(pk=sandbox_id, owner=owner).delete()[0])
 
 
+def delete_gone(owner: str) -> int:
+    return WarmSandbox.objects.filter(owner=owner, state=State.GONE).delete()[0]
+
+
 def delete_rows_of_earlier_owners(host: str, owner: str) -> int:
     """Their sandboxes ended with their worker. Only while `owner` leads the host."""
     is_led = {"host__owner": owner, "host__lease_expires_at__gt": Now()}

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -49,7 +50,7 @@ class DatabaseRunHandler:
         trace: RunTrace | None = None,
         may_wait: bool = False,  # requeue the run if the engine stops answering before the script begins
         start: Start = UNKNOWN_START,
-        on_begun: Callable[[str, str], None] = lambda kind, reason: None,  # kind and reason of its start
+        on_begun: Callable[[Start], None] = lambda start: None,
     ) -> None:
         self._start, self._on_begun = start, on_begun
         self._may_wait = may_wait
@@ -68,8 +69,8 @@ class DatabaseRunHandler:
 
     def mark_running(self, image_id: str, report: Mapping[str, Any]) -> bool:
         is_running = self._database.call(self._mark_running, image_id, report)
-        if is_running and self._start.kind:
-            self._on_begun(self._start.kind, self._start.reason)
+        if is_running:
+            self._on_begun(self._start)
         return is_running
 
     def _mark_running(self, image_id: str, report: Mapping[str, Any]) -> bool:
@@ -81,7 +82,7 @@ class DatabaseRunHandler:
         return running.exists()
 
     def record_cold_start(self, reason: str, message: str) -> None:
-        self._start = Start(StartKind.COLD, reason=reason)
+        self._start = replace(self._start, kind=StartKind.COLD, sandbox=None, reason=reason)
         note = f"The waiting sandbox could not be used, so a new one is built: {message}"
         self._database.call(state_machine.record_note, self._run_id, "cold_start", note.replace("\0", ""))
 

@@ -48,6 +48,7 @@ log = logging.getLogger("cronium.host")
 HEARTBEAT_SECONDS = 2.0
 STATUS_SECONDS = 3.0  # at the start, to learn the engine's resources
 STANDBY_SECONDS = 0.5  # a dead leader is replaced this soon if its lock file shows that it is dead
+WARM_SECONDS = 8.0  # at a stop, to remove the waiting sandboxes; at a hand-over they are left to the next process
 SWEEP_SECONDS = 5.0  # the delay of a run whose wake-up message was lost
 
 
@@ -129,7 +130,9 @@ class Runner:
         later.
         """
         self._stop_loops()
+        end = time.monotonic() + seconds
         is_done = self.context.supervisor.close(seconds)
+        self.maker.join(min(WARM_SECONDS, compute_seconds_left(end)))
         now = time.monotonic()
         self._join_threads(now + LEAVE_SECONDS / 3)
         return self._release_leases(now + LEAVE_SECONDS) and is_done

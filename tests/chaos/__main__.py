@@ -18,12 +18,11 @@ from pathlib import Path
 
 import httpx
 
-from executor.failpoints import POINTS
 from tests.chaos.cancels import Cancels
 from tests.chaos.check import TERMINAL, Request, create_script
 from tests.chaos.cluster import Cluster
 from tests.chaos.evidence import find_violations
-from tests.chaos.nemesis import Nemesis
+from tests.chaos.nemesis import FAILPOINTS, Nemesis
 
 SETTLE_SECONDS = 180
 REQUEST_SECONDS = 180  # web is frozen for at most 40 s, and a call takes up to 30 s
@@ -139,7 +138,7 @@ def print_summary(nemesis: Nemesis, cluster: Cluster, requests: list[Request], e
     for error, count in sorted(errors.items()):
         print(f"  response {error:23} {count}")
     missed = nemesis.failpoints
-    print(f"  failpoints reached: {len(POINTS) - len(missed)} of {len(POINTS)}; not reached: {missed}")
+    print(f"  failpoints reached: {len(FAILPOINTS) - len(missed)} of {len(FAILPOINTS)}; not reached: {missed}")
     witness = cluster.witness
     print(f"  starts counted {witness.count_starts() - 1}; longest pause of the witness {witness.longest_pause:.1f} s")
     print(f"  slowest exit after SIGTERM {nemesis.slowest_exit:.1f} s")

@@ -45,6 +45,7 @@ class Cluster(Server):
             CRONIUM_REDIS_URL=self.broker.url,
             CRONIUM_ADMIN_PASSWORD="for tests only 1",
             CRONIUM_MAX_CONCURRENT="6",
+            CRONIUM_WARM="3",
         )
 
     @property
@@ -112,7 +113,13 @@ class Cluster(Server):
     def has_run_on_b(self) -> bool:
         """True if a main container is running on the second engine. Raises if the engine does not answer."""
         filters = {"label": [f"cronium.instance={self.instance}", "cronium.role=main"], "status": ["running"]}
-        return bool(self.connect_engines()[1].containers(filters=filters))
+        running = {row["Labels"]["cronium.run_id"] for row in self.connect_engines()[1].containers(filters=filters)}
+        return bool(running - self.list_waiting())
+
+    def list_waiting(self) -> set[str]:
+        """The ids of the sandboxes that wait for a run."""
+        with psycopg.connect(self.env["CRONIUM_DATABASE_URL"]) as connection:
+            return {str(row[0]) for row in connection.execute("SELECT id FROM warm_warmsandbox")}
 
     def list_leftovers(self) -> list[str]:
         filters = {"label": [f"cronium.instance={self.instance}"]}
@@ -120,7 +127,8 @@ class Cluster(Server):
         for engine in self.connect_engines():
             names += [row["Names"][0] for row in engine.containers(all=True, filters=filters)]
             names += [row["Name"] for row in engine.networks(filters=filters)]
-        return names
+        waiting = self.list_waiting()
+        return [name for name in names if not any(sandbox_id in name for sandbox_id in waiting)]
 
     def remove(self) -> None:
         self.witness.stop()

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
-from executor.failpoints import POINTS
+from executor.failpoints import POINTS, WARM_POINTS
 from tests.chaos.check import ENGINE, Fault
 from tests.chaos.cluster import Cluster
 
@@ -23,6 +23,7 @@ PAUSES = 1.0, 4.0  # between two faults
 FREEZE = 5.0, 40.0  # of a worker; when the lease expires, another worker takes over
 OUTAGE = 1.0, 8.0  # of Redis and of an engine
 ENGINE_DELAY = 0.0, 2.0  # from the start of a script to the fault of its engine
+FAILPOINTS = (*POINTS, *(point for point in WARM_POINTS if point != "warm-taken"))  # of workers
 MAX_WAIT_SECONDS = 20.0  # for a failpoint to be reached, and for an engine to get a run
 
 
@@ -56,7 +57,7 @@ class Nemesis:
         self.slowest_exit = 0.0  # after SIGTERM, in seconds
         self.stopped = threading.Event()
         self.is_finished = False
-        self.failpoints = list(POINTS)
+        self.failpoints = list(FAILPOINTS)
         self.rng.shuffle(self.failpoints)
         self._ended: set[subprocess.Popen[bytes]] = set()  # ended by a fault, or reported
         self._faults = Deck[Callable[[], None]](

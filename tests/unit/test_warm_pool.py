@@ -344,6 +344,7 @@ class TestBuild:
         demand(runner, job)
         with monkeypatch.context() as patched:
             if busy == "cpu":
+                runner.maker._budget.note_build(time.monotonic(), 0.1)
                 patched.setattr(maker.psutil, "cpu_percent", lambda interval: 90.0)
             elif busy == "build":
                 patched.setattr(Supervisor, "is_building", lambda supervisor: True)
@@ -543,6 +544,7 @@ def test_the_hosts_row_has_the_state_of_the_pool(runner: Runner, job: Job) -> No
     assert (told["limit"], told["paused"], told["hits"]["warm"]) == (4, "", 1)
     (shape,) = [shape for shape in told["shapes"] if shape["image"] == IMAGE]
     assert (shape["language"], shape["target"], shape["error"]) == ("bash", 1, "")
+    assert (shape["hits"], shape["misses"]) == (1, 0)
 
 
 def test_fast_launches_share_a_few(runner: Runner, job: Job, settings: Any) -> None:

@@ -24,7 +24,7 @@ from cronium_admin.workers.run_spec import build_shape
 from cronium_admin.workers.scheduling.capacity import Resources, sum_reserved
 from cronium_admin.workers.warm import history
 from cronium_admin.workers.warm.arrivals import Plan
-from cronium_admin.workers.warm.pacing import MAX_CPU_PERCENT, BuildBudget, Failures
+from cronium_admin.workers.warm.pacing import BuildBudget, Failures
 from cronium_admin.workers.warm.pool import FIRST_EPOCH, SANDBOX_BYTES, WaitingSandbox
 from cronium_admin.workers.warm.sizing import compute_limit
 from executor import failpoints
@@ -78,6 +78,10 @@ class WarmMaker:
             sandbox.abort()
         self._wake.set()
 
+    def join(self, seconds: float) -> None:
+        if self.thread.is_alive():
+            self.thread.join(seconds)
+
     def _run(self) -> None:
         while not self._context.closing.is_set():
             try:
@@ -90,7 +94,10 @@ class WarmMaker:
                 pause = TICK_SECONDS
             self._wake.wait(pause)
             self._wake.clear()
-        self._retire_all()
+        try:
+            self._retire_all()
+        except Exception as error:  # noqa: BLE001 - the next worker removes what is left
+            log.info("waiting sandboxes are left to garbage collection: %s", error)
         self._drop_all()  # those that are promised: their runs begin in another process
 
     def run_once(self) -> float:
@@ -112,6 +119,7 @@ class WarmMaker:
         refill_seconds = self._budget.average_seconds + AFTER_TAKE_SECONDS
         self.plan = self.pool.arrivals.make_plan(now, limit, refill_seconds, paused, self._has_stem)
         self.failures.forget_except(self.plan.wanted)
+        self.pool.forget_counts_except(self.plan.rates.keys())
         if self.pause_reason or self.pool.pop_squeezed():
             self._retire_all()
             return TICK_SECONDS
@@ -210,7 +218,7 @@ class WarmMaker:
         now = time.monotonic()
         if now < self._not_before or context.supervisor.is_building() or context.closing.is_set():
             return False
-        if psutil.cpu_percent(None) > MAX_CPU_PERCENT or not self._budget.has_room(now, context.capacity.cpus):
+        if not self._budget.has_room(now, context.capacity.cpus, psutil.cpu_percent(None)):
             return False
         return self._has_memory()
 
@@ -242,6 +250,8 @@ class WarmMaker:
             if broken := inspection.describe_violations(sandbox.build_report()):
                 raise SandboxDrift(broken)
         except Exception as error:  # noqa: BLE001 - logged, and tried again later
+            now = time.monotonic()
+            self._budget.note_build(now, now - began_at, is_done=False)
             self._discard_failed(sandbox_id, shape, sandbox, error)
         else:
             self._announce(sandbox_id, shape, sandbox, kind, began_at)
@@ -296,7 +306,8 @@ class WarmMaker:
     def _take_down(self, item: WaitingSandbox) -> None:
         item.sandbox.take_down()  # garbage collection removes what is left
         item.sandbox.abandon()
-        self._context.database.call(rows.delete_row, item.id, self._context.owner)
+        if not self._context.closing.is_set():  # the database threads end soon, and its row is deleted already
+            self._context.database.call(rows.delete_row, item.id, self._context.owner)
 
     def _retire_all(self) -> None:
         context = self._context
@@ -306,6 +317,8 @@ class WarmMaker:
         states = context.database.call(rows.list_states, context.owner)
         gone = [item for item in self.pool.list_items() if states.get(item.id, ("",))[0] != State.TAKEN]
         removed = [item for item in gone if self.pool.remove(item.id)]
+        if context.closing.is_set():
+            context.database.call(rows.delete_gone, context.owner)
         metrics.WARM_BUILDS.labels("retired").inc(len(removed))
         with ThreadPoolExecutor(4, "warm-removal") as threads:
             list(threads.map(self._take_down, removed))

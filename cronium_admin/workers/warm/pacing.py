@@ -10,7 +10,8 @@ from typing import Generic, TypeVar
 
 PERIOD_SECONDS = 60.0
 MAX_CPU_SHARE = 0.25  # of the host's CPU over a period, for builds
-MAX_CPU_PERCENT = 80.0  # of the machine
+MAX_CPU_PERCENT = 80.0  # of the machine; above it one build in SLOW_SECONDS, so that a busy host has some, too
+SLOW_SECONDS = 10.0
 CPUS_OF_A_BUILD = 2.0  # sidecar and main start side by side
 MAX_FAILURES = 3
 RETRY_SECONDS = 5.0
@@ -22,14 +23,17 @@ class BuildBudget:
     """The CPU time that builds have used within the last period."""
 
     def __init__(self) -> None:
-        self._builds: deque[tuple[float, float]] = deque()  # end, duration
+        self._builds: deque[tuple[float, float]] = deque()  # end, duration; also of failed ones
         self.average_seconds = 0.7  # of a build, moving
 
-    def note_build(self, end: float, duration: float) -> None:
+    def note_build(self, end: float, duration: float, *, is_done: bool = True) -> None:
         self._builds.append((end, duration))
-        self.average_seconds += 0.3 * (duration - self.average_seconds)
+        if is_done:
+            self.average_seconds += 0.3 * (duration - self.average_seconds)
 
-    def has_room(self, now: float, cpus: float | None) -> bool:
+    def has_room(self, now: float, cpus: float | None, cpu_percent: float = 0.0) -> bool:
+        if cpu_percent > MAX_CPU_PERCENT and self._builds and now - self._builds[-1][0] < SLOW_SECONDS:
+            return False
         while self._builds and now - self._builds[0][0] > PERIOD_SECONDS:
             self._builds.popleft()
         host_cpus = cpus or 1.0

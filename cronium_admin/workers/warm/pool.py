@@ -6,7 +6,7 @@ The maker adds and retires them, the dispatcher takes them. A sandbox that is he
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -47,6 +47,7 @@ class Start:
     """
 
     kind: StartKind | None
+    shape: WarmShape | None = None  # of the sandbox that waited; of the run, if none did
     sandbox: Sandbox | None = None
     reason: str = ""
     is_broken: bool = False
@@ -70,6 +71,8 @@ class WarmPool:
         self.on_change: Callable[[], None] = lambda: None
         self.hits: Counter[str] = Counter()  # by kind
         self.misses: Counter[str] = Counter()  # by reason
+        self.shape_hits: Counter[WarmShape] = Counter()
+        self.shape_misses: Counter[WarmShape] = Counter()
         self._host = host
         self._lock = threading.Lock()
         self._items: dict[UUID, WaitingSandbox] = {}
@@ -97,22 +100,22 @@ class WarmPool:
         """The sandbox that waits for a run which this host has just claimed, or why there is none."""
         if not rows.is_enabled():
             return Start(StartKind.COLD, reason="off")
-        has_promise = bool(run.warm_host)
+        shape, has_promise = WarmShape.from_row(run), bool(run.warm_host)
         item = self.remove(run.pk) if has_promise else None
-        self.arrivals.note_launch(WarmShape.from_row(run), time.monotonic(), is_miss=not has_promise)
+        self.arrivals.note_launch(shape, time.monotonic(), is_miss=not has_promise)
         if not has_promise:
-            return Start(StartKind.COLD, reason="none_waiting")
+            return Start(StartKind.COLD, shape, reason="none_waiting")
         failpoints.hit("warm-claimed")
         reason = self._find_reason(run, item)
         if reason or item is None:
             if item is not None:  # under an earlier epoch: a new sandbox replaces its containers
                 item.sandbox.detach()
                 item.sandbox.abandon()
-            return Start(StartKind.COLD, reason=reason, is_broken=True)
+            return Start(StartKind.COLD, shape, reason=reason, is_broken=True)
         with self._lock:
             self._claimed.append(item.id)
         self.on_change()
-        return Start(StartKind.WARM if item.kind == Kind.WHOLE else StartKind.STEM, item.sandbox)
+        return Start(StartKind.WARM if item.kind == Kind.WHOLE else StartKind.STEM, item.shape, item.sandbox)
 
     def _find_reason(self, run: Run, item: WaitingSandbox | None) -> str:
         if run.lease_epoch != FIRST_EPOCH:
@@ -138,13 +141,24 @@ class WarmPool:
             is_squeezed, self._is_squeezed = self._is_squeezed, False
         return is_squeezed
 
-    def count_start(self, kind: str, reason: str) -> None:
-        """A run begins; `reason` as in `Start`."""
-        metrics.WARM_STARTS.labels(kind).inc()
+    def count_start(self, start: Start) -> None:
+        """A run begins."""
+        if start.kind is None:
+            return
+        metrics.WARM_STARTS.labels(start.kind.value).inc()
         with self._lock:
-            if kind != StartKind.COLD:
-                self.hits[kind] += 1
-            elif reason != "off":
-                self.misses[reason] += 1
-        if kind == StartKind.COLD and reason != "off":
-            metrics.WARM_MISSES.labels(reason).inc()
+            if start.kind != StartKind.COLD:
+                self.hits[start.kind.value] += 1
+            elif start.reason != "off":
+                self.misses[start.reason] += 1
+            if start.shape:
+                by_shape = self.shape_misses if start.kind == StartKind.COLD else self.shape_hits
+                by_shape[start.shape] += 1
+        if start.kind == StartKind.COLD and start.reason != "off":
+            metrics.WARM_MISSES.labels(start.reason).inc()
+
+    def forget_counts_except(self, shapes: Collection[WarmShape]) -> None:
+        with self._lock:
+            for counts in (self.shape_hits, self.shape_misses):
+                for shape in [shape for shape in counts if shape not in shapes]:
+                    del counts[shape]

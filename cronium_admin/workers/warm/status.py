@@ -40,6 +40,8 @@ def _describe_shape(maker: WarmMaker, shape: WarmShape, waiting: int) -> dict[st
         "target": plan.given.get(shape, 0),
         "wanted": plan.wanted.get(shape, 0),
         "per_minute": round(plan.rates.get(shape, 0.0) * 60, 2),
+        "hits": maker.pool.shape_hits[shape],
+        "misses": maker.pool.shape_misses[shape],
         "failures": maker.failures.count(shape),
         "error": maker.failures.describe(shape),
     }
