@@ -284,12 +284,14 @@ class Sandbox:
         self._refuse_aborted()
         self._sidecar.start()
         self._steps.reach(SIDECAR_STARTED)
-        if binding:
-            self._sidecar.configure(binding)
         if self._is_joined:
             self._steps.wait_for(NETWORKS_CREATED)
             with self._sidecar.explain_errors():
                 self._networks.plug(self._sidecar.name)
+        if binding:
+            # After `plug`, which rewrites the file of known names: the sidecar looks itself up by name.
+            self._sidecar.configure(binding)
+        if self._is_joined:
             self._networks.describe()
         self._containers.describe(self._sidecar.name)  # while it boots, so it costs no time
         if binding:

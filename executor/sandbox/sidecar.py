@@ -118,6 +118,8 @@ class Sidecar:
 
     def _record_end(self, binding: Binding) -> None:
         """Tell the run that its sidecar has ended while its script runs."""
+        if self._is_expected.is_set():
+            return
         try:
             self._engine.wait(self._containers.find_id(self.name), STOP_SECONDS)  # its output ends first
             if self._is_running(self.name) or not self._is_running(naming.name_main(self._spec.run_id)):

@@ -439,6 +439,19 @@ def test_a_sidecar_of_an_older_image_serves_runs_and_does_not_wait_for_one(
     assert sandbox.take_down()
 
 
+def test_a_joined_sidecar_gets_its_configuration_when_its_network_is_connected(
+    engine: FakeEngine, pool: SubnetPool
+) -> None:
+    """The engine rewrites the file of known names when it connects the network, and the sidecar looks itself up."""
+    spec, early = make_spec(), []
+    engine.before["connect_network"] = lambda: early.extend(received(engine, spec))
+    sandbox = Sandbox(engine, spec.sandbox, pool)
+    sandbox.prepare(make_binding(spec))
+    assert early == []
+    assert len(received(engine, spec)) == 1
+    assert sandbox.take_down()
+
+
 def test_the_sidecar_is_configured_while_main_starts(
     engine: FakeEngine, pool: SubnetPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
