@@ -270,6 +270,7 @@ class Slot:
                 self._stop_main()
             self._drain_output()
         self._refuse_released()
+        self._handler.note_phase("exit_seen")  # unless the follower has seen it before
         self._handler.note_phase("drained")
         failpoints.hit("drained")
         if self._log_error:
@@ -322,7 +323,6 @@ class Slot:
 
     def _conclude_run(self) -> RunResult:
         state = retry_while_away(self._sandbox.inspect_main, self._released)
-        self._handler.note_phase("exit_seen")  # unless it was seen at the end of the output
         if state.exit_code in outcome.ENGINE_STOP_CODES and not self._stop.request:
             # A removal or restart from outside kills the container first and is visible a moment later.
             time.sleep(SETTLE_SECONDS)
