@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from cronium_admin.core.data_folder import UMASK, DataFolderError, restrict_to_owner
+from cronium_admin.core.malloc import limit_arenas
 
 log = logging.getLogger("cronium.process")
 # Commands that write files for other users: for developers, or for another server such as nginx.
@@ -16,6 +17,7 @@ SHARED_FILE_COMMANDS = frozenset(
 )
 _DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 READ_ONLY_COMMANDS = frozenset({"doctor"})
+THREADED_COMMANDS = frozenset({"serve", "web", "worker"})
 
 
 def run_command(arguments: list[str]) -> None:
@@ -29,6 +31,8 @@ def run_command(arguments: list[str]) -> None:
     command = arguments[1] if len(arguments) > 1 else "help"
     if command not in SHARED_FILE_COMMANDS:
         os.umask(UMASK)
+    if command in THREADED_COMMANDS:
+        limit_arenas()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # `make up | tee FILE` shows progress and the address at once
     try:
