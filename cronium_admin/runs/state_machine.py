@@ -19,6 +19,7 @@ from cronium_admin.runs import events, outbox
 from cronium_admin.runs.models import LIVE, ON_HOST, TERMINAL, Run, RunEvent, Status
 from cronium_admin.runs.shared_texts import store_report
 from cronium_admin.runs.timeline import describe_claim
+from cronium_admin.warm import rows as warm
 
 LEASE_DURATION = timedelta(seconds=30)
 ALWAYS = Q()  # the default of `only_if`, a further condition of the UPDATE
@@ -76,7 +77,7 @@ def claim_next(
                 status=Status.STARTING,
                 host=host,
                 lease_owner=owner,
-                lease_epoch=F("lease_epoch") + 1,
+                lease_epoch=F("lease_epoch") + warm.compute_claim_step(owner),
                 lease_expires_at=Now() + LEASE_DURATION,
                 claimed_at=Now(),
             )

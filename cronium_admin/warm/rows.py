@@ -15,7 +15,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models import Case, Exists, F, OuterRef, Q, QuerySet, Value, When
 
 from cronium_admin.core.database.clock import Now
 from cronium_admin.warm.models import Kind, State, WarmSandbox
@@ -77,6 +77,14 @@ def is_promised_elsewhere(host: str) -> Q:
     return Q(warm_until__isnull=False, warm_until__gt=Now()) & ~Q(warm_host=host) & Q(Exists(kept))
 
 
+def compute_claim_step(owner: str) -> Case:
+    """How far a claim raises the epoch of a run: 1, or 2 for a run that has taken the waiting sandbox of another
+    process, or one that is lost. The objects of that sandbox have epoch 1, so its process cannot take the objects of
+    the claimed run for them."""
+    own = WarmSandbox.objects.filter(pk=OuterRef("pk"), owner=owner, state=State.TAKEN)
+    return Case(When(Q(warm_host__isnull=True) | Q(Exists(own)), then=Value(1)), default=Value(2))
+
+
 def format_queues(queues: Collection[str]) -> str:
     return f",{','.join(queues)},"
 
@@ -105,6 +113,12 @@ def mark_gone(sandbox_id: UUID, owner: str) -> bool:
     return bool(waiting.update(state=State.GONE))
 
 
+def mark_lost(sandbox_id: UUID, owner: str) -> bool:
+    """taken -> gone: its run was not claimed. A later claim of the run has another epoch than the sandbox."""
+    taken = WarmSandbox.objects.filter(pk=sandbox_id, owner=owner, state=State.TAKEN)
+    return bool(taken.update(state=State.GONE))
+
+
 def mark_all_gone(owner: str) -> int:
     waiting = WarmSandbox.objects.filter(owner=owner, state__in=(State.BUILDING, State.READY))
     return waiting.update(state=State.GONE)
@@ -124,12 +138,11 @@ def delete_gone(owner: str) -> int:
     return WarmSandbox.objects.filter(owner=owner, state=State.GONE).delete()[0]
 
 
-def delete_rows_of_earlier_owners(host: str, owner: str) -> int:
-    """Their sandboxes ended with their worker. Only while `owner` leads the host."""
-    is_led = {"host__owner": owner, "host__lease_expires_at__gt": Now()}
-    earlier = WarmSandbox.objects.filter(host_id=host, **is_led).exclude(owner=owner)
-    earlier.update(state=State.GONE)
-    return earlier.delete()[0]
+def delete_rows_of_host(host: str, owner: str) -> int:
+    """All rows of a host whose new leader is `owner`. Their sandboxes ended with their worker, or are dropped."""
+    rows = WarmSandbox.objects.filter(host_id=host, host__owner=owner, host__lease_expires_at__gt=Now())
+    rows.update(state=State.GONE)
+    return rows.delete()[0]
 
 
 def list_states(owner: str) -> dict[UUID, tuple[str, timedelta | None]]:

@@ -277,7 +277,7 @@ class TestRetire:
         assert engine.left, "the next leader removes it"
         Host.objects.update(owner="another", lease_expires_at=timezone.now() + timedelta(seconds=20))
         assert launch(job, get_admin()).pk != waiting
-        assert rows.delete_rows_of_earlier_owners("east", "another") == 1
+        assert rows.delete_rows_of_host("east", "another") == 1
 
 
 class TestBroken:
@@ -321,6 +321,13 @@ class TestBroken:
         Run.objects.update(warm_host="west", warm_until=timezone.now())
         runner.context.pool.remove(promised.pk).sandbox.take_down()  # type: ignore[union-attr]
         self.cold(runner, promised, "other_host")
+
+    def test_it_was_retired_while_the_run_waited(self, runner: Runner, promised: Run) -> None:
+        """The run is claimed under another epoch than that of the sandbox, which is being removed."""
+        WarmSandbox.objects.update(taken_at=timezone.now() - timedelta(seconds=11))
+        runner.maker._check_items()
+        self.cold(runner, promised, "gone")
+        assert Run.objects.get(pk=promised.pk).lease_epoch == 2
 
     def test_the_engine_fails(self, runner: Runner, engine: FakeEngine, promised: Run) -> None:
         engine.fail("describe_image", EngineError("the disk is full"), 1)

@@ -212,17 +212,16 @@ class TestTransitions:
         assert rows.mark_all_gone(OWNER) == 0
         assert not rows.mark_gone(uuid.uuid4(), OWNER)
 
-    def test_the_rows_of_an_earlier_worker_are_deleted_by_the_next_leader_only(self, job: Job) -> None:
+    def test_the_rows_of_a_host_are_deleted_by_its_new_leader_only(self, job: Job) -> None:
         lead()
-        old = wait(job)
-        assert rows.delete_rows_of_earlier_owners("east", "east@machine:2") == 0, "it does not lead"
+        wait(job)
+        assert rows.delete_rows_of_host("east", "east@machine:2") == 0, "it does not lead"
         lead(owner="east@machine:2")
         lead("west", "west@machine:1")
         others = wait(job, host="west", owner="west@machine:1")
-        own = wait(job, owner="east@machine:2")
-        assert rows.delete_rows_of_earlier_owners("east", "east@machine:2") == 1
-        assert {*WarmSandbox.objects.values_list("pk", flat=True)} == {others, own}
-        assert not WarmSandbox.objects.filter(pk=old).exists()
+        wait(job, owner="east@machine:2")
+        assert rows.delete_rows_of_host("east", "east@machine:2") == 2
+        assert {*WarmSandbox.objects.values_list("pk", flat=True)} == {others}
 
     def test_garbage_collection_keeps_those_of_the_present_leader(self, job: Job) -> None:
         lead()
@@ -272,6 +271,34 @@ class TestPromise:
         later = launch(job, get_admin())
         assert capacity.choose_next_run("west", Capacity()) == later.pk
         assert capacity.choose_next_run("east", Capacity()) == promised.pk
+
+    def test_its_owner_claims_it_under_the_epoch_of_the_sandbox(self, promised: Run) -> None:
+        claimed = state_machine.claim_next("east", OWNER)
+        assert claimed
+        assert claimed.lease_epoch == 1
+
+    @pytest.mark.parametrize("lost", ["other host", "next worker", "unclaimed", "deleted"])
+    def test_any_other_claim_has_a_later_epoch(self, promised: Run, lost: str) -> None:
+        """The owner of the sandbox, which may be frozen, then cannot remove the objects of the claimed run."""
+        host, owner = "east", OWNER
+        if lost == "other host":
+            host, owner = "west", "west@machine:1"
+        elif lost == "next worker":
+            owner = "east@machine:2"
+        elif lost == "unclaimed":
+            assert rows.mark_lost(promised.pk, OWNER)
+            assert not rows.mark_lost(promised.pk, OWNER)
+        else:
+            WarmSandbox.objects.all().delete()
+        claimed = state_machine.claim_next(host, owner)
+        assert claimed
+        assert claimed.lease_epoch == 2
+
+    def test_a_run_without_one_has_the_first_epoch(self, job: Job) -> None:
+        launch(job, get_admin())
+        claimed = state_machine.claim_next("east", OWNER)
+        assert claimed
+        assert claimed.lease_epoch == 1
 
     def test_a_requeued_run_is_anybodys(self, promised: Run) -> None:
         assert state_machine.claim_next("east", OWNER)

@@ -16,6 +16,7 @@ import psutil
 from django.conf import settings
 
 from cronium_admin.core import metrics
+from cronium_admin.runs.models import ON_HOST, Run
 from cronium_admin.warm import rows
 from cronium_admin.warm.models import Kind, State
 from cronium_admin.warm.shapes import WarmShape
@@ -58,7 +59,7 @@ class WarmMaker:
         self._budget = BuildBudget()
         self._wake = threading.Event()
         self._sandbox: Sandbox | None = None  # that is being built
-        self._owner = ""  # under which the rows of earlier owners are deleted
+        self._owner = ""  # under which this process has begun to lead
         self._is_takeable = True
         self._defaults_at = -DEFAULTS_SECONDS
         self._not_before = 0.0
@@ -137,7 +138,7 @@ class WarmMaker:
     def _begin(self) -> None:
         # This process is a new leader.
         context = self._context
-        deleted = context.database.call(rows.delete_rows_of_earlier_owners, context.host, context.owner)
+        deleted = context.database.call(rows.delete_rows_of_host, context.host, context.owner)
         if deleted:
             log.info("%d waiting sandboxes of an earlier worker are gone", deleted)
         if rows.is_enabled():
@@ -179,7 +180,7 @@ class WarmMaker:
             state, since_taken = states.get(item.id, (State.GONE.value, None))
             if state == State.TAKEN:
                 if since_taken is not None and since_taken.total_seconds() > UNCLAIMED_SECONDS:
-                    self._remove(item, "it was taken, but its run is not claimed here")
+                    self._remove_unclaimed(item)
             elif state != State.READY:
                 self._remove(item, "its row is gone")
             elif defect := item.sandbox.find_defect():
@@ -302,6 +303,20 @@ class WarmMaker:
         log.info("a waiting sandbox is removed: %s", why, extra={"run_id": str(item.id)})
         metrics.WARM_BUILDS.labels("retired").inc()
         self._take_down(item)
+
+    def _remove_unclaimed(self, item: WaitingSandbox) -> None:
+        if self.pool.remove(item.id) is None:  # the dispatcher has it
+            return
+        log.info("a waiting sandbox is removed: its run was not claimed in time", extra={"run_id": str(item.id)})
+        metrics.WARM_BUILDS.labels("retired").inc()
+        database = self._context.database
+        database.call(rows.mark_lost, item.id, self._context.owner)
+        if database.call(Run.objects.filter(pk=item.id, status__in=ON_HOST).exists):
+            # Claimed a moment ago, under the same epoch: the run's new sandbox replaces these containers.
+            item.sandbox.detach()
+            item.sandbox.abandon()
+        else:
+            self._take_down(item)
 
     def _take_down(self, item: WaitingSandbox) -> None:
         item.sandbox.take_down()  # garbage collection removes what is left

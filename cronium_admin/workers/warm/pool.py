@@ -21,6 +21,7 @@ from executor.sandbox.sandbox import Sandbox
 
 SANDBOX_BYTES = 20 * 1024 * 1024  # memory that a waiting sandbox uses
 FIRST_EPOCH = 1  # of a run's first claim, under which a waiting sandbox is labelled
+LOST_EPOCH = 2  # of the first claim of a run whose waiting sandbox is lost, or another process's
 
 REASONS = {
     "gone": "The waiting sandbox of this run was removed before the run was claimed",
@@ -118,11 +119,11 @@ class WarmPool:
         return Start(StartKind.WARM if item.kind == Kind.WHOLE else StartKind.STEM, item.shape, item.sandbox)
 
     def _find_reason(self, run: Run, item: WaitingSandbox | None) -> str:
-        if run.lease_epoch != FIRST_EPOCH:
+        if run.lease_epoch > LOST_EPOCH:
             return "requeued"
         if run.warm_host != self._host:
             return "other_host"
-        return "" if item is not None else "gone"
+        return "gone" if item is None or run.lease_epoch != FIRST_EPOCH else ""
 
     def pop_claimed(self) -> list[UUID]:
         """The ids whose sandbox now belongs to a run on this host."""
