@@ -62,7 +62,7 @@ class TestPage:
         assert "1,063 of 1,072 runs started in one" in page
         assert "Network and sidecar for any language, image and limits isolated 1 of 1 0 2 0" in page
         assert "0.5 CPU · 512 MB · 256 processes · no network · runsc 1 of 2 1 being prepared 3.2 1,061 9" in page
-        assert "Not started in one: none was ready (7), settings changed (2)." in page
+        assert "Built for the run instead: none was ready (7), settings changed (2)." in page
         assert "Paused" not in page
 
     def test_text_of_a_report_is_text(self, client: Client) -> None:
@@ -83,10 +83,22 @@ class TestPage:
             names.append(re.findall(r'wrap-any">(a|b)</span>|(Network and sidecar)', read(client)))
         assert names[0] == names[1] == [("", "Network and sidecar"), ("a", ""), ("b", "")]
 
+    def test_more_is_wanted_than_the_limit_allows(self, client: Client) -> None:
+        report(
+            POOL | {"shapes": [WHOLE | {"wanted": 2, "target": 0, "waiting": 1}, WHOLE | {"image": "b", "wanted": 3}]}
+        )
+        page = flatten(read(client))
+        assert "1 of 2" in page
+        assert "The host would keep 5 ready, and may keep 4: CRONIUM_WARM sets the limit." in page
+
+    def test_a_delay_has_its_reason(self, client: Client) -> None:
+        report(POOL | {"delayed": "the machine is <busy>"})
+        assert "more later: the machine is &lt;busy&gt;" in read(client)
+
     def test_unknown_counts_are_no_zeros(self, client: Client) -> None:
         report(POOL | {"shapes": [{name: WHOLE[name] for name in WHOLE if name not in ("hits", "misses")}]})
         page = flatten(read(client))
-        assert "1 of 2 1 being prepared 3.2 Not started in one" in page
+        assert "1 of 2 1 being prepared 3.2 Built for the run instead" in page
         assert "Missed" not in page
 
     def test_nothing_used_yet(self, client: Client) -> None:

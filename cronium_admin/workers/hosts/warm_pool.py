@@ -30,7 +30,8 @@ class WarmShapeOut(BaseModel):
     read_only_root: bool = True
     waiting: Count = Field(description="Ready now.")
     building: Count = Field(default=0, description="Being prepared.")
-    target: Count = Field(description="As many the host wants to keep ready.")
+    target: Count = Field(description="As many the host keeps ready within its limit.")
+    wanted: Count | None = Field(default=None, description="As many it would keep without the limit; null: unknown.")
     per_minute: float = Field(
         default=0, ge=0, allow_inf_nan=False, description="Launches per minute, a recent average."
     )
@@ -46,13 +47,18 @@ class WarmShapeOut(BaseModel):
         return self.kind == "stem"
 
     @property
+    def wanted_count(self) -> int:
+        return self.target if self.wanted is None else self.wanted
+
+    @property
     def rate(self) -> str:
         return "< 0.1" if 0 < self.per_minute < 0.1 else f"{self.per_minute:.1f}" if self.per_minute else "0"
 
 
 class WarmPoolOut(BaseModel):
     limit: Count = Field(description="As many the host may keep ready; 0: waiting sandboxes are off.")
-    paused: str = Field(default="", description="Why the host prepares none now; empty: it does.")
+    paused: str = Field(default="", description="Why the host keeps none now; empty: it does.")
+    delayed: str = Field(default="", description="Why it does not prepare the missing ones now; empty: it does.")
     waiting: Count = Field(default=0, description="Ready now.")
     building: Count = Field(default=0, description="Being prepared.")
     memory_bytes: Count = Field(default=0, description="About the memory that the waiting sandboxes use.")
@@ -71,6 +77,10 @@ class WarmPoolOut(BaseModel):
     @property
     def start_count(self) -> int:
         return self.hit_count + sum(self.misses.values())
+
+    @property
+    def wanted_count(self) -> int:
+        return sum(shape.wanted_count for shape in self.shapes)
 
     @property
     def has_counts(self) -> bool:
