@@ -238,6 +238,8 @@ class FakeEngine:
         self._enter("remove_network")
         with self._lock:
             self.networks.pop(name, None)
+            for container in self.containers.values():
+                container.networks.pop(name, None)
 
     def create_container(self, name: str, body: dict[str, Any]) -> str:
         self._enter("create_container")

@@ -18,10 +18,11 @@ from executor.sandbox import options
 from executor.sandbox.connection_events import MAX_EVENTS, EventForwarder
 from executor.sandbox.networks import Networks
 from executor.sandbox.options import Addresses
+from executor.sandbox.sandbox import Sandbox
 from executor.sandbox.subnets import SubnetPool
 from executor.spec import RunSpec
 from tests.fakes.engine import FakeEngine
-from tests.fakes.specs import Remembering, make_spec
+from tests.fakes.specs import Remembering, make_binding, make_spec
 
 ADDRESSES = Addresses(IPv4Network("10.215.0.8/29"))
 MODES = ("isolated", "none", "egress", "open")
@@ -201,6 +202,48 @@ def test_a_subnet_that_somebody_has_is_passed_over(engine: FakeEngine, pool: Sub
     networks.release_subnets()
     networks.release_subnets()
     assert free(pool) == 4  # the engine has no network, so the subnet is free
+
+
+@pytest.mark.parametrize("joined", [True, False], ids=["joined", "apart"])
+@pytest.mark.parametrize("fault", [AddressTaken("overlaps"), errors.Conflict("exists"), Forbidden("overlaps")])
+def test_after_a_refused_network_the_sidecar_is_on_the_next_subnet(
+    engine: FakeEngine, pool: SubnetPool, fault: EngineError, joined: bool
+) -> None:
+    engine.fail("create_network", fault)
+    spec = make_spec(joined_network=joined)
+    sandbox = Sandbox(engine, spec.sandbox, pool)
+    sandbox.prepare(make_binding(spec))
+    assert not [row for row in sandbox.build_report() if row.drift]
+    (body,) = engine.networks.values()
+    endpoint = engine.containers[naming.name_sidecar(spec.run_id)].networks[naming.name_network(spec.run_id)]
+    subnet = IPv4Network(body["IPAM"]["Config"][0]["Subnet"])
+    assert endpoint["IPAMConfig"]["IPv4Address"] == str(subnet.network_address + 2)
+    assert endpoint["Aliases"] == ["runtime-api", "runtime"]
+    assert engine.calls["create_container"] == 2
+    assert sandbox.take_down()
+    assert free(pool) == 4
+
+
+@pytest.mark.parametrize("joined", [True, False], ids=["joined", "apart"])
+@pytest.mark.parametrize("earlier_joined", [True, False], ids=["after-joined", "after-apart"])
+def test_the_next_attempt_replaces_everything_of_the_earlier_one(
+    engine: FakeEngine, pool: SubnetPool, earlier_joined: bool, joined: bool
+) -> None:
+    first = make_spec(joined_network=earlier_joined, epoch=1)
+    left = Sandbox(engine, first.sandbox, pool)
+    left.prepare()
+    left.detach()
+    left.abandon()
+    before = {container.id for container in engine.containers.values()}
+    spec = make_spec(run_id=first.run_id, joined_network=joined, epoch=2)
+    sandbox = Sandbox(engine, spec.sandbox, pool)
+    sandbox.prepare(make_binding(spec))
+    assert not before & {container.id for container in engine.containers.values()}
+    assert not [row for row in sandbox.build_report() if row.drift]
+    assert left.take_down() is False, "an earlier attempt does not remove what a later one has created"
+    assert len(engine.left) == 3
+    assert sandbox.take_down()
+    assert engine.left == []
 
 
 def test_what_an_earlier_attempt_left_is_cleared(engine: FakeEngine, pool: SubnetPool) -> None:
