@@ -49,6 +49,10 @@ class EngineGate:
         with self._lock:
             return self._building > 0
 
+    def has_waiting_builds(self) -> bool:
+        with self._lock:
+            return bool(self._waiting_builds)
+
     def _enter_build(self) -> None:
         with self._lock:
             if self._building < self._most_builds:

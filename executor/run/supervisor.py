@@ -52,6 +52,10 @@ class Supervisor:
         with self._lock:
             return len(self._slots)
 
+    def has_waiting_builds(self) -> bool:
+        """A run waits for its turn to get a sandbox."""
+        return self._gate.has_waiting_builds()
+
     def is_building(self) -> bool:
         """A run waits until its sandbox is built."""
         return self._gate.has_builds()

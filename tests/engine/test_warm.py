@@ -26,13 +26,15 @@ def find_waiting(server: Server) -> list[str]:
 
 
 def wait_for(server: Server, number: int = 1, seconds: float = 60) -> list[str]:
-    server.until(lambda: len(find_waiting(server)) >= number and is_ready(server, number), seconds)
+    """The ids of whole ones, at least `number`."""
+    server.until(lambda: count_whole(server) >= number and len(find_waiting(server)) >= number, seconds)
     return find_waiting(server)
 
 
-def is_ready(server: Server, number: int) -> bool:
+def count_whole(server: Server) -> int:
     (host,) = server.call("GET", "/hosts")["items"]
-    return (host["warm"] or {}).get("waiting", 0) >= number
+    shapes = host["warm"]["shapes"] if host["warm"] else []
+    return sum(shape["waiting"] for shape in shapes if shape["kind"] == "whole")
 
 
 @pytest.fixture
@@ -108,8 +110,7 @@ def test_without_its_worker_it_ends_by_itself_and_the_next_one_clears(new_server
         slug = server.job(QUICK)
         waiting = warm_up(server, slug)
         server.stop(signal.SIGKILL)
-        for role in ("main", "sidecar"):
-            server.until(lambda role=role: not server.container(waiting, role)["State"]["Running"], 20)  # type: ignore[misc]
+        server.until(lambda: not server.container(waiting)["State"]["Running"], 20)
         server.start()
         run = server.ended(server.launch(slug))
         assert run["status"] == "succeeded"
@@ -177,7 +178,7 @@ def test_a_server_that_dies_at(new_server: Callable[..., Server], point: str) ->
         assert server.process is not None
         for number in range(40):
             with suppress(httpx.TransportError):  # it may die before it answers
-                server.ended(server.launch(slug, key=f"run {number}"))
+                server.ended(server.launch(slug, key=f"run-{number}"))
             if server.process.poll() is not None:
                 break
             with suppress(httpx.TransportError, AssertionError):
@@ -185,7 +186,7 @@ def test_a_server_that_dies_at(new_server: Callable[..., Server], point: str) ->
         assert server.process.wait(30) == -signal.SIGKILL
         del server.env["CRONIUM_CRASH_AT"]
         server.start()
-        ids = {server.launch(slug, key=f"run {number}") for number in range(number + 1)}
+        ids = {server.launch(slug, key=f"run-{number}") for number in range(number + 1)}
         for run_id in ids:
             server.ended(run_id)
             check_whole(server, run_id)

@@ -346,14 +346,17 @@ class TestBroken:
 
 
 class TestBuild:
-    @pytest.mark.parametrize("busy", ["cpu", "build", "slots", "memory", "budget"])
+    @pytest.mark.parametrize("busy", ["cpu", "build", "queue", "slots", "memory", "budget"])
     def test_not_on_a_busy_host(self, runner: Runner, job: Job, monkeypatch: pytest.MonkeyPatch, busy: str) -> None:
         demand(runner, job)
         with monkeypatch.context() as patched:
             if busy == "cpu":
                 runner.maker._budget.note_build(time.monotonic(), 0.1)
                 patched.setattr(maker.psutil, "cpu_percent", lambda interval: 90.0)
+            elif busy == "queue":
+                patched.setattr(Supervisor, "has_waiting_builds", lambda supervisor: True)
             elif busy == "build":
+                runner.maker._budget.note_build(time.monotonic(), 0.1)
                 patched.setattr(Supervisor, "is_building", lambda supervisor: True)
             elif busy == "slots":
                 patched.setattr(Supervisor, "count_free", lambda supervisor: 0)
@@ -362,6 +365,7 @@ class TestBuild:
             else:
                 runner.maker._budget.note_build(time.monotonic(), 3600)
             assert settle(runner) == 0
+            assert bool(runner.maker.delay_reason) == (busy != "slots")
         runner.context.capacity = Capacity()
         runner.maker._budget = BuildBudget()
         assert settle(runner) == 1

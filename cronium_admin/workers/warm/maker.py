@@ -25,7 +25,7 @@ from cronium_admin.workers.run_spec import build_shape
 from cronium_admin.workers.scheduling.capacity import Resources, sum_reserved
 from cronium_admin.workers.warm import history
 from cronium_admin.workers.warm.arrivals import Plan
-from cronium_admin.workers.warm.pacing import BuildBudget, Failures
+from cronium_admin.workers.warm.pacing import MAX_CPU_PERCENT, BuildBudget, Failures
 from cronium_admin.workers.warm.pool import FIRST_EPOCH, SANDBOX_BYTES, WaitingSandbox
 from cronium_admin.workers.warm.sizing import compute_limit
 from executor import failpoints
@@ -54,6 +54,7 @@ class WarmMaker:
         self.plan = Plan({}, {}, {})
         self.limit = 0
         self.pause_reason = ""
+        self.delay_reason = ""
         self.building: WarmShape | None = None
         self._context, self._subnets = context, subnets
         self._budget = BuildBudget()
@@ -128,9 +129,10 @@ class WarmMaker:
         self._update_takeable()
         self._count_waiting()
         shape = self._find_missing_shape()
+        self.delay_reason = "" if shape is None else self._find_delay()
         if shape is None:
             return TICK_SECONDS
-        if not self._may_build():
+        if self.delay_reason:
             return BUSY_SECONDS
         self._build(shape)
         return 0.0
@@ -214,14 +216,19 @@ class WarmMaker:
         spec = build_shape(shape, context.instance, context.host)
         return choose_topology(spec, context.engine.default_runtime) == "joined"
 
-    def _may_build(self) -> bool:
-        context = self._context
-        now = time.monotonic()
-        if now < self._not_before or context.supervisor.is_building() or context.closing.is_set():
-            return False
-        if not self._budget.has_room(now, context.capacity.cpus, psutil.cpu_percent(None)):
-            return False
-        return self._has_memory()
+    def _find_delay(self) -> str:
+        """Why a missing sandbox is not built at this moment; empty: it is."""
+        context, supervisor, now = self._context, self._context.supervisor, time.monotonic()
+        is_busy = psutil.cpu_percent(None) > MAX_CPU_PERCENT or supervisor.is_building()
+        if supervisor.has_waiting_builds():
+            return "sandboxes of runs are built first"
+        if now < self._not_before or context.closing.is_set():
+            return "a run or a build has just begun or ended"
+        if is_busy and not self._budget.is_rested(now):
+            return "the machine is busy: one is built in ten seconds"
+        if not self._budget.has_room(now, context.capacity.cpus):
+            return "builds have used their share of the CPU for this minute"
+        return "" if self._has_memory() else "the memory is reserved for runs"
 
     def _has_memory(self) -> bool:
         context = self._context

@@ -31,9 +31,11 @@ class BuildBudget:
         if is_done:
             self.average_seconds += 0.3 * (duration - self.average_seconds)
 
-    def has_room(self, now: float, cpus: float | None, cpu_percent: float = 0.0) -> bool:
-        if cpu_percent > MAX_CPU_PERCENT and self._builds and now - self._builds[-1][0] < SLOW_SECONDS:
-            return False
+    def is_rested(self, now: float) -> bool:
+        """The last build ended so long ago that one may be built although the machine is busy."""
+        return not self._builds or now - self._builds[-1][0] >= SLOW_SECONDS
+
+    def has_room(self, now: float, cpus: float | None) -> bool:
         while self._builds and now - self._builds[0][0] > PERIOD_SECONDS:
             self._builds.popleft()
         host_cpus = cpus or 1.0

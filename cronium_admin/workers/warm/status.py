@@ -20,6 +20,7 @@ def describe_pool(maker: WarmMaker) -> dict[str, Any]:
     return {
         "limit": maker.limit,
         "paused": maker.pause_reason,
+        "delayed": maker.delay_reason,
         "waiting": sum(waiting.values()),
         "building": int(building is not None),
         "memory_bytes": sum(waiting.values()) * SANDBOX_BYTES,
