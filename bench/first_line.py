@@ -14,6 +14,7 @@ from collections.abc import Callable
 import httpx
 from websockets.sync.client import connect
 
+from bench.phases import print_phases
 from bench.results import Results, connect_engine
 from bench.server import Server, run_server
 
@@ -84,13 +85,13 @@ def wait_for_waiting_sandbox(server: Server) -> None:
         time.sleep(0.2)
 
 
-def _print_phases(server: Server) -> None:
-    try:
-        from bench.phases import print_phases
-    except ImportError:
-        return
-    runs = server.call_api("GET", "/runs?limit=50")["items"]
-    print_phases([server.call_api("GET", f"/runs/{run['id']}").get("trace") for run in runs])
+def _print_phases(server: Server, since: int, floor: list[float]) -> None:
+    runs = [run for run in server.call_api("GET", "/runs?limit=200")["items"] if run["number"] > since]
+    print_phases([server.call_api("GET", f"/runs/{run['id']}")["trace"] for run in runs], floor)
+
+
+def _find_last_number(server: Server) -> int:
+    return int(server.call_api("GET", "/runs?limit=1")["items"][0]["number"])
 
 
 def _count_warm(server: Server, since: int) -> int:
@@ -108,15 +109,16 @@ def measure(rounds: int = 20) -> None:
         for server in (cold, warm, warm):  # warm-up; the second launch of a kind makes the pool prepare for it
             measure_stream(server), measure_websocket(server)
         measure_docker_run(image)
-        warm_up = int(warm.call_api("GET", "/runs?limit=1")["items"][0]["number"])
+        warm_ups = [_find_last_number(server) for server in (cold, warm)]
         print(f"first line, {rounds} rounds of two triples, alternating ({image})")
+        floor: list[float] = []
         for name, call in (("HTTP stream", measure_stream), ("WebSocket", measure_websocket)):
-            _measure_triples(results, name, call, cold, warm, image, rounds)
-        hits = _count_warm(warm, warm_up)
+            floor += _measure_triples(results, name, call, cold, warm, image, rounds)
+        hits = _count_warm(warm, warm_ups[1])
         results.add_fact("runs that began in a waiting sandbox", hits, f"{hits} of {2 * rounds}")
-        for name, server in (("cold", cold), ("warm", warm)):
-            print(f"  phases, {name}:")
-            _print_phases(server)
+        for name, server, warm_up in zip(("cold", "warm"), (cold, warm), warm_ups, strict=True):
+            print(f"phases, {name}")
+            _print_phases(server, warm_up, floor)
     results.write()
 
 
@@ -128,7 +130,7 @@ def _measure_triples(
     warm: Server,
     image: str,
     rounds: int,
-) -> None:
+) -> list[float]:
     triples = []
     for _ in range(rounds):
         wait_for_waiting_sandbox(warm)
@@ -142,3 +144,4 @@ def _measure_triples(
     floor = statistics.median(docker_times)
     medians = statistics.median(cold_times) / floor, statistics.median(warm_times) / floor
     results.add_fact(f"{client}, ratio of the medians", medians, f"cold {medians[0]:.2f}, warm {medians[1]:.2f}")
+    return docker_times

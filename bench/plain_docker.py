@@ -19,6 +19,7 @@ from executor.docker.models import ImageFacts, parse_image_facts
 from executor.run.payload import build_payload
 from executor.sandbox import options
 from executor.sandbox.options import Addresses
+from executor.sandbox.topology import choose_topology
 from executor.spec import MB, Limits, RunSpec
 
 POOL = IPv4Network("10.216.0.0/16")
@@ -37,6 +38,7 @@ class PlainDocker:
         self._driver = "local" if "local" in drivers else "json-file"
         self._subnets: Iterator[IPv4Network] = itertools.cycle(POOL.subnets(new_prefix=29))
         self._lock = threading.Lock()
+        self.topology = choose_topology(self._make_spec())  # as a server with the default settings
         self._facts: dict[str, ImageFacts] = {
             name: parse_image_facts(self._client.inspect_image(name))  # type: ignore[no-untyped-call]
             for name in (image, SIDECAR_IMAGE)
@@ -49,13 +51,12 @@ class PlainDocker:
         with self._lock:
             addresses = Addresses(next(self._subnets))
         network = options.build_network(spec, addresses, self._version)
+        sidecar, main = naming.name_sidecar(spec.run_id), naming.name_main(spec.run_id)
         self._create_network(network)
         try:
-            sidecar, main = naming.name_sidecar(spec.run_id), naming.name_main(spec.run_id)
-            body = options.build_sidecar_container(spec, addresses, self._facts[SIDECAR_IMAGE])
-            self._create_container(sidecar, body)
-            self._client.start(sidecar)
-            body = options.build_main_container(spec, addresses, self._driver, self._facts[self._image])
+            sidecar_id = self._start_sidecar(spec, sidecar, network["Name"], addresses)
+            facts = self._facts[self._image]
+            body = options.build_main_container(spec, addresses, self._driver, facts, sidecar_id)
             self._create_container(main, body)
             output = self._client.attach(main, stream=True)
             stdin = self._client.attach_socket(main, params={"stdin": 1, "stream": 1})
@@ -98,6 +99,19 @@ class PlainDocker:
             token_expires_at=0,
         )
 
+    def _start_sidecar(self, spec: RunSpec, name: str, network: str, addresses: Addresses) -> str | None:
+        """Its id if main joins its network namespace."""
+        facts, client = self._facts[SIDECAR_IMAGE], self._client
+        if self.topology == "apart":
+            self._create_container(name, options.build_sidecar_container(spec, addresses, facts))
+            client.start(name)
+            return None
+        sidecar_id = self._create_container(name, options.build_sidecar_container(spec, None, facts))
+        client.start(name)
+        client.disconnect_container_from_network(name, "none")
+        client.connect_container_to_network(name, network, ipv4_address=str(addresses.sidecar))
+        return sidecar_id
+
     def _create_network(self, body: dict[str, Any]) -> None:
         self._client.create_network(
             body["Name"],
@@ -110,5 +124,6 @@ class PlainDocker:
             labels=body["Labels"],
         )
 
-    def _create_container(self, name: str, body: dict[str, Any]) -> None:
-        self._client.create_container_from_config(body, name)  # type: ignore[no-untyped-call]
+    def _create_container(self, name: str, body: dict[str, Any]) -> str:
+        created = self._client.create_container_from_config(body, name)  # type: ignore[no-untyped-call]
+        return str(created["Id"])

@@ -56,7 +56,8 @@ class Server:
                 return
             except (urllib.error.URLError, ConnectionError):
                 if self.process.poll() is not None or time.monotonic() > deadline:
-                    raise RuntimeError("the server did not start") from None
+                    log = Path(self.environment["CRONIUM_DATA_DIR"], "server.log").read_text()
+                    raise RuntimeError(f"the server did not start:\n{log[-2000:]}") from None
                 time.sleep(0.05)
 
     @property
@@ -88,7 +89,9 @@ def _find_free_port() -> int:
 
 
 def _start_process(environment: dict[str, str]) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen([sys.executable, str(ROOT / "manage.py"), "serve"], env=environment)
+    with (Path(environment["CRONIUM_DATA_DIR"]) / "server.log").open("ab") as log:
+        command = [sys.executable, str(ROOT / "manage.py"), "serve"]
+        return subprocess.Popen(command, env=environment, stdout=log, stderr=log)
 
 
 def _run_manage(environment: dict[str, str], *arguments: str) -> str:

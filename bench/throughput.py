@@ -22,7 +22,7 @@ PARALLEL = {1: 10, 4: 24, 8: 32}  # runs at a time, and runs of a batch
 BURST, BURST_SECONDS = 40, 3
 SLUGS = {"trivial": "echo first", "three-seconds": f"echo first; sleep {BURST_SECONDS}"}
 LIVE = ("queued", "starting", "running")
-POLL_SECONDS = 0.25
+POLL_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,9 @@ def measure(rounds: int = 3) -> None:
             _create_jobs(server)
         image = cold.call_api("GET", "/images/bash")["reference"]
         print(f"throughput, {rounds} rounds, alternating ({image}, {os.cpu_count()} cores)")
-        _measure_rates(results, cold, warm, PlainDocker(image, SLUGS["trivial"]), rounds)
+        plain = PlainDocker(image, SLUGS["trivial"])
+        results.add_fact("topology of the sandboxes", plain.topology)
+        _measure_rates(results, cold, warm, plain, rounds)
         cold.restart(CRONIUM_MAX_CONCURRENT="")
         run_batch(cold, "trivial", 2)
         _measure_burst(results, cold, image, rounds)

@@ -148,3 +148,16 @@ def test_an_address_of_the_dashboard_that_is_none_stops_the_start(
 ) -> None:
     monkeypatch.setenv("CRONIUM_BACKEND_URL", url)
     assert "https://cronium.example.org" in refused(capsys)
+
+
+@pytest.mark.parametrize(
+    ("cores", "memory_gb", "expected"), [(2, 24, 16), (2, 4, 4), (1, 1, 2), (16, 64, 64), (64, 1024, 512)]
+)
+def test_the_default_number_of_slots_follows_cores_and_memory(
+    monkeypatch: pytest.MonkeyPatch, cores: int, memory_gb: int, expected: int
+) -> None:
+    monkeypatch.delenv("CRONIUM_MAX_CONCURRENT", raising=False)
+    pages = memory_gb * 1024**3 // 4096
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    monkeypatch.setattr("os.sysconf", lambda name: pages if name == "SC_PHYS_PAGES" else 4096)
+    assert Config().max_concurrent == expected
