@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterable
 from uuid import UUID
 
-from channels.layers import get_channel_layer
+from channels.layers import InMemoryChannelLayer, get_channel_layer
 
 from cronium_admin.core import metrics
 
@@ -104,5 +104,10 @@ def _get_sender() -> Sender:
 
 def publish_changed(run_ids: Iterable[UUID | str]) -> None:
     """Notifies the readers of these runs, which then read again. Thread-safe, never blocks."""
-    if names := [make_group_name(run_id) for run_id in run_ids]:
+    names = [make_group_name(run_id) for run_id in run_ids]
+    layer = get_channel_layer()
+    if isinstance(layer, InMemoryChannelLayer):
+        # All readers are in this process. One that subscribes now reads what was committed before.
+        names = [name for name in names if name in layer.groups]
+    if names:
         _get_sender().enqueue(names)
