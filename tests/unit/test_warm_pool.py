@@ -4,6 +4,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -343,6 +344,41 @@ class TestBroken:
         assert not WarmSandbox.objects.exists()
         self.cold(again, promised, "gone")
         again.close(5)
+
+
+@pytest.mark.parametrize("name", ["west", "east"])
+def test_another_worker_on_the_same_engine_claims_the_promised_run(
+    runner: Runner, engine: FakeEngine, make_job: Callable[..., Job], tmp_path: Path, name: str
+) -> None:
+    """Another host, or the next leader of this host while this process was frozen. What the first one removes then is
+    its own."""
+    gate = tmp_path / "gate"
+    job = make_job(script=f"echo up; until [ -e {gate} ]; do sleep 0.05; done; echo done", timeout_seconds=60)
+    demand(runner, job)
+    assert settle(runner) == 1
+    run = launch(job, get_admin())
+    assert run.warm_host == "east"
+    Run.objects.update(warm_until=timezone.now())
+    if name == "east":
+        Host.objects.update(owner="", lease_expires_at=None)
+    other = Runner(name, engine)
+    other.context.leadership.is_leader = other.context.leadership.acquire()
+    other.maker.run_once()
+    other.dispatch()
+    end = time.monotonic() + 20
+    while time.monotonic() < end and Run.objects.get(pk=run.pk).status != "running":
+        time.sleep(0.05)
+    WarmSandbox.objects.update(taken_at=timezone.now() - timedelta(seconds=11))
+    runner.maker._check_items()  # as if it still led the host
+    assert runner.context.pool.list_items() == []
+    gate.touch()
+    while time.monotonic() < end and not run.cleaned_at:
+        run.refresh_from_db()
+        time.sleep(0.05)
+    assert (run.status, run.lease_epoch, run.host) == ("succeeded", 2, name), run.message
+    assert run.cold_reason == ("other_host" if name == "west" else "gone")
+    assert not [left for left in engine.left if str(run.pk) in left]
+    other.close(5)
 
 
 class TestBuild:
