@@ -96,3 +96,52 @@ def test_hosts_away_unsafe_and_drained_are_told_in_words(visit: Callable[..., Vi
     expect(page.locator("main")).to_contain_text("1 run of the queue tpu waits")
     expect(page.locator("main")).to_contain_text("manage.py worker --queues tpu")
     examine(page)
+
+
+# Twelve shapes with long names, a failing one, and a stem; `waiting` is the number of the first whole sandbox.
+WARM = """
+from django.utils import timezone
+from datetime import timedelta
+from cronium_admin.workers.hosts.models import Host
+shape = {{"kind": "whole", "language": "python", "cpu": "0.50", "memory_mb": 512, "pids": 256, "log_limit_mb": 50,
+    "network": "none", "waiting": 1, "target": 1, "wanted": 1, "per_minute": 61.3, "hits": 28110, "misses": 402}}
+shapes = [shape | {{"image": "registry.example.org:5000/team/" + "long-" * 8 + chr(97 + at)}} for at in range(11)]
+shapes[0]["waiting"], shapes[3]["error"], shapes[3]["failures"] = {waiting}, "There is no <image> here. " * 5, 3
+stem = {{"kind": "stem", "network": "isolated", "waiting": 0, "building": 1, "target": 1, "hits": 3, "misses": 0}}
+Host.objects.update_or_create(name="warm", defaults={{"heartbeat_at": timezone.now() + timedelta(hours=1), "warm": {{
+    "limit": 9, "waiting": {waiting}, "memory_bytes": 9e7, "hits": {{"warm": 9}}, "misses": {{"none_waiting": 2}},
+    "shapes": [stem, *shapes]}}}})
+"""
+
+
+@pytest.fixture
+def warm(server: Server) -> Iterator[Callable[[int], str]]:
+    """Reports a pool of a further host; the number is that of its first shape."""
+    yield lambda waiting: manage(server.env, "shell", "-c", WARM.format(waiting=waiting))
+    delete = 'from cronium_admin.workers.hosts.models import Host; Host.objects.filter(name="warm").delete()'
+    manage(server.env, "shell", "-c", delete)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_waiting_sandboxes_are_refreshed_and_stay_open(
+    visit: Callable[..., Visitor], warm: Callable[[int], str], width: str
+) -> None:
+    warm(4)
+    page = visit(**WIDTHS[width]).page
+    page.goto("/hosts/")
+    host = page.get_by_role("region", name=re.compile("^warm"))
+    rows = host.get_by_role("table", name=re.compile("^Waiting sandboxes")).get_by_role("row")
+    expect(rows).to_have_count(13)  # open, because a shape fails
+    expect(rows.nth(1)).to_contain_text("Network and sidecar")
+    expect(rows.nth(2)).to_contain_text("0.5 CPU")
+    expect(rows.nth(5)).to_contain_text("3 failed attempts There is no <image> here.")
+    expect(host).to_contain_text("4 of at most 9 wait")
+    examine(page)
+    warm(5)
+    expect(host).to_contain_text("5 of at most 9 wait")
+    expect(rows).to_have_count(13)
+    host.get_by_text("Waiting sandboxes", exact=True).first.click()
+    expect(rows.nth(1)).not_to_be_visible()
+    warm(6)
+    expect(host).to_contain_text("6 of at most 9 wait")
+    expect(rows.nth(1)).not_to_be_visible()

@@ -108,6 +108,12 @@ class TestPage:
         assert "None yet. The host prepares them" in page
         assert "Counted since" not in page
 
+    def test_none_is_kept_while_paused(self, client: Client) -> None:
+        report({"limit": 4, "paused": "the host is draining", "shapes": []})
+        page = flatten(read(client))
+        assert "Paused the host is draining" in page
+        assert "None is kept while they are paused." in page
+
     @pytest.mark.parametrize("pool", [{"limit": 0}, None])
     @pytest.mark.usefixtures("off")
     def test_off(self, client: Client, pool: Any) -> None:
