@@ -490,6 +490,30 @@ report("runtime api", lambda: cronium.output("fine"))
     assert begun.told.report["drifted"] == 0, begun.told.report
 
 
+@pytest.mark.parametrize("network", ["open", "isolated"])
+def test_a_script_outlives_its_sidecar_without_a_network(runner: Runner, outside: Outside, network: str) -> None:
+    script = f"""
+print("up", flush=True)
+end = time.monotonic() + 30
+while "eth0" in dict(socket.if_nameindex()).values() and time.monotonic() < end:
+    time.sleep(0.05)
+report("links", lambda: [name for _, name in socket.if_nameindex()])
+report("outside", lambda: tcp("{outside.address}", {outside.port}))
+report("runtime api", lambda: tcp("runtime-api", 8081))
+time.sleep(3)  # the event is one of a running script
+"""
+    begun = runner.start(script, network)
+    begun.told.wait_for_text(b"up")
+    runner.docker.kill(naming.name_sidecar(begun.spec.run_id))
+    begun.told.wait_for("sidecar_ended")
+    begun.end()
+    assert begun.told.result is not None
+    assert begun.told.result.status == "succeeded"
+    assert begun.answers["links"] == ["lo"]
+    assert "reached" not in (begun.answers["outside"], begun.answers["runtime api"])
+    assert [kind for kind, _ in begun.told.told] == ["sidecar_ended"]
+
+
 def test_an_isolated_run_has_neither_proxy_nor_way(runner: Runner, outside: Outside) -> None:
     script = f"""
 report("outside", lambda: tcp("{outside.address}", {outside.port}))
