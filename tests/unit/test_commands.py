@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from io import StringIO
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
@@ -272,6 +273,17 @@ class TestDoctor:
         patient = HealthProbe.__new__(HealthProbe)
         patient.client = type("Client", (), {"networks": lambda self: networks})()
         monkeypatch.setattr(engine_checks, "read_host_routes", lambda: iter(()))
+        assert [row.state for row in engine_checks.check_address_pool(patient)] == [state]
+
+    @pytest.mark.parametrize(("route", "state"), [("10.213.0.8/29", "ok"), ("10.213.0.16/29", "warning")])
+    def test_the_route_of_its_own_network_overlaps_nothing(
+        self, route: str, state: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A network with a way out has a route on the host, and one of a waiting sandbox stays."""
+        own = {"Name": "own", "Labels": {"cronium.instance": "x"}, "IPAM": {"Config": [{"Subnet": "10.213.0.8/29"}]}}
+        patient = HealthProbe.__new__(HealthProbe)
+        patient.client = type("Client", (), {"networks": lambda self: [own]})()
+        monkeypatch.setattr(engine_checks, "read_host_routes", lambda: iter((IPv4Network(route),)))
         assert [row.state for row in engine_checks.check_address_pool(patient)] == [state]
 
     @pytest.mark.parametrize(

@@ -75,8 +75,9 @@ def check_address_pool(probe: HealthProbe) -> Iterator[CheckResult]:
     assert probe.client is not None
     pool = settings.CONFIG.subnet_pool
     description = f"{pool}: {2 ** (29 - pool.prefixlen):,} networks of one run each"
-    overlapping = [(name, net) for name, net in _list_foreign_networks(probe.client) if net.overlaps(pool)]
-    overlapping += [(f"route {net}", net) for net in read_host_routes() if net.overlaps(pool)]
+    own, foreign = _list_networks(probe.client)
+    overlapping = [(name, net) for name, net in foreign if net.overlaps(pool)]
+    overlapping += [(f"route {net}", net) for net in read_host_routes() if net.overlaps(pool) and net not in own]
     if not overlapping:
         yield CheckResult("address pool", "ok", description)
         return
@@ -86,14 +87,20 @@ def check_address_pool(probe: HealthProbe) -> Iterator[CheckResult]:
     yield CheckResult("address pool", state, f"{description}; it overlaps {names}", mend)
 
 
-def _list_foreign_networks(client: docker.APIClient) -> Iterator[tuple[str, IPv4Network]]:
+def _list_networks(client: docker.APIClient) -> tuple[set[IPv4Network], list[tuple[str, IPv4Network]]]:
+    """The subnets of runs and waiting sandboxes, some of which have a route on the host; and the other networks."""
+    own: set[IPv4Network] = set()
+    foreign: list[tuple[str, IPv4Network]] = []
     for network in client.networks():
-        if LABEL_INSTANCE in (network.get("Labels") or {}):
-            continue
         for config in (network.get("IPAM") or {}).get("Config") or []:
             subnet = config.get("Subnet", "")
-            if "." in subnet:
-                yield f"network {network['Name']}", IPv4Network(subnet, strict=False)
+            if "." not in subnet:
+                continue
+            if LABEL_INSTANCE in (network.get("Labels") or {}):
+                own.add(IPv4Network(subnet, strict=False))
+            else:
+                foreign.append((f"network {network['Name']}", IPv4Network(subnet, strict=False)))
+    return own, foreign
 
 
 def read_host_routes(table: Path = Path("/proc/net/route")) -> Iterator[IPv4Network]:
