@@ -252,7 +252,7 @@ class FakeEngine:
             shutil.rmtree(folder, ignore_errors=True)  # of one with this name that was removed
             folder.mkdir()
             self.containers[name] = made = FakeContainer(name, body, folder)
-            mode = body["HostConfig"]["NetworkMode"]
+            mode = body.get("HostConfig", {}).get("NetworkMode", "none")
             given = body.get("NetworkingConfig", {}).get("EndpointsConfig") or {mode: {}}
             made.networks = {} if mode.startswith("container:") else copy.deepcopy(given)
         return made.id
