@@ -32,7 +32,7 @@ def find_waiting(server: Server) -> list[str]:
     return [one for one in ids if server.client.get(f"/runs/{one}").status_code == 404]
 
 
-def wait_for(server: Server, number: int = 1, seconds: float = 60) -> list[str]:
+def wait_for(server: Server, number: int = 1, seconds: float = 120) -> list[str]:
     """The ids of whole ones, at least `number`."""
     server.until(lambda: count_whole(server) >= number and len(find_waiting(server)) >= number, seconds)
     return find_waiting(server)
@@ -136,7 +136,7 @@ def test_a_run_that_was_promised_a_dead_one_starts_in_a_new_one(new_server: Call
         try:
             slug = server.job("echo hello", image=f"{repository}:1")
             warm_up(server, slug)
-            server.until(lambda: _has_shape(server, f"{repository}:1"), 60)
+            server.until(lambda: _has_shape(server, f"{repository}:1"), 120)
             made = server.docker.commit(server.docker.create_container(other, name=f"{repository}-x")["Id"])["Id"]
             server.docker.tag(bash, repository, "keep")
             server.docker.remove_container(f"{repository}-x", force=True)
