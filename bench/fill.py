@@ -4,6 +4,7 @@ python -m bench.fill log RUN LINES       writes a sealed log of LINES lines of 1
 python -m bench.fill runs JOB NUMBER     inserts NUMBER finished runs, each with one log line
 python -m bench.fill trivial JOB NUMBER  makes NUMBER runs of a one-line script, through all steps of a real run
 python -m bench.fill launch JOB NUMBER RATE  launches NUMBER runs, RATE a second (0: no pauses); prints its cost
+python -m bench.fill requests JOB        prints a JSON object: CPU milliseconds and queries of a request, by its name
 python -m bench.fill windows RUN         prints a JSON array: milliseconds to read 200 lines at random places
 """
 
@@ -21,10 +22,12 @@ django.setup()
 
 from django.db import transaction  # noqa: E402
 from django.db.models import Max  # noqa: E402
+from django.test import Client  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
 from bench.queries import count_queries  # noqa: E402
 from bench.sandbox import create_sandbox_report  # noqa: E402
+from cronium_admin.accounts.models import ApiToken  # noqa: E402
 from cronium_admin.accounts.people import find_administrator  # noqa: E402
 from cronium_admin.jobs.models import Job  # noqa: E402
 from cronium_admin.logs import read  # noqa: E402
@@ -34,6 +37,7 @@ from cronium_admin.runs import state_machine  # noqa: E402
 from cronium_admin.runs.launch import launch  # noqa: E402
 from cronium_admin.runs.models import Run, Status  # noqa: E402
 from cronium_admin.runs.trace import pack_offsets  # noqa: E402
+from cronium_admin.web.static_files import collect_static_files  # noqa: E402
 from executor.spec import Batch, Cursor, Segment  # noqa: E402
 
 WORDS = [
@@ -131,6 +135,32 @@ def launch_runs(slug: str, number: int, rate: float) -> None:
     print(json.dumps({"seconds": seconds, "cpu": cpu, "queries": counter.total()}))
 
 
+def time_requests(slug: str, repeats: int = 40) -> None:
+    """Through Django, without the HTTP server; on the CPU of this process only."""
+    administrator, run = find_administrator(), Run.objects.filter(job__slug=slug).latest("created_at")
+    headers = {"Authorization": f"Bearer {ApiToken.mint(administrator, 'bench')[1]}"}
+    api, browser = Client(headers=headers, SERVER_NAME="localhost"), Client(SERVER_NAME="localhost")
+    counter = count_queries()
+    collect_static_files()
+    browser.force_login(administrator)
+    requests = {
+        "launch over the API": lambda: api.post(f"/api/v1/jobs/{slug}/runs", {}, content_type="application/json"),
+        "a run over the API": lambda: api.get(f"/api/v1/runs/{run.pk}"),
+        "200 lines over the API": lambda: api.get(f"/api/v1/runs/{run.pk}/logs"),
+        "the page of runs": lambda: browser.get("/runs/"),
+        "the page of a run": lambda: browser.get(f"/runs/{run.pk}/"),
+    }
+    costs = {}
+    for name, send in requests.items():
+        assert send().status_code in (200, 202), name
+        before, started_at = counter.total(), time.process_time()
+        for _ in range(repeats):
+            send()
+        milliseconds = (time.process_time() - started_at) / repeats * 1000
+        costs[name] = {"ms": milliseconds, "queries": (counter.total() - before) / repeats}
+    print(json.dumps(costs))
+
+
 def time_windows(run_id: str) -> None:
     run, rng = Run.objects.get(pk=run_id), random.Random(2)
     times = []
@@ -146,6 +176,8 @@ def time_windows(run_id: str) -> None:
 if __name__ == "__main__":
     if sys.argv[1] == "windows":
         time_windows(sys.argv[2])
+    elif sys.argv[1] == "requests":
+        time_requests(sys.argv[2])
     elif sys.argv[1] == "launch":
         launch_runs(sys.argv[2], int(sys.argv[3]), float(sys.argv[4]))
     else:

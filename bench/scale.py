@@ -23,16 +23,16 @@ import psycopg
 import redis
 
 from bench.growth import JOB, _create_environment, _run_command
-from bench.results import compute_percentile
+from bench.results import Results, compute_percentile
 from bench.server import ROOT
 
 NAME = "cronium_bench_scale"
 HOSTS = (1, 10, 100)
 PROCESSES = 4  # for the simulated hosts
 SLOTS = 8  # of each host
-IDLE_SECONDS = 20.0
+IDLE_SECONDS = 15.0
 STEADY = 100, 5.0  # runs, and their rate per second
-BURST = 400
+BURST = 200
 FLUSH_SECONDS = 11.0  # an idle backend of PostgreSQL reports its counters after ten seconds
 IMAGE = "cronium/runner:bash"
 KEYS = {"CRONIUM_SECRET_KEY": "k" * 50, "CRONIUM_ENCRYPTION_KEYS": "a" * 43 + "="}
@@ -159,10 +159,9 @@ class Simulation:
         return float(rows[0][0]), float(rows[0][1])
 
 
-def _launch(environment: dict[str, str], number: int, rate: float) -> dict[str, float]:
-    command = [sys.executable, "-m", "bench.fill", "launch", "hello", str(number), str(rate)]
-    result = subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE, text=True)
-    return dict(json.loads(result.stdout))
+def _call_fill(environment: dict[str, str], *arguments: str) -> Any:
+    command = [sys.executable, "-m", "bench.fill", *arguments]
+    return json.loads(subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE).stdout)
 
 
 def _subtract(after: Counter[str], before: Counter[str], idle: Counter[str], seconds: float) -> Counter[str]:
@@ -175,7 +174,11 @@ def _print_counts(title: str, counts: Counter[str], share: float, least: float) 
     print(f"  {title}: " + ", ".join(f"{key} {value:.2f}" for key, value in rows))
 
 
-def _measure_idle(simulation: Simulation) -> dict[str, Counter[str]]:
+def _round(counts: Counter[str], share: float) -> dict[str, float]:
+    return {key: round(value / share, 4) for key, value in counts.items() if abs(value / share) >= 0.001}
+
+
+def _measure_idle(simulation: Simulation, results: Results) -> dict[str, Counter[str]]:
     before = simulation.take_sample()
     time.sleep(IDLE_SECONDS)
     after = simulation.take_sample()
@@ -196,15 +199,23 @@ def _measure_idle(simulation: Simulation) -> dict[str, Counter[str]]:
     )
     _print_counts("queries per host and second", rates["queries"], simulation.count, 0.005)
     _print_counts("cores", rates["cpu"], 1, 0.0)
+    connections = {"database connections": databases, "Redis connections": clients, "threads": after.threads.total()}
+    per_host = {name: _round(counts, simulation.count) for name, counts in rates.items()}
+    results.facts[f"{simulation.count} hosts, idle, per host and second"] = per_host | connections
     return rates
 
 
 def _measure_runs(
-    simulation: Simulation, environment: dict[str, str], idle: dict[str, Counter[str]], number: int, rate: float
+    simulation: Simulation,
+    environment: dict[str, str],
+    idle: dict[str, Counter[str]],
+    results: Results,
+    number: int,
+    rate: float,
 ) -> None:
     before = simulation.take_sample()
     total = simulation.count_runs() + number
-    launched = _launch(environment, number, rate)
+    launched = _call_fill(environment, "launch", "hello", str(number), str(rate))
     simulation.wait_until_finished(total)
     after = simulation.take_sample()
     seconds = after.at - before.at
@@ -218,9 +229,19 @@ def _measure_runs(
     hosts, transactions = change["queries"].total() / number, change["postgres"]["xact_commit"] / number
     print(f"  per run: {hosts:.1f} queries of the hosts, {launched['queries'] / number:.1f} of the launch")
     print(f"  per run: {transactions:.1f} transactions, {change['postgres']['wal_bytes'] / number:.0f} bytes of WAL")
+    pace = f"{rate:g} launches a second" if rate else "launched without pauses"
+    _keep(results, f"{simulation.count} hosts, {number} runs, {pace}, per run", change, number, launched)
     _print_counts("queries per run", change["queries"], number, 0.05)
     _print_counts("rows per run", change["tables"], number, 0.05)
     _print_counts("Redis commands per run", change["redis"], number, 0.05)
+
+
+def _keep(
+    results: Results, title: str, change: dict[str, Counter[str]], number: int, launched: dict[str, float]
+) -> None:
+    per_run = {name: _round(counts, number) for name, counts in change.items()}
+    launch = {"cpu": launched["cpu"] / number, "queries": launched["queries"] / number}
+    results.facts[title] = per_run | {"launch": launch}
 
 
 def _print_speed(simulation: Simulation, number: int, rate: float, seconds: float) -> None:
@@ -231,14 +252,23 @@ def _print_speed(simulation: Simulation, number: int, rate: float, seconds: floa
     print(f"  from launch to claim: median {median * 1000:.0f} ms, p95 {p95 * 1000:.0f} ms")
 
 
-def _measure_hosts(count: int, url: str, redis_url: str, environment: dict[str, str]) -> None:
+def _measure_web(environment: dict[str, str], results: Results) -> None:
+    print(" web, per request, without the HTTP server")
+    results.facts["web, per request"] = costs = _call_fill(environment, "requests", "hello")
+    for name, cost in costs.items():
+        print(f"  {name:24} {cost['ms']:.1f} ms CPU, {cost['queries']:.0f} queries")
+
+
+def _measure_hosts(count: int, url: str, redis_url: str, environment: dict[str, str], results: Results) -> None:
     simulation = Simulation(url, redis_url, environment, count)
     try:
         print(f"{count} hosts with {SLOTS} slots in {min(count, PROCESSES)} processes")
-        idle = _measure_idle(simulation)
+        idle = _measure_idle(simulation, results)
         number, rate = STEADY
-        _measure_runs(simulation, environment, idle, number, rate)
-        _measure_runs(simulation, environment, idle, BURST, 0)
+        _measure_runs(simulation, environment, idle, results, number, rate)
+        _measure_runs(simulation, environment, idle, results, BURST, 0)
+        if count == 1:
+            _measure_web(environment, results)
     finally:
         simulation.close()
 
@@ -259,6 +289,7 @@ def measure(counts: tuple[int, ...] = HOSTS) -> None:
     if not (server and redis_url):
         print("scale: not measured; set CRONIUM_BENCH_DATABASE_URL and CRONIUM_BENCH_REDIS_URL")
         return
+    results = Results("scale", {"CRONIUM_WARM": "0"})
     for count in counts:
         with ExitStack() as stack:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="cronium-bench-"))
@@ -267,6 +298,7 @@ def measure(counts: tuple[int, ...] = HOSTS) -> None:
             settings = {
                 "CRONIUM_REDIS_URL": redis_url,
                 "CRONIUM_CANARY": "off",
+                "CRONIUM_WARM": "0",
                 "CRONIUM_MAX_CONCURRENT": str(SLOTS),
                 "CRONIUM_CPU_OVERCOMMIT": "10",
                 "CRONIUM_CONTAINER_IMAGES_BASH": IMAGE,
@@ -276,4 +308,5 @@ def measure(counts: tuple[int, ...] = HOSTS) -> None:
             _run_command(environment, "manage.py", "migrate", "-v0")
             _run_command(environment, "manage.py", "bootstrap")
             _run_command(environment, "manage.py", "shell", "-v0", "-c", JOB)
-            _measure_hosts(count, url, redis_url, environment)
+            _measure_hosts(count, url, redis_url, environment, results)
+    results.write()
