@@ -8,7 +8,6 @@ import hashlib
 import logging
 import queue
 import threading
-import time
 from collections.abc import Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -32,8 +31,6 @@ log = logging.getLogger("cronium.logs")
 # Small batches extend the last chunk up to this size, so that a slow log does not need a row per line.
 GROW_BYTES = 32 * 1024
 CHUNK_FIELDS = ["lines", "bytes", "last_ns", "index", "data"]  # changed when a chunk is extended
-PACE_SECONDS = 0.02
-SMALL_BYTES = 16 * 1024
 HEAD_FIELDS = [
     *("lines", "bytes", "stdout_lines", "stdout_bytes", "stderr_lines", "stderr_bytes"),
     *("stdout_tail", "stderr_tail", "sealed", "gaps", "dropped_lines", "dropped_bytes"),
@@ -49,7 +46,6 @@ class PendingWrite:
     head: LogHead
     chunk: LogChunk | None = None
     gaps: tuple[LogGap, ...] = ()
-    may_wait: bool = False  # up to PACE_SECONDS, for other writes
     done: "Future[None]" = field(default_factory=Future)
 
 
@@ -109,8 +105,6 @@ class RunLog:
     def prepare_write(self, batch: BatchLike) -> PendingWrite:
         gaps = self._add_gaps(self._make_gap(self.lines + gap.at, gap.cause) for gap in batch.gaps)
         self.dropped = batch.dropped.lines, batch.dropped.bytes
-        # The first line of a run is awaited; and a large batch must not slow its script down.
-        may_wait = self.lines > 0 and sum(len(segment.text) for segment in batch.segments) < SMALL_BYTES
         chunk = self._append_lines(batch.segments) if batch.segments else None
         self.stdout = batch.stdout.lines, batch.stdout.bytes
         self.stderr = batch.stderr.lines, batch.stderr.bytes
@@ -128,7 +122,7 @@ class RunLog:
             dropped_lines=self.dropped[0],
             dropped_bytes=self.dropped[1],
         )
-        return PendingWrite(self.run_id, self.epoch, self._head, chunk, gaps, may_wait)
+        return PendingWrite(self.run_id, self.epoch, self._head, chunk, gaps)
 
     def prepare_seal(self, missing: str = "") -> PendingWrite:
         """The write that marks the log as complete. `missing` is a cause of `gaps` if output after it is lost."""
@@ -203,11 +197,7 @@ def _find_lost_leases(writes: list[PendingWrite]) -> set[PendingWrite]:
 
 
 class LogWriter:
-    """The one thread of a host that writes logs. Writes that arrive during a commit are committed together next.
-
-    Of many runs with a few lines each, every line would be a commit, which takes the CPU from the pages. So a small
-    write that is not its run's first waits until PACE_SECONDS after the last commit, or for one that may not wait.
-    """
+    """The one thread of a host that writes logs. Writes that arrive during a commit are committed together next."""
 
     def __init__(self) -> None:
         self._queue: queue.SimpleQueue[PendingWrite | None] = queue.SimpleQueue()
@@ -229,27 +219,14 @@ class LogWriter:
         self._thread.join(10)
 
     def _run(self) -> None:
-        committed_at = 0.0
         while (first := self._queue.get()) is not None:
-            group = self._collect_group(first, committed_at + PACE_SECONDS)
+            group = [first]
+            while not self._queue.empty() and (write := self._queue.get()) is not None:
+                group.append(write)
             self._commit_group(group)
-            committed_at = time.monotonic()
             if self._closed.is_set() and self._queue.empty():
                 break
         close_connections()
-
-    def _collect_group(self, first: PendingWrite, until: float) -> list[PendingWrite]:
-        group, may_wait = [first], first.may_wait
-        while True:
-            seconds = until - time.monotonic() if may_wait and not self._closed.is_set() else 0.0
-            try:
-                write = self._queue.get(timeout=seconds) if seconds > 0 else self._queue.get_nowait()
-            except queue.Empty:
-                return group
-            if write is None:
-                return group
-            group.append(write)
-            may_wait = may_wait and write.may_wait
 
     def _commit_group(self, group: list[PendingWrite]) -> None:
         # If the common commit fails, each write is committed alone, so that one bad write does not fail the others.
