@@ -29,7 +29,7 @@ VERBS = frozenset(
     renew reopen replace replay report request requeue require rerun reserve reset resolve restart restore
     restrict resume retire retry revoke rotate run save schedule seal search select send serve set settle
     shorten show sign skip sort split start stop store stream strip submit suggest sum summarize sweep switch sync
-    round shift omit diff refer
+    round shift omit diff refer allocate announce begin continue discard enter expect free ignore plan
     take tolerate track translate treat try unpack update upload use validate verify wait wake watch work wrap write
     are can changed has holds is may overlaps runs same always from on to
     """.split()  # noqa: SIM905

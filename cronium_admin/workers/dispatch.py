@@ -46,7 +46,7 @@ class Dispatcher:
             offer = replace(context.capacity, queues=queues)
             pool = context.pool
             choose = partial(
-                capacity.choose_next_run, context.host, offer, active, pool.count_bytes(), pool.squeeze, in_use
+                capacity.choose_next_run, context.host, offer, active, pool.count_bytes(), pool.request_memory, in_use
             )
             condition = lease.holds_lease(context.host, context.owner)
             run = context.database.call(state_machine.claim_next, context.host, context.owner, choose, condition)

@@ -113,7 +113,7 @@ class Networks:
         self._engine.connect_network(sidecar, network, self.outside.sidecar)
         return {network: {"IPAMConfig": {"IPv4Address": str(self.outside.sidecar)}}}
 
-    def plug(self, sidecar: str) -> None:
+    def connect_running(self, sidecar: str) -> None:
         """Connect a running sidecar that was created without a network to the job's network."""
         assert self.inside is not None
         self._engine.disconnect_network(sidecar, "none")  # else the engine refuses every other network

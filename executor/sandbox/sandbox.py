@@ -275,19 +275,19 @@ class Sandbox:
         self._networks.create()
         failpoints.hit("network-created")
         self._note_phase("network_made")
-        self._steps.reach(NETWORKS_CREATED)
+        self._steps.note(NETWORKS_CREATED)
 
     def _build_sidecar(self) -> None:
         binding = self._binding
         self._sidecar.create(self._is_joined)
-        self._steps.reach(SIDECAR_CREATED)
+        self._steps.note(SIDECAR_CREATED)
         self._refuse_aborted()
         self._sidecar.start()
-        self._steps.reach(SIDECAR_STARTED)
+        self._steps.note(SIDECAR_STARTED)
         if self._is_joined:
             self._steps.wait_for(NETWORKS_CREATED)
             with self._sidecar.explain_errors():
-                self._networks.plug(self._sidecar.name)
+                self._networks.connect_running(self._sidecar.name)
         if binding:
             # After `plug`, which rewrites the file of known names: the sidecar looks itself up by name.
             self._sidecar.configure(binding)

@@ -25,7 +25,7 @@ class Steps:
         if self._failure:
             raise self._failure
 
-    def reach(self, milestone: str) -> None:
+    def note(self, milestone: str) -> None:
         with self._changed:
             self._reached.add(milestone)
             self._changed.notify_all()

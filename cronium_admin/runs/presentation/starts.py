@@ -71,10 +71,10 @@ def describe_cold_reason(run: Run) -> str:
         return ""
     reason = COLD_REASONS.get(run.cold_reason)
     if reason is None:  # of a newer version
-        return f"{label_cold_reason(run.cold_reason)}."
+        return f"{name_cold_reason(run.cold_reason)}."
     return f"{reason.sentence} {reason.mend}".strip()
 
 
-def label_cold_reason(code: str) -> str:
+def name_cold_reason(code: str) -> str:
     reason = COLD_REASONS.get(code)
     return reason.label if reason else code.replace("_", " ")

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from django.conf import settings
 from pydantic import BaseModel, Field, ValidationError
 
-from cronium_admin.runs.presentation.starts import label_cold_reason
+from cronium_admin.runs.presentation.starts import name_cold_reason
 
 Count = Annotated[int, Field(ge=0)]
 
@@ -94,7 +94,7 @@ class WarmPoolOut(BaseModel):
     def sorted_misses(self) -> list[tuple[str, int]]:
         """Words and number of each reason, the most frequent first."""
         ordered = sorted(self.misses.items(), key=lambda item: (-item[1], item[0]))
-        return [(label_cold_reason(code), number) for code, number in ordered if number]
+        return [(name_cold_reason(code), number) for code, number in ordered if number]
 
     @property
     def sorted_shapes(self) -> list[WarmShapeOut]:

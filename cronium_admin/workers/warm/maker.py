@@ -122,7 +122,7 @@ class WarmMaker:
         self.plan = self.pool.arrivals.make_plan(now, limit, refill_seconds, paused, self._has_stem)
         self.failures.forget_except(self.plan.wanted)
         self.pool.forget_counts_except(self.plan.rates.keys())
-        if self.pause_reason or self.pool.pop_squeezed():
+        if self.pause_reason or self.pool.pop_memory_request():
             self._retire_all()
             return TICK_SECONDS
         self._retire_surplus()

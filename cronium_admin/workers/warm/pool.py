@@ -78,7 +78,7 @@ class WarmPool:
         self._lock = threading.Lock()
         self._items: dict[UUID, WaitingSandbox] = {}
         self._claimed: list[UUID] = []  # their rows are to be deleted
-        self._is_squeezed = False
+        self._is_memory_requested = False
 
     def add(self, item: WaitingSandbox) -> None:
         with self._lock:
@@ -131,16 +131,16 @@ class WarmPool:
             claimed, self._claimed = self._claimed, []
         return claimed
 
-    def squeeze(self) -> None:
+    def request_memory(self) -> None:
         """A run needs the memory of the waiting sandboxes."""
         with self._lock:
-            self._is_squeezed = True
+            self._is_memory_requested = True
         self.on_change()
 
-    def pop_squeezed(self) -> bool:
+    def pop_memory_request(self) -> bool:
         with self._lock:
-            is_squeezed, self._is_squeezed = self._is_squeezed, False
-        return is_squeezed
+            is_requested, self._is_memory_requested = self._is_memory_requested, False
+        return is_requested
 
     def count_start(self, start: Start) -> None:
         """A run begins."""

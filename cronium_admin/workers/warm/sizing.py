@@ -55,13 +55,13 @@ class DecayedCount:
         if at < self._at:  # an older event, noted later
             self._count += math.exp((at - self._at) / self.seconds)
             return
-        self._count, self._at = self._decay(at) + 1.0, at
+        self._count, self._at = self._compute_count(at) + 1.0, at
 
     def compute_rate(self, now: float) -> float:
         """Events per second."""
-        return self._decay(now) / self.seconds
+        return self._compute_count(now) / self.seconds
 
-    def _decay(self, now: float) -> float:
+    def _compute_count(self, now: float) -> float:
         return self._count * math.exp(-max(0.0, now - self._at) / self.seconds) if self._count else 0.0
 
 
