@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(not DATABASE, reason='needs eval "$(scripts/serv
     "path",
     [
         *("unit/test_lease.py", "unit/test_outbox.py", "unit/test_transitions.py", "engine/outbox_on_postgres.py"),
-        *("engine/claims_on_postgres.py", "unit/test_admission.py"),
+        *("engine/claims_on_postgres.py", "unit/test_admission.py", "unit/test_warm_rows.py"),
         *("unit/test_revisions_races.py", "unit/test_revisions_upgrade.py"),
     ],
 )

@@ -4,7 +4,7 @@ import signal
 from typing import Any
 
 from tests.engine.server import Server
-from tests.engine.test_warm import is_ready, warm  # noqa: F401 - a fixture
+from tests.engine.test_warm import wait_for, warm  # noqa: F401 - a fixture
 
 WHOLE = (
     *("accepted", "queued", "claimed", "bound", "begun", "payload_sent", "first_byte", "first_line_stored"),
@@ -49,7 +49,7 @@ def test_a_run_in_a_sandbox_that_waited(warm: Server) -> None:  # noqa: F811
     slug = warm.job("echo hello")
     for _ in range(2):  # the second run of a kind makes the host keep a sandbox ready
         warm.ended(warm.launch(slug))
-    warm.until(lambda: is_ready(warm, 1), 60)
+    wait_for(warm)
     run_id = warm.launch(slug)
     assert warm.ended(run_id)["warm"] is True
     trace = read_trace(warm, run_id)
