@@ -1,7 +1,7 @@
 """The sandboxes that wait for a run: one row each. A row is a promise of its host; only `rows` changes it.
 
-The sandbox itself is an object in the memory of the host's worker, and containers on its engine. It ends with that
-worker. The row's id becomes the id of the run that takes it, because names and labels are made from it.
+The sandbox itself is an object in the memory of the host's worker, and containers on its engine. Its main container
+ends with that worker. The row's id becomes the id of the run that takes it, because names and labels are made from it.
 """
 
 import uuid

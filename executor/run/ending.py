@@ -39,8 +39,23 @@ class RunEnd:
         self.may_main_run = False  # with a stored result: the engine did not stop main
 
     def finish(self, sandbox: Sandbox, result: RunResult) -> None:
-        """Store the result of a run whose main does not run. LeaseLost if another process holds the run."""
-        self._finish(sandbox, result)
+        """Store the result, then remove the sandbox. LeaseLost if another process holds the run."""
+        try:
+            self._handler.finish(result)
+            self._handler.note_phase("finished")
+        except LeaseLost:
+            raise
+        except Exception:
+            # Keep the container: the next holder of the run derives the result from it.
+            log.exception("run %s: its result could not be stored", self._spec.run_id)
+            return sandbox.detach()
+        failpoints.hit("finished")
+        if not self.may_main_run:
+            self._on_ended()
+        try:
+            self._remove(sandbox)
+        except Exception:
+            log.exception("run %s: its removal failed; garbage collection retries it", self._spec.run_id)
 
     def finish_failed(self, sandbox: Sandbox, result: RunResult, *, has_begun: bool, reader: threading.Thread) -> None:
         """Remove the sandbox first, because a status must not claim a stop that did not happen. Raises nothing."""
@@ -58,30 +73,12 @@ class RunEnd:
                 result = outcome.build_unstoppable_result(result, self._stop.request)
             elif self._stop.request:
                 result = outcome.build_stop_result(self._spec, self._stop.request, None)
-            self._finish(sandbox, result)
+            self.finish(sandbox, result)
         except LeaseLost:
             sandbox.detach()
         except Exception:
             log.exception("run %s: its failure could not be stored", self._spec.run_id)
             sandbox.detach()
-
-    def _finish(self, sandbox: Sandbox, result: RunResult) -> None:
-        try:
-            self._handler.finish(result)
-            self._handler.note_phase("finished")
-        except LeaseLost:
-            raise
-        except Exception:
-            # Keep the container: the next holder of the run derives the result from it.
-            log.exception("run %s: its result could not be stored", self._spec.run_id)
-            return sandbox.detach()
-        failpoints.hit("finished")
-        if not self.may_main_run:
-            self._on_ended()
-        try:
-            self._remove(sandbox)
-        except Exception:
-            log.exception("run %s: its removal failed; garbage collection retries it", self._spec.run_id)
 
     def _remove(self, sandbox: Sandbox) -> None:
         for attempt in itertools.count():

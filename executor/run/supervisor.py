@@ -105,7 +105,7 @@ class Supervisor:
         except BaseException:  # the system has no thread left: the caller retries later
             self._drop_slot(slot)
             if prepared:
-                prepared.detach()  # both containers end, and garbage collection removes them
+                prepared.detach()  # main ends; garbage collection removes both containers
                 prepared.abandon()
             raise
 

@@ -289,7 +289,7 @@ class Sandbox:
             with self._sidecar.explain_errors():
                 self._networks.connect_running(self._sidecar.name)
         if binding:
-            # After `plug`, which rewrites the file of known names: the sidecar looks itself up by name.
+            # After it was connected: the engine then rewrites the file of names in which the sidecar finds itself.
             self._sidecar.configure(binding)
         if self._is_joined:
             self._networks.describe()

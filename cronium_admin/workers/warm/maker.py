@@ -347,7 +347,7 @@ class WarmMaker:
         self._count_waiting()
 
     def _drop_all(self) -> None:
-        """Another process leads the host: it removes the containers, which end by themselves."""
+        """Another process leads the host: its garbage collection removes the containers."""
         self._owner = ""
         self.plan = Plan({}, {}, {})
         for item in self.pool.list_items():

@@ -1,6 +1,6 @@
 """The sandboxes of this process that wait for a run. In memory; their rows are the promise to launches.
 
-The maker adds and retires them, the dispatcher takes them. A sandbox that is here ends with this process.
+The maker adds and retires them, the dispatcher takes them. No later process can use them: main ends with this process.
 """
 
 import threading
