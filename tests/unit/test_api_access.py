@@ -141,7 +141,7 @@ def test_a_token_that_is_none_opens_no_route(kind: str, people: dict[str, User],
     if kind == "revoked":
         ApiToken.objects.update(revoked_at=timezone.now())
     elif kind == "expired":
-        ApiToken.objects.update(expires_at=timezone.now())
+        ApiToken.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
     elif kind == "of a person switched off":
         User.objects.update(is_active=False)
     else:

@@ -228,7 +228,7 @@ def test_a_name_is_no_second_tokens_until_the_first_has_ended(people: dict[str, 
     assert "data-reopen" in again.content.decode()
     assert ApiToken.objects.count() == 1
     assert client.post("/access/", {**typed, "expires": "yesterday"}).status_code == 422
-    ApiToken.objects.update(expires_at=timezone.now())
+    ApiToken.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
     assert client.post("/access/", typed).status_code == 302
     assert ">expired<" in client.get("/access/").content.decode()
 

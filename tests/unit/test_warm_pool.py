@@ -319,7 +319,7 @@ class TestBroken:
         self.cold(runner, promised, "requeued")
 
     def test_its_host_did_not_claim_the_run(self, runner: Runner, promised: Run) -> None:
-        Run.objects.update(warm_host="west", warm_until=timezone.now())
+        Run.objects.update(warm_host="west", warm_until=timezone.now() - timedelta(seconds=1))
         runner.context.pool.remove(promised.pk).sandbox.take_down()  # type: ignore[union-attr]
         self.cold(runner, promised, "other_host")
 
@@ -358,7 +358,7 @@ def test_another_worker_on_the_same_engine_claims_the_promised_run(
     assert settle(runner) == 1
     run = launch(job, get_admin())
     assert run.warm_host == "east"
-    Run.objects.update(warm_until=timezone.now())
+    Run.objects.update(warm_until=timezone.now() - timedelta(seconds=1))
     if name == "east":
         Host.objects.update(owner="", lease_expires_at=None)
     other = Runner(name, engine)

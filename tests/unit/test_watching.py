@@ -5,6 +5,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -42,7 +43,7 @@ def _revoke(world: World) -> None:  # noqa: F811
 
 
 def _expire(world: World) -> None:  # noqa: F811
-    assert ApiToken.objects.update(expires_at=timezone.now())
+    assert ApiToken.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
 
 
 def _switch_off(world: World) -> None:  # noqa: F811
