@@ -14,28 +14,21 @@ from cronium_admin.core.data_folder import DataFolderError, find_unrestricted, l
 from cronium_admin.workers.health.checks import machine
 from cronium_admin.workers.health.checks.machine import check_data_folder
 from tests.prepared import copy_database
+from tests.unit.forked_commands import run_command
 
 ROOT = Path(__file__).parents[2]
 
 
 # Root writes past every mode unless it gives up the capabilities to do so.
-_OBEY_MODES = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+_OBEY_MODES = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search") if os.geteuid() == 0 else ()
 
 
 def manage(
     folder: Path, *arguments: str, umask: int = 0o022, input: str | None = None, **env: str
 ) -> "subprocess.CompletedProcess[str]":
     plain = {name: value for name, value in os.environ.items() if not name.startswith("CRONIUM_")}
-    return subprocess.run(
-        [*_OBEY_MODES, sys.executable, "manage.py", *arguments],
-        cwd=ROOT,
-        env={**plain, "CRONIUM_DATA_DIR": str(folder), **env},
-        capture_output=True,
-        text=True,
-        umask=umask,
-        input=input,
-        check=False,
-    )
+    env = {**plain, "CRONIUM_DATA_DIR": str(folder), **env}
+    return run_command(arguments, env, umask, input, _OBEY_MODES)
 
 
 def refused(done: "subprocess.CompletedProcess[str]") -> str:
