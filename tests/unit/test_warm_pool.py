@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.utils import timezone
 
 from cronium_admin.core import metrics
@@ -62,8 +62,8 @@ def runner(engine: FakeEngine, transactional_db: None) -> Iterator[Runner]:
     made.context.leadership.is_leader = made.context.leadership.acquire()
     yield made
     if not made.context.closing.is_set():
-        made.maker._retire_all()
-        made.maker._drop_all()
+        made.maker.remover.retire_all()
+        made.maker.remover.drop_all()
         made.close(5)
 
 
@@ -108,6 +108,10 @@ def finish(runner: Runner, run: Run) -> Run:
     raise AssertionError(f"{run.status}: {run.message}")
 
 
+def refuse(*arguments: Any) -> None:
+    raise DatabaseError("refused")
+
+
 def events(run: Run) -> list[tuple[str, str]]:
     return list(RunEvent.objects.filter(run=run, kind="cold_start").values_list("kind", "message"))
 
@@ -132,7 +136,7 @@ def test_a_run_gets_the_one_that_waits_under_its_id(runner: Runner, engine: Fake
     assert main not in {container.id for container in engine.containers.values()}
     assert events(run) == []
     assert value(metrics.WARM_STARTS, "warm") == 1
-    runner.maker._delete_claimed()
+    runner.maker.remover.delete_rows()
     assert not WarmSandbox.objects.filter(pk=run.pk).exists()
 
 
@@ -326,7 +330,7 @@ class TestBroken:
     def test_it_was_retired_while_the_run_waited(self, runner: Runner, promised: Run) -> None:
         """The run is claimed under another epoch than that of the sandbox, which is being removed."""
         WarmSandbox.objects.update(taken_at=timezone.now() - timedelta(seconds=11))
-        runner.maker._check_items()
+        runner.maker.remover.check_items()
         self.cold(runner, promised, "gone")
         assert Run.objects.get(pk=promised.pk).lease_epoch == 2
 
@@ -336,7 +340,7 @@ class TestBroken:
 
     def test_its_worker_was_killed(self, runner: Runner, engine: FakeEngine, job: Job, promised: Run) -> None:
         """The next worker has nothing in memory; what the other has left is replaced."""
-        runner.maker._drop_all()
+        runner.maker.remover.drop_all()
         Host.objects.update(owner="", lease_expires_at=None)
         again = Runner("east", engine)
         again.context.leadership.is_leader = again.context.leadership.acquire()
@@ -344,6 +348,24 @@ class TestBroken:
         assert not WarmSandbox.objects.exists()
         self.cold(again, promised, "gone")
         again.close(5)
+
+
+def test_a_taken_one_is_released_when_the_database_refuses_a_change(
+    runner: Runner, engine: FakeEngine, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    demand(runner, job)
+    assert settle(runner) == 1
+    run = launch(job, get_admin())
+    WarmSandbox.objects.update(taken_at=timezone.now() - timedelta(seconds=11))
+    with monkeypatch.context() as patched:
+        patched.setattr(rows, "mark_lost", refuse)
+        with pytest.raises(DatabaseError):
+            runner.maker.run_once()
+    runner.maker.remover.delete_rows()
+    assert runner.context.pool.list_items() == []
+    assert not WarmSandbox.objects.exists(), "garbage collection would count it as living"
+    ended = finish(runner, run)
+    assert (ended.status, ended.cold_reason, ended.lease_epoch) == ("succeeded", "gone", 2), ended.message
 
 
 @pytest.mark.parametrize("name", ["west", "east"])
@@ -369,7 +391,7 @@ def test_another_worker_on_the_same_engine_claims_the_promised_run(
     while time.monotonic() < end and Run.objects.get(pk=run.pk).status != "running":
         time.sleep(0.05)
     WarmSandbox.objects.update(taken_at=timezone.now() - timedelta(seconds=11))
-    runner.maker._check_items()  # as if it still led the host
+    runner.maker.remover.check_items()  # as if it still led the host
     assert runner.context.pool.list_items() == []
     gate.touch()
     while time.monotonic() < end and not run.cleaned_at:
@@ -425,6 +447,21 @@ class TestBuild:
         runner.maker.run_once()
         assert engine.left == []
         assert not WarmSandbox.objects.exists()
+
+    @pytest.mark.parametrize("query", ["mark_gone", "delete_row"])
+    def test_a_failed_build_leaves_nothing_when_the_database_refuses_a_change(
+        self, runner: Runner, engine: FakeEngine, job: Job, monkeypatch: pytest.MonkeyPatch, query: str
+    ) -> None:
+        demand(runner, job)
+        engine.fail("start", EngineError("no"), 2)
+        with monkeypatch.context() as patched:
+            patched.setattr(rows, query, refuse)
+            with pytest.raises(DatabaseError):
+                runner.maker.run_once()
+        assert engine.left == []
+        failed = WarmSandbox.objects.get()
+        runner.maker.run_once()
+        assert not WarmSandbox.objects.filter(pk=failed.pk).exists()
 
     def test_a_sandbox_that_drifted_is_not_announced(self, runner: Runner, engine: FakeEngine, job: Job) -> None:
         demand(runner, job)

@@ -1,7 +1,6 @@
-"""The thread that keeps a host's waiting sandboxes: builds missing ones, one at a time, and retires others.
+"""The thread that keeps a host's waiting sandboxes: builds missing ones, one at a time. `WarmRemover` removes others.
 
-Only the leader of the host builds. The row exists before anything of its sandbox is created, and nothing is removed
-before its row says that no launch can take it.
+Only the leader of the host builds. The row exists before anything of its sandbox is created.
 """
 
 import logging
@@ -10,15 +9,13 @@ import threading
 import time
 import uuid
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 from django.conf import settings
 
 from cronium_admin.core import metrics
-from cronium_admin.runs.models import ON_HOST, Run
 from cronium_admin.warm import rows
-from cronium_admin.warm.models import Kind, State
+from cronium_admin.warm.models import Kind
 from cronium_admin.warm.shapes import WarmShape
 from cronium_admin.workers.context import HostContext
 from cronium_admin.workers.run_spec import build_shape
@@ -27,6 +24,7 @@ from cronium_admin.workers.warm import history
 from cronium_admin.workers.warm.arrivals import Plan
 from cronium_admin.workers.warm.pacing import MAX_CPU_PERCENT, BuildBudget, Failures
 from cronium_admin.workers.warm.pool import FIRST_EPOCH, SANDBOX_BYTES, WaitingSandbox
+from cronium_admin.workers.warm.remover import WarmRemover
 from cronium_admin.workers.warm.sizing import compute_limit
 from executor import failpoints
 from executor.docker.errors import EngineUnreachable, SandboxDrift
@@ -41,8 +39,6 @@ BUSY_SECONDS = 0.5  # until the next look at a busy machine
 AFTER_TAKE_SECONDS = 0.3  # a run that has just begun goes first
 DEFAULTS_SECONDS = 60.0
 MAX_AGE_SECONDS, AGE_SPREAD = 3600.0, 0.2  # so that not all of a burst end together; a sidecar waits for two hours
-UNCLAIMED_SECONDS = 10.0  # after which a taken sandbox is retired: the run is another host's, or was cancelled
-SURPLUS_SECONDS = 60.0  # a sandbox is kept at least this long before it makes room for another shape
 
 
 class WarmMaker:
@@ -50,6 +46,7 @@ class WarmMaker:
 
     def __init__(self, context: HostContext, subnets: SubnetPool) -> None:
         self.pool = context.pool
+        self.remover = WarmRemover(context)
         self.failures: Failures[WarmShape] = Failures()
         self.plan = Plan({}, {}, {})
         self.limit = 0
@@ -97,23 +94,23 @@ class WarmMaker:
             self._wake.wait(pause)
             self._wake.clear()
         try:
-            self._retire_all()
+            self.remover.retire_all()
         except Exception as error:  # noqa: BLE001 - the next worker removes what is left
             log.info("waiting sandboxes are left to garbage collection: %s", error)
-        self._drop_all()  # those that are promised: their runs begin in another process
+        self._drop_pool()  # those that are promised: their runs begin in another process
 
     def run_once(self) -> float:
         """One step: returns the seconds until the next."""
         context = self._context
         if not context.is_leader:
-            self._drop_all()
+            self._drop_pool()
             return TICK_SECONDS
         if self._owner != context.owner:
             self._begin()
         self.limit = compute_limit(settings.CONFIG.warm_limit, context.capacity.memory_bytes, SANDBOX_BYTES)
         self.pause_reason = self._find_pause_reason()
-        self._delete_claimed()
-        self._check_items()
+        self.remover.delete_rows()
+        self.remover.check_items()
         self._update_defaults()
         limit = 0 if self.pause_reason else self.limit
         now = time.monotonic()
@@ -123,11 +120,11 @@ class WarmMaker:
         self.failures.forget_except(self.plan.wanted)
         self.pool.forget_counts_except(self.plan.rates.keys())
         if self.pause_reason or self.pool.pop_memory_request():
-            self._retire_all()
+            self.remover.retire_all()
             return TICK_SECONDS
-        self._retire_surplus()
+        self.remover.retire_surplus(self.plan, self.limit)
         self._update_takeable()
-        self._count_waiting()
+        self.pool.count_waiting()
         shape = self._find_missing_shape()
         self.delay_reason = "" if shape is None else self._find_delay()
         if shape is None:
@@ -167,41 +164,6 @@ class WarmMaker:
         if languages:
             self._defaults_at = now
         self.pool.arrivals.set_defaults(database.call(history.find_default_shapes, languages) if languages else ())
-
-    def _delete_claimed(self) -> None:
-        for sandbox_id in self.pool.pop_claimed():
-            self._context.database.call(rows.delete_row, sandbox_id, self._context.owner)
-
-    def _check_items(self) -> None:
-        items = self.pool.list_items()
-        if not items:
-            return
-        states = self._context.database.call(rows.list_states, self._context.owner)
-        now = time.monotonic()
-        for item in items:
-            state, since_taken = states.get(item.id, (State.GONE.value, None))
-            if state == State.TAKEN:
-                if since_taken is not None and since_taken.total_seconds() > UNCLAIMED_SECONDS:
-                    self._remove_unclaimed(item)
-            elif state != State.READY:
-                self._remove(item, "its row is gone")
-            elif defect := item.sandbox.find_defect():
-                self._retire(item, defect)
-            elif now > item.expires_at:
-                self._retire(item, "it is old")
-
-    def _retire_surplus(self) -> None:
-        items = self.pool.list_items()
-        counts = Counter(item.shape for item in items)
-        now, is_full = time.monotonic(), len(items) >= self.limit
-        for item in items:  # the oldest first
-            count, wanted = counts[item.shape], self.plan.wanted.get(item.shape, 0)
-            is_unwanted = count > wanted or len(items) > self.limit
-            gives_way = is_full and count > self.plan.given.get(item.shape, 0) and now - item.made_at > SURPLUS_SECONDS
-            if (is_unwanted or gives_way) and self._retire(item, "fewer are needed"):
-                counts[item.shape] -= 1
-                items = self.pool.list_items()
-                is_full = False
 
     def _find_missing_shape(self) -> WarmShape | None:
         items = self.pool.list_items()
@@ -260,7 +222,8 @@ class WarmMaker:
         except Exception as error:  # noqa: BLE001 - logged, and tried again later
             now = time.monotonic()
             self._budget.note_build(now, now - began_at, is_done=False)
-            self._discard_failed(sandbox_id, shape, sandbox, error)
+            self._note_failed(shape, error)
+            self.remover.discard_failed(sandbox_id, sandbox)
         else:
             self._announce(sandbox_id, shape, sandbox, kind, began_at)
         finally:
@@ -280,15 +243,10 @@ class WarmMaker:
             failpoints.hit("warm-ready")
             metrics.WARM_BUILDS.labels("ready").inc()
         else:
-            self._remove(item, "the lease of the host was lost while it was built")
+            self.remover.remove(item, "the lease of the host was lost while it was built")
 
-    def _discard_failed(self, sandbox_id: uuid.UUID, shape: WarmShape, sandbox: Sandbox, error: Exception) -> None:
-        context = self._context
-        context.database.call(rows.mark_gone, sandbox_id, context.owner)
-        sandbox.take_down()
-        sandbox.abandon()
-        context.database.call(rows.delete_row, sandbox_id, context.owner)
-        if context.closing.is_set():
+    def _note_failed(self, shape: WarmShape, error: Exception) -> None:
+        if self._context.closing.is_set():
             return
         metrics.WARM_BUILDS.labels("failed").inc()
         name = shape.image or f"the network {shape.network}"
@@ -297,72 +255,14 @@ class WarmMaker:
             self.failures.note_failure(shape, time.monotonic(), str(error))
         self._not_before = time.monotonic() + TICK_SECONDS
 
-    def _retire(self, item: WaitingSandbox, why: str) -> bool:
-        """False if a launch has taken it meanwhile."""
-        if not self._context.database.call(rows.mark_gone, item.id, self._context.owner):
-            return False
-        self._remove(item, why)
-        return True
-
-    def _remove(self, item: WaitingSandbox, why: str) -> None:
-        if self.pool.remove(item.id) is None:  # the dispatcher has it
-            return
-        log.info("a waiting sandbox is removed: %s", why, extra={"run_id": str(item.id)})
-        metrics.WARM_BUILDS.labels("retired").inc()
-        self._take_down(item)
-
-    def _remove_unclaimed(self, item: WaitingSandbox) -> None:
-        if self.pool.remove(item.id) is None:  # the dispatcher has it
-            return
-        log.info("a waiting sandbox is removed: its run was not claimed in time", extra={"run_id": str(item.id)})
-        metrics.WARM_BUILDS.labels("retired").inc()
-        database = self._context.database
-        database.call(rows.mark_lost, item.id, self._context.owner)
-        if database.call(Run.objects.filter(pk=item.id, status__in=ON_HOST).exists):
-            # Claimed a moment ago, under the same epoch: the run's new sandbox replaces these containers.
-            item.sandbox.detach()
-            item.sandbox.abandon()
-        else:
-            self._take_down(item)
-
-    def _take_down(self, item: WaitingSandbox) -> None:
-        item.sandbox.take_down()  # garbage collection removes what is left
-        item.sandbox.abandon()
-        if not self._context.closing.is_set():  # the database threads end soon, and its row is deleted already
-            self._context.database.call(rows.delete_row, item.id, self._context.owner)
-
-    def _retire_all(self) -> None:
-        context = self._context
-        if not self.pool.list_items():
-            return
-        context.database.call(rows.mark_all_gone, context.owner)
-        states = context.database.call(rows.list_states, context.owner)
-        gone = [item for item in self.pool.list_items() if states.get(item.id, ("",))[0] != State.TAKEN]
-        removed = [item for item in gone if self.pool.remove(item.id)]
-        if context.closing.is_set():
-            context.database.call(rows.delete_gone, context.owner)
-        metrics.WARM_BUILDS.labels("retired").inc(len(removed))
-        with ThreadPoolExecutor(4, "warm-removal") as threads:
-            list(threads.map(self._take_down, removed))
-        self._count_waiting()
-
-    def _drop_all(self) -> None:
-        """Another process leads the host: its garbage collection removes the containers."""
+    def _drop_pool(self) -> None:
+        """Another process leads the host, or will."""
         self._owner = ""
         self.plan = Plan({}, {}, {})
-        for item in self.pool.list_items():
-            if self.pool.remove(item.id):
-                item.sandbox.detach()
-                item.sandbox.abandon()
-        self.pool.pop_claimed()
+        self.remover.drop_all()
 
     def _update_takeable(self) -> None:
         is_takeable = self._context.supervisor.count_free() > 0
         if is_takeable != self._is_takeable:
             self._context.database.call(rows.set_takeable, self._context.owner, is_takeable)
             self._is_takeable = is_takeable
-
-    def _count_waiting(self) -> None:
-        counts = Counter(item.kind for item in self.pool.list_items())
-        for kind in Kind:
-            metrics.WARM_WAITING.labels(kind.value).set(counts[kind])

@@ -1,6 +1,7 @@
 """The sandboxes of this process that wait for a run. In memory; their rows are the promise to launches.
 
-The maker adds and retires them, the dispatcher takes them. No later process can use them: main ends with this process.
+The maker adds them, the remover retires them, the dispatcher takes them. No later process can use them: main ends with
+this process.
 """
 
 import threading
@@ -77,7 +78,7 @@ class WarmPool:
         self._host = host
         self._lock = threading.Lock()
         self._items: dict[UUID, WaitingSandbox] = {}
-        self._claimed: list[UUID] = []  # their rows are to be deleted
+        self._unneeded_rows: list[UUID] = []  # to be deleted
         self._is_memory_requested = False
 
     def add(self, item: WaitingSandbox) -> None:
@@ -113,8 +114,7 @@ class WarmPool:
                 item.sandbox.detach()
                 item.sandbox.abandon()
             return Start(StartKind.COLD, shape, reason=reason, is_broken=True)
-        with self._lock:
-            self._claimed.append(item.id)
+        self.note_unneeded_row(item.id)
         self.on_change()
         return Start(StartKind.WARM if item.kind == Kind.WHOLE else StartKind.STEM, item.shape, item.sandbox)
 
@@ -125,11 +125,18 @@ class WarmPool:
             return "other_host"
         return "gone" if item is None or run.lease_epoch != FIRST_EPOCH else ""
 
-    def pop_claimed(self) -> list[UUID]:
-        """The ids whose sandbox now belongs to a run on this host."""
+    def note_unneeded_row(self, sandbox_id: UUID) -> None:
+        """Its sandbox belongs to a run on this host, or is removed. The remover deletes the row."""
         with self._lock:
-            claimed, self._claimed = self._claimed, []
-        return claimed
+            self._unneeded_rows.append(sandbox_id)
+
+    def list_unneeded_rows(self) -> list[UUID]:
+        with self._lock:
+            return list(self._unneeded_rows)
+
+    def forget_unneeded_row(self, sandbox_id: UUID) -> None:
+        with self._lock:
+            self._unneeded_rows = [noted for noted in self._unneeded_rows if noted != sandbox_id]
 
     def request_memory(self) -> None:
         """A run needs the memory of the waiting sandboxes."""
@@ -141,6 +148,11 @@ class WarmPool:
         with self._lock:
             is_requested, self._is_memory_requested = self._is_memory_requested, False
         return is_requested
+
+    def count_waiting(self) -> None:
+        counts = Counter(item.kind for item in self.list_items())
+        for kind in Kind:
+            metrics.WARM_WAITING.labels(kind.value).set(counts[kind])
 
     def count_start(self, start: Start) -> None:
         """A run begins."""
