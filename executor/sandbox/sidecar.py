@@ -65,8 +65,11 @@ class Sidecar:
         self._channel.configure(build_configuration(binding.spec, self._networks), binding)
 
     def wait_loaded(self) -> None:
+        """Without egress, its server answers too. With egress, the configuration names the address to listen on."""
         assert self._channel is not None
         self._channel.wait_loaded()
+        if not self._networks.outside:
+            self._channel.start_server()
 
     def wait_ready(self) -> None:
         assert self._channel is not None

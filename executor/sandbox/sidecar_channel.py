@@ -31,7 +31,7 @@ MAX_WORDS_BYTES = 4096
 class SidecarChannel:
     """The channel to one attached sidecar. Its thread reads until the sidecar ends or `close` is called.
 
-    Until `configure` or `reopen`, the channel serves no run: it ignores all messages but `loaded`.
+    Until `configure` or `reopen`, the channel serves no run: it ignores all messages but `loaded` and `listening`.
     """
 
     def __init__(
@@ -48,6 +48,7 @@ class SidecarChannel:
         self._rate = RequestThrottle()
         self._events: EventForwarder | None = None
         self._loaded = threading.Event()
+        self._listening = threading.Event()
         self._ready = threading.Event()
         self._ended = threading.Event()
         self._closed = threading.Event()
@@ -94,6 +95,16 @@ class SidecarChannel:
         if not self._wait_for(self._loaded, seconds):
             hint = "" if self._ended.is_set() else " Its image may be an older one: run `manage.py images build`."
             raise self._build_error(f"was not loaded within {seconds:.0f} s", "before its configuration", hint)
+
+    def start_server(self, seconds: float = HEALTH_SECONDS) -> None:
+        """Start the server of a loaded sidecar before its configuration, and return when it answers.
+
+        SidecarUnhealthy when it ends or takes too long.
+        """
+        with suppress(EngineUnreachable):
+            self._send_message({"type": "listen"})
+        if not self._wait_for(self._listening, seconds):
+            raise self._build_error(f"did not listen within {seconds:.0f} s", "before its configuration")
 
     def wait_ready(self, seconds: float = HEALTH_SECONDS, *, when: str = "before the script began") -> None:
         """Return when the sidecar is ready; SidecarUnhealthy with its last output when it ends or takes too long."""
@@ -169,6 +180,8 @@ class SidecarChannel:
             self._set_event(self._loaded)
             if self._binding:
                 self._binding.note_phase("sidecar_loaded")
+        elif kind == "listening":
+            self._set_event(self._listening)
         elif (binding := self._binding) is None or self._events is None:
             return  # a sidecar without a configuration has nothing to report
         elif kind == "ready":

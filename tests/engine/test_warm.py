@@ -201,4 +201,4 @@ def test_a_server_that_dies_at(new_server: Callable[..., Server], point: str) ->
             assert server.text(run_id) == b"one\ntwo\n"
         assert (variable(server, slug, "started"), variable(server, slug, "ended")) == (len(ids), len(ids))
         server.stop()
-        assert server.left() == []
+        assert server.left() == [], server.report()

@@ -490,7 +490,11 @@ class FakeEngine:
             return
         if self.sidecar != "old":
             self._emit(container, 1, b'{"type": "loaded"}\n')
-        if line := self._read_line(container.inputs[0]):
+        line = self._read_line(container.inputs[0])
+        if line == b'{"type":"listen"}\n':
+            self._emit(container, 1, b'{"type": "listening"}\n')
+            line = self._read_line(container.inputs[0])
+        if line:
             self.read_by_sidecar.setdefault(container.name, []).append(line)
         config = json.loads(line or b"{}")
         if set(config) >= {"run_id", "token_sha256", "token_expires_at", "context", "input"}:

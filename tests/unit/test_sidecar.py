@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ from sidecar.api import MAX_DEPTH, Api  # noqa: E402
 from sidecar.config import ConfigError, parse_config  # noqa: E402
 from sidecar.control import Channel  # noqa: E402
 from sidecar.http import Bounds, Server  # noqa: E402
-from sidecar.main import StartError, read_config  # noqa: E402
+from sidecar.main import LISTEN, StartError, read_line  # noqa: E402
 
 RUN, TOKEN = "11111111-2222-3333-4444-555555555555", "the.run.token"
 AUTH = f"Authorization: Bearer {TOKEN}\r\n"
@@ -98,7 +100,9 @@ async def start(bounds: Bounds | None = None, answer_seconds: float = 5, **confi
     worker = Worker(reader)
     channel = Channel(reader, worker, answer_seconds)
     listening = asyncio.create_task(channel.receive_answers())
-    server = Server(Api(parse_config(config_line(**config)), channel), bounds)
+    api = Api(channel)
+    api.configure(parse_config(config_line(**config)))
+    server = Server(api, bounds)
     listener = await server.start("127.0.0.1", 0)
     started = Sidecar(listener.sockets[0].getsockname()[1], worker, server)
     started.keep = (listening, listener)  # type: ignore[attr-defined]
@@ -437,9 +441,59 @@ def test_the_program_says_that_it_is_loaded_before_it_gets_a_configuration() -> 
         assert b"standard input ended before the configuration" in errors
 
 
+@contextmanager
+def waiting_program() -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """A sidecar that was told to listen before its configuration, and its port."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    code = f"import asyncio; from sidecar.main import *; asyncio.run(run_sidecar('localhost', '127.0.0.1', {port}))"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", code], cwd=SOURCES, **pipes) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline() == b'{"type": "loaded"}\n'
+            process.stdin.write(LISTEN)
+            process.stdin.flush()
+            assert process.stdout.readline() == b'{"type": "listening"}\n'
+            yield process, port
+        finally:
+            process.kill()
+
+
+def fetch(port: int, path: str, token: str = TOKEN) -> tuple[int, Any]:
+    with socket.create_connection(("127.0.0.1", port), 10) as client:
+        head = f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\r\n"
+        client.sendall(head.encode())
+        return parse(b"".join(iter(lambda: client.recv(65536), b"")))
+
+
+def test_a_program_that_waits_for_a_run_listens_and_serves_nothing() -> None:
+    with waiting_program() as (process, port):
+        assert fetch(port, "/health")[0] == 200
+        for path in (f"/executions/{RUN}/input", f"/executions/{RUN}/variables/x", "/elsewhere"):
+            status, answer = fetch(port, path)
+            assert (status, answer["error"]) == (503, "NOT_READY")
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(config_line() + b"\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == b'{"type": "ready"}\n'
+        assert fetch(port, f"/executions/{RUN}/input")[0] == 200
+        assert fetch(port, f"/executions/{RUN}/input", "another")[0] == 401
+
+
+def test_a_program_that_listens_already_refuses_egress() -> None:
+    with waiting_program() as (process, _):
+        _, errors = process.communicate(config_line(egress=WAY_OUT) + b"\n", 20)
+        assert process.returncode == 1
+        assert b"must not listen before its configuration" in errors
+
+
 async def test_it_does_not_wait_for_ever_for_its_configuration() -> None:
     with pytest.raises(StartError, match="no configuration came within"):
-        await read_config(asyncio.StreamReader(), 0.01)
+        await read_line(asyncio.StreamReader(), 0.01)
 
 
 def catches_term(pid: int) -> bool:

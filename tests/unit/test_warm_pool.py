@@ -194,6 +194,14 @@ class TestRetire:
         assert settle(runner) == 1
         return runner.context.pool.list_items()[0].id
 
+    @pytest.mark.parametrize("method", ["remove_container", "remove_network"])
+    def test_a_removal_that_fails_is_tried_again(
+        self, runner: Runner, engine: FakeEngine, waiting: uuid.UUID, method: str
+    ) -> None:
+        engine.fail(method, EngineError("the engine killed it, but saw no end"))
+        runner.maker.remover.retire_all()
+        assert engine.left == []
+
     def gone(self, runner: Runner, engine: FakeEngine, sandbox_id: uuid.UUID) -> bool:
         runner.maker.run_once()
         left = [name for name in engine.left if str(sandbox_id) in name]

@@ -41,8 +41,7 @@ class RunLogConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         self._run_id: UUID = self.scope["url_route"]["kwargs"]["run_id"]
         try:
             self._checked_at = time.monotonic()
-            self._credential = await self._run_in_thread(self._make_credential)
-            may = await self._run_in_thread(self._credential)
+            may = await self._run_in_thread(self._check_permission)
         except Exception as error:  # noqa: BLE001 - logged; the browser reconnects
             await self._close_with_error(error)
             return
@@ -54,8 +53,12 @@ class RunLogConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     async def _run_in_thread(self, function: Callable[[], T]) -> T:
         return await sync_to_async(function, thread_sensitive=False, executor=tail.reader_threads)()
 
-    def _make_credential(self) -> session_guard.PermissionCheck:
+    def _check_permission(self) -> bool:
         # Queries the database
+        self._credential = self._make_credential()
+        return self._credential()
+
+    def _make_credential(self) -> session_guard.PermissionCheck:
         user, project_id = self.scope.get("user"), find_project_id(self._run_id)
         if isinstance(user, User) and user.is_authenticated:
             key = self.scope["session"].session_key

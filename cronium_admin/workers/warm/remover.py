@@ -21,6 +21,7 @@ from executor.sandbox.sandbox import Sandbox
 
 log = logging.getLogger("cronium.warm")
 UNCLAIMED_SECONDS = 10.0  # after which a taken sandbox is retired: the run is another host's, or was cancelled
+REMOVAL_PAUSES = (0.2, 0.5, 0.0)  # seconds after each failed removal; a stopping worker waits 8 s in all
 SURPLUS_SECONDS = 60.0  # a sandbox is kept at least this long before it makes room for another shape
 
 
@@ -102,8 +103,7 @@ class WarmRemover:
         try:
             self._context.database.call(rows.mark_gone, sandbox_id, self._context.owner)
         finally:
-            sandbox.take_down()
-            sandbox.abandon()
+            _remove_objects(sandbox)
         self.delete_rows()
 
     def _retire(self, item: WaitingSandbox, why: str) -> bool:
@@ -136,11 +136,19 @@ class WarmRemover:
         return True
 
     def _take_down(self, item: WaitingSandbox) -> None:
-        item.sandbox.take_down()  # garbage collection removes what is left
-        item.sandbox.abandon()
+        _remove_objects(item.sandbox)
         if not self._context.closing.is_set():  # the database threads end soon, and its row is deleted already
             self._pool.note_unneeded_row(item.id)
             self.delete_rows()
+
+
+def _remove_objects(sandbox: Sandbox) -> None:
+    # A busy engine may fail to remove a container that it has just killed. Garbage collection removes what is left.
+    for pause in REMOVAL_PAUSES:
+        if sandbox.take_down():
+            break
+        time.sleep(pause)
+    sandbox.abandon()
 
 
 def _let_end(item: WaitingSandbox) -> None:

@@ -86,8 +86,20 @@ class Route:
 
 
 class Api:
-    def __init__(self, config: Config, channel: Channel, clock: Callable[[], float] = time.monotonic) -> None:
-        self._config, self._channel, self._clock = config, channel, clock
+    """Until `configure` is called, it answers only the route health."""
+
+    def __init__(self, channel: Channel, clock: Callable[[], float] = time.monotonic) -> None:
+        self._channel, self._clock = channel, clock
+        self._run_config: Config | None = None
+
+    def configure(self, config: Config) -> None:
+        self._run_config = config
+
+    @property
+    def _config(self) -> Config:
+        if self._run_config is None:
+            raise ApiError(503, "NOT_READY", "This sandbox waits for a run.")
+        return self._run_config
 
     def parse_route(self, request: Request) -> Route:
         """Accepts or rejects a request by its head, before the body is read. Raises ApiError."""

@@ -1,5 +1,8 @@
 """Starts the sidecar: reports "loaded", reads the configuration from standard input, starts the servers and reports
-"ready"."""
+"ready".
+
+A sidecar that waits for a run is told to start its server first, and reports "listening".
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ NAME = "runtime-api"
 PORT = 8081
 # The first line holds the run's input; an answer of the worker may hold a variable.
 MAX_LINE_BYTES = 64 * MIB
+LISTEN = b'{"type":"listen"}\n'
 # Standard input stays open when a worker dies. Without a limit, a sidecar that was started ahead would wait forever.
 WAIT_SECONDS = 2 * 3600
 
@@ -32,17 +36,17 @@ async def open_pipes() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     return reader, asyncio.StreamWriter(transport, protocol, None, loop)
 
 
-async def read_config(reader: asyncio.StreamReader, seconds: float = WAIT_SECONDS) -> Config:
-    """Parses the first line; raises StartError if it is missing or invalid, or not there within `seconds`."""
+async def read_line(reader: asyncio.StreamReader, seconds: float = WAIT_SECONDS) -> bytes:
+    """Raises StartError if no whole line comes within `seconds`."""
     try:
         line = await asyncio.wait_for(reader.readline(), seconds)
-        if not line.endswith(b"\n"):
-            raise StartError("standard input ended before the configuration was complete")
-        return parse_config(line)
     except TimeoutError:
         raise StartError(f"no configuration came within {seconds:g} s") from None
-    except (ValueError, ConfigError) as error:
+    except ValueError as error:
         raise StartError(str(error)) from None
+    if not line.endswith(b"\n"):
+        raise StartError("standard input ended before the configuration was complete")
+    return line
 
 
 async def check_health(name: str, port: int) -> None:
@@ -59,30 +63,50 @@ async def check_health(name: str, port: int) -> None:
         raise StartError(f"http://{name}:{port}/health answers {status!r}")
 
 
+async def start_server(api: Api, host: str, name: str, port: int) -> asyncio.Server:
+    """Starts the server of the routes, and requests it under `name`. Raises StartError."""
+    try:
+        server = await Server(api).start(host, port)
+    except OSError as error:
+        raise StartError(f"can't listen on {host}: {error}") from None
+    await check_health(name, port)
+    return server
+
+
 async def start_proxy(config: Config, egress: Egress, channel: Channel) -> asyncio.Server:
-    """Starts the egress proxy. Raises ValueError on an invalid pattern."""
+    """Starts the egress proxy. Raises StartError, also on an invalid pattern."""
     # Imported here: it would delay the start of every run, and few runs have egress.
     from sidecar.proxy import PROXY_PORT, Proxy
 
-    return await Proxy(config, egress, channel).start(egress.address, PROXY_PORT)
+    try:
+        return await Proxy(config, egress, channel).start(egress.address, PROXY_PORT)
+    except (OSError, ValueError) as error:
+        raise StartError(f"can't listen on {egress.address}: {error}") from None
 
 
 async def run_sidecar(name: str = NAME, host: str = "0.0.0.0", port: int = PORT) -> None:  # noqa: S104 - only the job's network
     reader, writer = await open_pipes()
     channel = Channel(reader, writer)
     channel.send_message({"type": "loaded"})
-    config = await read_config(reader)
-    receive_task = asyncio.create_task(channel.receive_answers())
-    # With egress, the sidecar also has an external network: both servers then listen on the job's network only.
-    host, name = (config.egress.address, config.egress.address) if config.egress else (host, name)
+    line, api = await read_line(reader), Api(channel)
+    server: asyncio.Server | None = None
+    if line == LISTEN:
+        server = await start_server(api, host, name, port)
+        channel.send_message({"type": "listening"})
+        line = await read_line(reader)
     try:
-        server = await Server(Api(config, channel)).start(host, port)
-        if config.egress:
-            await start_proxy(config, config.egress, channel)
-    except (OSError, ValueError) as error:
-        raise StartError(f"can't listen on {host}: {error}") from None
-    async with server:
-        await check_health(name, port)
+        config = parse_config(line)
+    except ConfigError as error:
+        raise StartError(str(error)) from None
+    api.configure(config)
+    receive_task = asyncio.create_task(channel.receive_answers())
+    if config.egress:
+        if server:
+            raise StartError("with egress, the sidecar must not listen before its configuration")
+        # The sidecar also has an external network: both servers then listen on the job's network only.
+        host = name = config.egress.address
+        await start_proxy(config, config.egress, channel)
+    async with server or await start_server(api, host, name, port):
         channel.announce_ready()
         await receive_task
         # Standard input has ended: no worker can attach again. Routes that need no worker stay available.
