@@ -12,6 +12,7 @@ from tests.engine.conftest import running
 from tests.engine.second import SecondEngine
 from tests.engine.server import Server
 from tests.engine.test_recovery import variable
+from tests.engine.test_warm import TWO_LINES, find_waiting, warm_up
 
 ENDED_BY_IT = {signal.SIGTERM: {("errored", "engine_restarted")}}
 ENDED_BY_IT[signal.SIGKILL] = ENDED_BY_IT[signal.SIGTERM] | {("lost", "container_gone")}
@@ -96,3 +97,38 @@ def test_a_run_outlives_an_engine_that_keeps_its_containers(second: SecondEngine
     assert variable(server, slug, "started") == 1
     check_each_once(server, run, variable(server, slug, "asked"))
     server.cleaned(run_id)
+
+
+@pytest.fixture
+def warm(second: SecondEngine, new_server: Callable[..., Server]) -> Iterator[Server]:
+    """Another worker on the engine that is killed, with waiting sandboxes."""
+    second.start()
+    made = new_server(CRONIUM_DOCKER_HOST=second.address, CRONIUM_SUBNET_POOL=second.subnet_pool, CRONIUM_WARM="3")
+    made.engine_address = second.address
+    with running(made):
+        yield made
+
+
+@pytest.mark.parametrize(("number", "arguments"), [(signal.SIGTERM, ()), (signal.SIGKILL, ("--live-restore",))])
+def test_waiting_sandboxes_are_replaced(
+    second: SecondEngine, warm: Server, number: signal.Signals, arguments: tuple[str, ...]
+) -> None:
+    """One run is launched while the engine is away, the next one as soon as it is back, and a later one starts in a
+    sandbox that waits again."""
+    second.start(*arguments)
+    slug = warm.job(TWO_LINES)
+    warm_up(warm, slug)
+    waiting = find_waiting(warm)
+    second.signal(number)
+    ids = [warm.launch(slug)]
+    second.start(*arguments)
+    ids.append(warm.launch(slug))
+    for run_id in ids:
+        run = warm.ended(run_id)
+        assert (run["status"], warm.text(run_id)) == ("succeeded", b"one\ntwo\n"), run["message"]
+        warm.cleaned(run_id)
+    warm.until(lambda: not [name for name in warm.left() if any(old in name for old in waiting)], 90)
+    warm_up(warm, slug)
+    last = warm.ended(warm.launch(slug))
+    assert (last["status"], last["warm"]) == ("succeeded", True), last["message"]
+    assert (variable(warm, slug, "started"), variable(warm, slug, "ended")) == (7, 7)

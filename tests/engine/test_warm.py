@@ -3,8 +3,11 @@
 import copy
 import re
 import signal
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import count
 from typing import Any
 
 import docker
@@ -22,6 +25,7 @@ echo one
 echo two
 cronium_increment_variable ended > /dev/null
 """
+PAUSES = (0.1, 0.3, 1.0, 0.05, 2.5)  # a worker reads the drain switch every two seconds; launches and claims at once
 QUICK = "echo hello; cronium_input; cronium_output 5"
 
 
@@ -175,6 +179,36 @@ def test_a_drained_host_keeps_none(warm: Server) -> None:
     warm.until(lambda: warm.left() == [], 30)
     warm.call("PATCH", f"/hosts/{host['name']}", {"draining": False})
     assert warm.ended(run_id)["status"] == "succeeded"
+
+
+def test_a_drain_that_races_with_launches(warm: Server) -> None:
+    slug = warm.job(TWO_LINES)
+    warm_up(warm, slug)
+    (host,) = warm.call("GET", "/hosts")["items"]
+    is_over = threading.Event()
+
+    def toggle() -> None:
+        for number in count():
+            is_draining = number % 2 == 0 and not is_over.is_set()
+            warm.call("PATCH", f"/hosts/{host['name']}", {"draining": is_draining})
+            if is_over.wait(PAUSES[number % len(PAUSES)]) and not is_draining:
+                return
+
+    with ThreadPoolExecutor(1) as threads:
+        toggling = threads.submit(toggle)
+        ids = []
+        for number in range(12):
+            ids.append(warm.launch(slug))
+            is_over.wait(PAUSES[(number + 1) % len(PAUSES)])
+        is_over.set()
+        toggling.result(30)
+    for run_id in ids:
+        run = warm.ended(run_id)
+        assert (run["status"], warm.text(run_id)) == ("succeeded", b"one\ntwo\n"), run["message"]
+        assert [event["kind"] for event in run["events"]].count("started") == 1
+    assert (variable(warm, slug, "started"), variable(warm, slug, "ended")) == (14, 14)
+    warm.call("PATCH", f"/hosts/{host['name']}", {"draining": True})
+    warm.until(lambda: warm.left() == [], 30)
 
 
 @pytest.mark.parametrize("point", WARM_POINTS)
