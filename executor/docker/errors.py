@@ -72,7 +72,7 @@ class SandboxMismatch(Conflict):
 
 
 class SandboxDefect(SandboxMismatch):
-    """A prepared sandbox ended while it waited."""
+    """A prepared sandbox ended while it waited, or is paused."""
 
     reason = "defect"
 

@@ -74,6 +74,12 @@ def describe_violations(rows: list[Row]) -> str:
     )
 
 
+def describe_changes(earlier: list[Row], rows: list[Row]) -> str:
+    """What another program changed between two reports of one sandbox; empty if nothing."""
+    changes = [f"{row.of}'s {row.what} is {row.reported}" for row in rows if row not in earlier]
+    return f"The sandbox was changed from outside Cronium: {'; '.join(changes)[:600]}." if changes else ""
+
+
 def _make_row(of: str, what: str, asked: str, reported: str, *, promise: bool = False) -> Row:
     return Row(of, what, asked[:300], reported[:300], asked != reported, promise)
 

@@ -15,6 +15,7 @@ from executor.docker.errors import (
     Conflict,
     EngineError,
     NotFound,
+    SandboxDefect,
     SandboxDrift,
     SandboxGone,
     SandboxMismatch,
@@ -188,11 +189,16 @@ class Sandbox:
 
     def _refuse_changed(self) -> None:
         # Somebody with access to the engine may have changed it since it was prepared.
+        earlier = self.build_report()
         for name in self._containers.requested:
-            self._containers.describe(name)
+            if (self._containers.describe(name).get("State") or {}).get("Paused"):
+                raise SandboxDefect(f"The sandbox cannot be used: its container {name} is paused.")
         self._networks.describe()
-        if violations := inspection.describe_violations(self.build_report()):
+        rows = self.build_report()
+        if violations := inspection.describe_violations(rows):
             raise SandboxDrift(violations)
+        if changes := inspection.describe_changes(earlier, rows):
+            raise SandboxDrift(changes)
 
     def _set_binding(self, binding: Binding) -> None:
         with self._lock:

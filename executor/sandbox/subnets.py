@@ -18,7 +18,7 @@ class SubnetPool:
 
     def __init__(self, pool: IPv4Network) -> None:
         self._pool = pool
-        self._size = 2 ** (PREFIX - pool.prefixlen)
+        self._size: int = 2 ** (PREFIX - pool.prefixlen)
         # A random start, so that two processes on one engine rarely collide.
         self._next = random.randrange(self._size)  # noqa: S311
         self._held: set[int] = set()
@@ -35,6 +35,10 @@ class SubnetPool:
                     base = int(self._pool.network_address) + index * 2 ** (32 - PREFIX)
                     return IPv4Network((base, PREFIX))
         return None
+
+    def count_free(self) -> int:
+        with self._lock:
+            return self._size - len(self._held | self._occupied)
 
     def reserve(self, subnet: IPv4Network) -> None:
         with self._lock:

@@ -14,7 +14,7 @@ import pytest
 
 from executor import naming
 from executor.docker.attachment import Attachment
-from executor.docker.errors import EngineError, SandboxDrift, SandboxMismatch, SidecarUnhealthy
+from executor.docker.errors import EngineError, SandboxDefect, SandboxDrift, SandboxMismatch, SidecarUnhealthy
 from executor.docker.frames import FrameParser
 from executor.run.payload import build_payload
 from executor.run.slot import Slot
@@ -304,7 +304,14 @@ def make_privileged(engine: FakeEngine, spec: RunSpec) -> None:
     engine.twist = lambda name, told: told.get("HostConfig", {}).update(Privileged=True)
 
 
-@pytest.mark.parametrize("change", [join_stranger, add_network, make_privileged])
+def give_memory(engine: FakeEngine, spec: RunSpec) -> None:
+    engine.twist = lambda name, told: told.get("HostConfig", {}).update(Memory=1 << 30)
+
+
+CHANGES = r"other containers is stranger|networks is bridge|privileged is yes|memory is 1024 MB"
+
+
+@pytest.mark.parametrize("change", [join_stranger, add_network, make_privileged, give_memory])
 @pytest.mark.parametrize("make", [stem, prepared])
 def test_what_was_changed_while_it_waited_is_not_bound(
     engine: FakeEngine, pool: SubnetPool, make: Any, change: Any
@@ -312,7 +319,18 @@ def test_what_was_changed_while_it_waited_is_not_bound(
     spec = make_spec()
     sandbox = make(engine, spec, pool)
     change(engine, spec)
-    with pytest.raises(SandboxDrift, match=r"other containers is stranger|networks is bridge|privileged is yes"):
+    with pytest.raises(SandboxDrift, match=CHANGES):
+        sandbox.bind(make_binding(spec))
+    assert received(engine, spec) == []
+    assert sandbox.take_down()
+
+
+@pytest.mark.parametrize("make", [stem, prepared])
+def test_a_paused_one_is_not_bound(engine: FakeEngine, pool: SubnetPool, make: Any) -> None:
+    spec = make_spec()
+    sandbox = make(engine, spec, pool)
+    engine.twist = lambda name, told: told.get("State", {}).update(Paused=True)
+    with pytest.raises(SandboxDefect, match="is paused"):
         sandbox.bind(make_binding(spec))
     assert received(engine, spec) == []
     assert sandbox.take_down()

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from cronium_admin.core import metrics
 from cronium_admin.jobs.models import Job
+from cronium_admin.runs import state_machine
 from cronium_admin.runs.cancel import cancel
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run, RunEvent
@@ -20,6 +21,7 @@ from cronium_admin.warm import rows
 from cronium_admin.warm.models import Kind, State, WarmSandbox
 from cronium_admin.warm.shapes import WarmShape
 from cronium_admin.workers.hosts.models import Host
+from cronium_admin.workers.run_trace import RunTrace
 from cronium_admin.workers.runner import Runner
 from cronium_admin.workers.scheduling.capacity import MB, Capacity
 from cronium_admin.workers.warm import history, maker
@@ -29,6 +31,7 @@ from cronium_admin.workers.warm.status import describe_pool
 from executor import naming
 from executor.docker.errors import EngineError
 from executor.run.supervisor import Supervisor
+from executor.sandbox.subnets import SubnetPool
 from tests.fakes.engine import FakeEngine
 from tests.fresh_metrics import reset_metrics
 from tests.users import get_admin
@@ -313,6 +316,8 @@ class TestBroken:
         assert item
         item.sandbox.take_down()
         self.cold(runner, promised, "gone")
+        runner.maker.run_once()
+        assert not WarmSandbox.objects.filter(pk=promised.pk).exists()
 
     def test_its_image_was_replaced(self, runner: Runner, engine: FakeEngine, promised: Run) -> None:
         engine.tags[IMAGE] = "other:1"
@@ -341,6 +346,17 @@ class TestBroken:
         runner.maker.remover.check_items()
         self.cold(runner, promised, "gone")
         assert Run.objects.get(pk=promised.pk).lease_epoch == 2
+
+    def test_it_was_retired_just_after_the_claim(self, runner: Runner, promised: Run) -> None:
+        assert state_machine.claim_next("east", runner.context.owner)
+        WarmSandbox.objects.update(taken_at=timezone.now() - timedelta(seconds=11))
+        runner.maker.remover.check_items()
+        runner.maker.remover.delete_rows()
+        assert not WarmSandbox.objects.filter(pk=promised.pk).exists()
+        run = Run.objects.get(pk=promised.pk)
+        assert (run.status, run.lease_epoch) == ("starting", 1)
+        runner.dispatcher._start_run(run, RunTrace.start(run))
+        self.cold(runner, run, "gone")
 
     def test_the_engine_fails(self, runner: Runner, engine: FakeEngine, promised: Run) -> None:
         engine.fail("describe_image", EngineError("the disk is full"), 1)
@@ -411,8 +427,33 @@ def test_another_worker_on_the_same_engine_claims_the_promised_run(
     other.close(5)
 
 
+def test_another_host_claims_the_promised_run_and_nothing_of_the_sandbox_is_left(
+    runner: Runner, engine: FakeEngine, make_job: Callable[..., Job], tmp_path: Path
+) -> None:
+    """While the run is active on the engine of the other host, this one removes its own containers."""
+    gate = tmp_path / "gate"
+    job = make_job(script=f"until [ -e {gate} ]; do sleep 0.05; done", timeout_seconds=60)
+    demand(runner, job)
+    assert settle(runner) == 1
+    run = launch(job, get_admin())
+    Run.objects.update(warm_until=timezone.now() - timedelta(seconds=1))
+    elsewhere = FakeEngine((IMAGE, "cronium/runtime-api:latest"))
+    other = Runner("west", elsewhere)
+    other.context.leadership.is_leader = other.context.leadership.acquire()
+    other.dispatch()
+    assert Run.objects.get(pk=run.pk).host == "west"
+    WarmSandbox.objects.update(taken_at=timezone.now() - timedelta(seconds=11))
+    runner.maker.remover.check_items()
+    assert engine.left == []
+    assert not WarmSandbox.objects.exists()
+    gate.touch()
+    assert finish(other, run).status == "succeeded"
+    other.close(5)
+    elsewhere.close()
+
+
 class TestBuild:
-    @pytest.mark.parametrize("busy", ["cpu", "build", "queue", "slots", "memory", "budget"])
+    @pytest.mark.parametrize("busy", ["cpu", "build", "queue", "slots", "subnets", "memory", "budget"])
     def test_not_on_a_busy_host(self, runner: Runner, job: Job, monkeypatch: pytest.MonkeyPatch, busy: str) -> None:
         demand(runner, job)
         with monkeypatch.context() as patched:
@@ -426,6 +467,9 @@ class TestBuild:
                 patched.setattr(Supervisor, "is_building", lambda supervisor: True)
             elif busy == "slots":
                 patched.setattr(Supervisor, "count_free", lambda supervisor: 0)
+            elif busy == "subnets":
+                needed = 2 * (runner.context.supervisor.capacity + 1)
+                patched.setattr(SubnetPool, "count_free", lambda pool: needed - 1)
             elif busy == "memory":
                 runner.context.capacity = Capacity(memory_bytes=10 * MB)
             else:

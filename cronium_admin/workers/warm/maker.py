@@ -39,6 +39,7 @@ BUSY_SECONDS = 0.5  # until the next look at a busy machine
 AFTER_TAKE_SECONDS = 0.3  # a run that has just begun goes first
 DEFAULTS_SECONDS = 60.0
 MAX_AGE_SECONDS, AGE_SPREAD = 3600.0, 0.2  # so that not all of a burst end together; a sidecar waits for two hours
+SUBNETS_OF_A_RUN = 2  # at most, with `egress`
 
 
 class WarmMaker:
@@ -190,6 +191,8 @@ class WarmMaker:
             return "the machine is busy: one is built in ten seconds"
         if not self._budget.has_room(now, context.capacity.cpus):
             return "builds have used their share of the CPU for this minute"
+        if self._subnets.count_free() < SUBNETS_OF_A_RUN * (supervisor.count_free() + 1):
+            return "the subnets are reserved for runs"
         return "" if self._has_memory() else "the memory is reserved for runs"
 
     def _has_memory(self) -> bool:

@@ -108,13 +108,13 @@ class WarmPool:
         if not has_promise:
             return Start(StartKind.COLD, shape, reason="none_waiting")
         failpoints.hit("warm-claimed")
+        self.note_unneeded_row(run.pk)  # also of a lost one, which promises nothing any more
         reason = self._find_reason(run, item)
         if reason or item is None:
             if item is not None:  # under an earlier epoch: a new sandbox replaces its containers
                 item.sandbox.detach()
                 item.sandbox.abandon()
             return Start(StartKind.COLD, shape, reason=reason, is_broken=True)
-        self.note_unneeded_row(item.id)
         self.on_change()
         return Start(StartKind.WARM if item.kind == Kind.WHOLE else StartKind.STEM, item.shape, item.sandbox)
 

@@ -116,10 +116,11 @@ class WarmRemover:
     def _remove_unclaimed(self, item: WaitingSandbox) -> None:
         if not self._take_out(item, "its run was not claimed in time"):
             return
-        database, is_claimed = self._context.database, True
+        database, owner, is_claimed = self._context.database, self._context.owner, True
+        claimed = Run.objects.filter(pk=item.id, status__in=ON_HOST, lease_owner=owner)
         try:
-            database.call(rows.mark_lost, item.id, self._context.owner)
-            is_claimed = database.call(Run.objects.filter(pk=item.id, status__in=ON_HOST).exists)
+            database.call(rows.mark_lost, item.id, owner)
+            is_claimed = database.call(claimed.exists)
         finally:  # without an answer of the database, garbage collection removes it
             if is_claimed:
                 # Claimed a moment ago, under the same epoch: the run's new sandbox replaces these containers.
