@@ -33,6 +33,8 @@ start_suite() {
   start_task "tests/$suite" .venv/bin/python -m pytest -o "cache_dir=.pytest_cache/$suite" "$@" "tests/$suite"
 }
 
+# Where this is set, each of the several hundred processes of the tests compiles all modules.
+unset PYTHONDONTWRITEBYTECODE
 scripts/venv.sh dev
 exports=$(scripts/services.sh ensure)
 eval "$exports"
