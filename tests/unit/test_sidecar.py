@@ -443,7 +443,7 @@ def test_the_program_says_that_it_is_loaded_before_it_gets_a_configuration() -> 
 
 @contextmanager
 def waiting_program() -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """A sidecar that was told to listen before its configuration, and its port."""
+    """A sidecar that listens before its configuration, and its port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -88,7 +88,7 @@ class WarmRemover:
         replaces the containers."""
         for item in self._pool.list_items():
             if self._pool.remove(item.id):
-                _let_end(item)
+                _drop_item(item)
         for sandbox_id in self._pool.list_unneeded_rows():
             self._pool.forget_unneeded_row(sandbox_id)
 
@@ -124,7 +124,7 @@ class WarmRemover:
         finally:  # without an answer of the database, garbage collection removes it
             if is_claimed:
                 # Claimed a moment ago, under the same epoch: the run's new sandbox replaces these containers.
-                _let_end(item)
+                _drop_item(item)
                 self._pool.note_unneeded_row(item.id)
             else:
                 self._take_down(item)
@@ -152,7 +152,7 @@ def _remove_objects(sandbox: Sandbox) -> None:
     sandbox.abandon()
 
 
-def _let_end(item: WaitingSandbox) -> None:
+def _drop_item(item: WaitingSandbox) -> None:
     # Main ends with its input.
     item.sandbox.detach()
     item.sandbox.abandon()

@@ -1,7 +1,7 @@
 """Starts the sidecar: reports "loaded", reads the configuration from standard input, starts the servers and reports
 "ready".
 
-A sidecar that waits for a run is told to start its server first, and reports "listening".
+A sidecar that waits for a run first gets `listen`: it starts its server and reports "listening".
 """
 
 from __future__ import annotations
