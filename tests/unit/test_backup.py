@@ -17,6 +17,7 @@ import pytest
 from cronium_admin.backup.identity import RESTORED, build_copy_statements
 from cronium_admin.backup.own_tables import list_created_tables
 from tests.prepared import copy_database
+from tests.unit.forked_commands import run_command
 
 pytestmark = pytest.mark.long
 ROOT = Path(__file__).parents[2]
@@ -92,8 +93,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def manage(folder: Path, *arguments: str, fails: bool = False) -> str:
-    command = [sys.executable, "manage.py", *arguments]
-    done = subprocess.run(command, cwd=ROOT, env=environment(folder), capture_output=True, text=True, check=False)
+    done = run_command(arguments, environment(folder), 0o022, None)
     assert (done.returncode != 0) is fails, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return done.stderr if fails else done.stdout
