@@ -47,12 +47,13 @@ class _Clock:
             return
         is_sqlite = connection.vendor == "sqlite"
         query = "SELECT STRFTIME('%Y-%m-%d %H:%M:%f', 'NOW')" if is_sqlite else "SELECT STATEMENT_TIMESTAMP()"
+        asked_at = _read_uptime()
         # Below Django's cursor, because the connection is being opened: this belongs to no transaction.
         with connection.wrap_database_errors:
             value = connection.connection.execute(query).fetchone()[0]
         at = datetime.fromisoformat(value).replace(tzinfo=UTC) if is_sqlite else value.astimezone(UTC)
         with self._lock:
-            self._measured = at, _read_uptime()
+            self._measured = at, (asked_at + _read_uptime()) / 2
 
 
 _clock = _Clock()
