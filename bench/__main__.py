@@ -3,7 +3,18 @@
 import shutil
 import sys
 
-from bench import first_line, growth, log_depth, log_flow, many, recovery, scale, throughput
+from bench import (
+    first_line,
+    growth,
+    idle_pool,
+    log_depth,
+    log_flow,
+    many,
+    page_under_load,
+    recovery,
+    scale,
+    throughput,
+)
 
 BENCHMARKS = {
     "first_line": first_line.measure,
@@ -11,6 +22,8 @@ BENCHMARKS = {
     "log_depth": log_depth.measure,
     "throughput": throughput.measure,
     "many": many.measure,
+    "page_under_load": page_under_load.measure,
+    "idle_pool": idle_pool.measure,
     "recovery": recovery.measure,
     "growth": growth.measure,
     "scale": scale.measure,
