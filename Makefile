@@ -38,7 +38,8 @@ bench: ## benchmarks, compared with docker in the same run (BENCH="first_line ma
 chaos: ## kill, freeze and restart all parts while runs are live (CHAOS_RUNS, CHAOS_SECONDS, CHAOS_SEED)
 	@scripts/venv.sh dev
 	@scripts/engine.sh ensure
-	@exports=$$(scripts/services.sh ensure) && eval "$$exports" && .venv/bin/python -m tests.chaos
+	@exports=$$(scripts/services.sh ensure) && eval "$$exports" \
+	  && .venv/bin/python -m pytest -m chaos tests/engine && .venv/bin/python -m tests.chaos
 
 attack: ## attack a server on loopback and measure its pages, log and resources (ATTACK="requests heads", ATTACK_DESCRIPTORS=1024, ATTACK_SCALED=1)
 	@scripts/venv.sh dev

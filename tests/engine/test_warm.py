@@ -211,6 +211,7 @@ def test_a_drain_that_races_with_launches(warm: Server) -> None:
     warm.until(lambda: warm.left() == [], 30)
 
 
+@pytest.mark.chaos
 @pytest.mark.parametrize("point", WARM_POINTS)
 def test_a_server_that_dies_at(new_server: Callable[..., Server], point: str) -> None:
     """At any failpoint of the pool, the next server brings every run to its end, and a script begins at most once."""
