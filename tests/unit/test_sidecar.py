@@ -473,8 +473,9 @@ def test_a_program_that_waits_for_a_run_listens_and_serves_nothing() -> None:
     with waiting_program() as (process, port):
         assert fetch(port, "/health")[0] == 200
         for path in (f"/executions/{RUN}/input", f"/executions/{RUN}/variables/x", "/elsewhere"):
-            status, answer = fetch(port, path)
-            assert (status, answer["error"]) == (503, "NOT_READY")
+            for token in (TOKEN, ""):
+                status, answer = fetch(port, path, token)
+                assert (status, answer["error"]) == (503, "NOT_READY")
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(config_line() + b"\n")

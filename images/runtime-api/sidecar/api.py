@@ -156,12 +156,13 @@ class Api:
             )
 
     def _check_token(self, request: Request) -> None:
+        config = self._config
         scheme, _, token = request.headers.get(b"authorization", b"").partition(b" ")
         if scheme.lower() != b"bearer" or not token:
             raise ApiError(401, "UNAUTHORIZED", "Send the run's token as Authorization: Bearer TOKEN.")
-        if not is_run_token(self._config, token):
+        if not is_run_token(config, token):
             raise ApiError(401, "UNAUTHORIZED", "This is not the token of this run.")
-        if self._clock() >= self._config.token_deadline:
+        if self._clock() >= config.token_deadline:
             raise ApiError(401, "TOKEN_EXPIRED", "The run's token has expired.")
 
     def _parse_query(self, name: bytes, query: bytes) -> dict[str, str]:
