@@ -18,7 +18,7 @@ import pytest
 from executor import naming
 from executor.checks.gc import collect_leftovers
 from executor.docker.client import Engine
-from executor.docker.errors import SandboxDrift, SandboxMismatch, SidecarUnhealthy
+from executor.docker.errors import SandboxDefect, SandboxDrift, SandboxMismatch, SidecarUnhealthy
 from executor.docker.frames import FrameParser
 from executor.run.payload import build_payload
 from executor.sandbox import inspection
@@ -259,6 +259,21 @@ def test_a_stranger_on_the_network_of_a_waiting_sandbox_is_noticed(
             sandbox.bind(make_binding(spec))
     finally:
         docker_client.remove_container(stranger, force=True)
+    assert sandbox.take_down()
+
+
+def test_what_another_program_changed_or_paused_while_it_waits_is_not_bound(
+    world: World, docker_client: docker.APIClient
+) -> None:
+    spec = secretive(world)
+    sandbox, main = prepare(world, spec), naming.name_main(spec.run_id)
+    docker_client.pause(main)
+    with pytest.raises(SandboxDefect, match="is paused"):
+        sandbox.bind(make_binding(spec))
+    docker_client.unpause(main)
+    docker_client.update_container(main, mem_limit=1024 * MB, memswap_limit=1024 * MB)
+    with pytest.raises(SandboxDrift, match="main's memory is 1024 MB"):
+        sandbox.bind(make_binding(spec))
     assert sandbox.take_down()
 
 
