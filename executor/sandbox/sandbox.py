@@ -304,6 +304,7 @@ class Sandbox:
             self._sidecar.wait_ready()
         else:
             self._sidecar.wait_loaded()
+            self._sidecar.start_server()
 
     def _configure_sidecar(self) -> None:
         assert self._binding is not None

@@ -65,9 +65,12 @@ class Sidecar:
         self._channel.configure(build_configuration(binding.spec, self._networks), binding)
 
     def wait_loaded(self) -> None:
-        """Without egress, its server answers too. With egress, the configuration names the address to listen on."""
         assert self._channel is not None
         self._channel.wait_loaded()
+
+    def start_server(self) -> None:
+        """Before its run is known. Does nothing with egress, as the configuration names the address to listen on."""
+        assert self._channel is not None
         if not self._networks.outside:
             self._channel.start_server()
 

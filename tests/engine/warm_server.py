@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from contextlib import closing
 from ipaddress import IPv4Network
 from typing import Any
 
@@ -56,7 +57,7 @@ class WarmServer(Server):
         return [f"{row[:8]}-{row[8:12]}-{row[12:16]}-{row[16:20]}-{row[20:]}" for (row,) in rows]
 
     def _query(self, statement: str, *values: str) -> list[tuple[Any, ...]]:
-        with sqlite3.connect(self.folder / "cronium.sqlite3", timeout=30) as database:
+        with closing(sqlite3.connect(self.folder / "cronium.sqlite3", timeout=30)) as database:
             return database.execute(statement, values).fetchall()
 
     def find_addresses(self, run_id: str) -> list[str]:
