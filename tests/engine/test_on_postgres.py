@@ -10,27 +10,27 @@ from tests.engine.scaled import DATABASE, KEYS, new_database, url_of
 from tests.engine.server import ROOT
 
 pytestmark = pytest.mark.skipif(not DATABASE, reason='needs eval "$(scripts/services.sh ensure)"')
+FILES = [
+    *("unit/test_lease.py", "unit/test_outbox.py", "unit/test_transitions.py", "engine/outbox_on_postgres.py"),
+    *("engine/claims_on_postgres.py", "unit/test_admission.py", "unit/test_warm_rows.py"),
+    *("unit/test_revisions_races.py", "unit/test_revisions_upgrade.py"),
+]
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        *("unit/test_lease.py", "unit/test_outbox.py", "unit/test_transitions.py", "engine/outbox_on_postgres.py"),
-        *("engine/claims_on_postgres.py", "unit/test_admission.py", "unit/test_warm_rows.py"),
-        *("unit/test_revisions_races.py", "unit/test_revisions_upgrade.py"),
-    ],
-)
-def test_they_pass_on_postgresql(path: str) -> None:
+@pytest.mark.timeout(1500)
+def test_they_pass_on_postgresql() -> None:
+    """One session, so that the database is migrated once."""
     plain = {key: value for key, value in os.environ.items() if not key.startswith(("CRONIUM_", "PYTEST_"))}
+    paths = [f"tests/{file}" for file in FILES]
     with new_database() as database:  # pytest makes and drops its own beside it
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"tests/{path}"],
+            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--timeout=300", *paths],
             env={**plain, "CRONIUM_DATABASE_URL": url_of(database), **KEYS},
             cwd=ROOT,
             capture_output=True,
             text=True,
             check=False,
-            timeout=300,
+            timeout=1400,
         )
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
     assert " passed" in done.stdout
