@@ -1,6 +1,7 @@
 """Fixtures of all tests: users of each role, API clients, and rows."""
 
 import gc
+import itertools
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from django.conf import settings as django_settings
 from django.core.cache import caches
 from django.http import HttpResponse
-from django.test import Client
+from django.test import Client, override_settings
 
 from cronium_admin.accounts.models import ApiToken, User
 from cronium_admin.jobs.models import Job
@@ -60,17 +61,44 @@ def django_db_modify_db_settings(
         django_settings.DATABASES["default"].setdefault("TEST", {})["NAME"] = str(folder / DATABASE)
 
 
+# Names without hashes: nothing was collected, and no page is looked at.
+PLAIN = {
+    "STORAGES": {
+        **django_settings.STORAGES,
+        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+    },
+    "PASSWORD_HASHERS": ["django.contrib.auth.hashers.MD5PasswordHasher"],  # the real one is slow on purpose
+}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _plain_settings() -> Iterator[None]:
+    with override_settings(**PLAIN):
+        yield
+
+
+@pytest.fixture
+def tmp_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As pytest's own, without its search for a free name, which costs more than a small test."""
+    path = tmp_path_factory.getbasetemp() / f"t{next(_numbers)}"
+    path.mkdir(mode=0o700)
+    return path
+
+
+_numbers = itertools.count()
+
+
 @pytest.fixture(autouse=True)
-def _plain_surroundings(settings: Any, tmp_path: Path) -> None:
+def _plain_surroundings(tmp_path: Path) -> Iterator[None]:
     """Removes settings of the shell, so that tests start from the defaults."""
+    own = django_settings.CONFIG, django_settings.DATA_DIR
     empty = {f"container_images_{language}": "" for language in ("bash", "python", "node")}
-    settings.CONFIG = settings.CONFIG.model_copy(update={**empty, "data_dir": tmp_path, "log_limit_mb": None})
-    settings.DATA_DIR = tmp_path
-    # Names without hashes: nothing was collected, and no page is looked at.
-    plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
-    settings.STORAGES = {**settings.STORAGES, "staticfiles": plain}
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # the real one is slow on purpose
+    # Set without Django's signal: nothing listens for these two, and each signal costs time in thousands of tests.
+    django_settings.CONFIG = own[0].model_copy(update={**empty, "data_dir": tmp_path, "log_limit_mb": None})
+    django_settings.DATA_DIR = tmp_path
     caches["throttle_own"].clear()  # attempts are counted by the user's id, which other tests use again
+    yield
+    django_settings.CONFIG, django_settings.DATA_DIR = own
 
 
 class Api:

@@ -1,13 +1,13 @@
 """Unit tests do without collected static files, which every new client would read from the disk."""
 
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
+from django.conf import settings
+from django.test import override_settings
 
-PLAIN = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
 
-
-@pytest.fixture(autouse=True)
-def _no_static_files(settings: Any) -> None:
-    settings.MIDDLEWARE = [name for name in settings.MIDDLEWARE if not name.startswith("servestatic.")]
-    settings.STORAGES = {**settings.STORAGES, "staticfiles": PLAIN}
+@pytest.fixture(scope="package", autouse=True)
+def _no_static_files() -> Iterator[None]:
+    with override_settings(MIDDLEWARE=[name for name in settings.MIDDLEWARE if not name.startswith("servestatic.")]):
+        yield

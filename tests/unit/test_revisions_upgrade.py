@@ -151,30 +151,16 @@ def test_every_value_of_every_run_stays(upgrade: Callable[[], None]) -> None:
     assert collect_old() == before
 
 
-def test_the_api_gives_all_runs_and_they_can_be_rerun(upgrade: Callable[[], None], admin: Api) -> None:
+def test_revisions_after_the_upgrade(upgrade: Callable[[], None], admin: Api) -> None:
+    """One upgrade for the three checks: it takes seconds of CPU."""
     upgrade()
-    for run in Run.objects.select_related("revision__script"):
-        answer = admin.get(f"/runs/{run.pk}").json()
-        assert (answer["script"], answer["env"], answer["secrets"]) == (run.script, sorted(run.env), run.secrets)
-        if not has_surrogate(run.env):  # such a value is refused today
-            again = Run.objects.get(pk=rerun(run, get_admin()).pk)
-            assert (again.revision_id, again.script, again.env) == (run.revision_id, run.script, run.env)
-            assert format_exact(again.input) == format_exact(run.input)
+    check_older_revisions()
+    check_revisions_of_jobs()
+    check_runs_of_the_api(admin)
 
 
-def test_each_job_has_its_revision_as_a_launch_expects_it(
-    upgrade: Callable[[], None], django_assert_num_queries: Any
-) -> None:
-    upgrade()
-    for job in Job.objects.select_related("profile"):
-        row = JobRevision.objects.get(job=job, number=job.revision)
-        canonical = canonicalize_job(job)
-        assert (row.settings, row.digest, row.is_partial) == (canonical.text, canonical.digest, False)
-        assert Run.objects.get(pk=launch(job, get_admin()).pk).differs is None
-
-
-def test_older_revisions_have_only_what_is_sure(upgrade: Callable[[], None]) -> None:
-    upgrade()
+def check_older_revisions() -> None:
+    """They have only what is certain."""
     older = JobRevision.objects.get(job__slug="edited", number=3)
     assert older.is_partial
     assert older.values == {
@@ -189,6 +175,26 @@ def test_older_revisions_have_only_what_is_sure(upgrade: Callable[[], None]) -> 
     assert "env" not in of_override.values, "the job may have had another value of A"
     gone = JobRevision.objects.filter(job=None)
     assert sorted(row.script.text for row in gone) == ["echo another job of that slug", "echo first"]
+
+
+def check_revisions_of_jobs() -> None:
+    """Each job has its revision as a launch expects it."""
+    for job in Job.objects.select_related("profile"):
+        row = JobRevision.objects.get(job=job, number=job.revision)
+        canonical = canonicalize_job(job)
+        assert (row.settings, row.digest, row.is_partial) == (canonical.text, canonical.digest, False)
+        assert Run.objects.get(pk=launch(job, get_admin()).pk).differs is None
+
+
+def check_runs_of_the_api(admin: Api) -> None:
+    """The API gives all runs, and each can be repeated."""
+    for run in Run.objects.select_related("revision__script"):
+        answer = admin.get(f"/runs/{run.pk}").json()
+        assert (answer["script"], answer["env"], answer["secrets"]) == (run.script, sorted(run.env), run.secrets)
+        if not has_surrogate(run.env):  # such a value is refused today
+            again = Run.objects.get(pk=rerun(run, get_admin()).pk)
+            assert (again.revision_id, again.script, again.env) == (run.revision_id, run.script, run.env)
+            assert format_exact(again.input) == format_exact(run.input)
 
 
 def test_an_interrupted_upgrade_goes_on(upgrade: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
