@@ -9,6 +9,7 @@ from cronium_admin.accounts.models import TOKEN_PREFIX, ApiToken, User, digest_t
 from cronium_admin.accounts.permissions import Permission
 from cronium_admin.accounts.token_expiry import check_expiry
 from cronium_admin.core.database.clock import Now
+from cronium_admin.core.database.compiled import CompiledQuery
 from cronium_admin.core.database.outage import outage_log
 from cronium_admin.core.errors import ApiError
 from cronium_admin.core.line_text import find_line_problem
@@ -16,6 +17,14 @@ from cronium_admin.core.line_text import find_line_problem
 MAX_PER_PERSON = 200  # valid tokens
 # `last_used_at` is only displayed, so a minute's precision is enough and most requests write nothing.
 _USE_RECORD_INTERVAL = timedelta(minutes=1)
+_FIND_BY_DIGEST = CompiledQuery(
+    lambda digest: (
+        ApiToken.objects.select_related("user")
+        .annotate(asked_at=Now(), is_member=has_memberships("user"))
+        .filter(digest=digest)
+    ),
+    digest=ApiToken._meta.get_field("digest"),
+)
 
 
 def make_token(
@@ -79,8 +88,7 @@ def find_token(token: str) -> ApiToken:
 
     Raises ApiError 401 if it is unknown, revoked or expired, or if its user is switched off.
     """
-    tokens = ApiToken.objects.select_related("user").annotate(asked_at=Now(), is_member=has_memberships("user"))
-    row = tokens.filter(digest=digest_token(token)).first() if token.startswith(TOKEN_PREFIX) else None
+    row = _FIND_BY_DIGEST.fetch_first(digest=digest_token(token)) if token.startswith(TOKEN_PREFIX) else None
     if row is None:
         raise ApiError(401, "token_unknown", "Unknown API token. Create one with `manage.py token create`.")
     if row.revoked_at is not None:

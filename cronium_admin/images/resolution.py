@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
+from cronium_admin.core.database.compiled import CompiledQuery
 from cronium_admin.images.models import BuiltImage, ImageOverride
 
 RULES = {
@@ -13,6 +14,14 @@ RULES = {
     "environment": "set by CRONIUM_CONTAINER_IMAGES_*",
     "default": "the language's default",
 }
+
+_FIND_BUILT, _FIND_OVERRIDE = (
+    CompiledQuery(
+        lambda language, model=model: model.objects.filter(language=language).values_list("reference", flat=True)[:1],
+        language=model._meta.get_field("language"),
+    )
+    for model in (BuiltImage, ImageOverride)
+)
 
 
 @dataclass(frozen=True)
@@ -25,8 +34,7 @@ class ImageChoice:
 
 def find_default_reference(language: str) -> str:
     # Without a build here: the name that a build with a registry gives.
-    built = BuiltImage.objects.filter(language=language).values_list("reference", flat=True).first()
-    return built or f"cronium/runner:{language}-alpine"
+    return _FIND_BUILT.fetch_first(language=language) or f"cronium/runner:{language}-alpine"
 
 
 def resolve_image(language: str, *, run: str = "", job: str = "") -> ImageChoice:
@@ -35,8 +43,7 @@ def resolve_image(language: str, *, run: str = "", job: str = "") -> ImageChoice
         return ImageChoice(run, "run")
     if job:
         return ImageChoice(job, "job")
-    override = ImageOverride.objects.filter(language=language).values_list("reference", flat=True).first()
-    if override:
+    if override := _FIND_OVERRIDE.fetch_first(language=language):
         return ImageChoice(override, "override")
     if environment := str(getattr(settings.CONFIG, f"container_images_{language}")):
         return ImageChoice(environment, "environment")

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import F, FilteredRelation, Q
+from django.db.models import F, FilteredRelation, Q, QuerySet
 
 from cronium_admin.accounts.models import User
 from cronium_admin.core.database.clock import Now
+from cronium_admin.core.database.compiled import CompiledQuery
 from cronium_admin.core.errors import ApiError
 from cronium_admin.core.request_clock import read_request_age
 from cronium_admin.core.wakeup import wake_workers
@@ -151,11 +152,18 @@ def _take_next_number(job: Job) -> tuple[int, bool, int | None, str | None]:
     """
     if not Job.objects.filter(pk=job.pk).update(last_run_number=F("last_run_number") + 1):
         raise ApiError(409, "job_deleted", f"The job {job.slug} was deleted a moment ago.")
-    # The revision that `job` was loaded with: the row may have a newer one by now.
-    loaded = FilteredRelation("revisions", condition=Q(revisions__number=job.revision))
-    names = ("last_run_number", outbox.HAS_CONSUMER, "loaded__id", "loaded__digest")
-    number, has_consumer, revision, digest = Job.objects.annotate(loaded=loaded).values_list(*names).get(pk=job.pk)
+    [(number, has_consumer, revision, digest)] = _READ_NUMBER.fetch(job=job.pk, revision=job.revision)
     return int(number), bool(has_consumer), revision, digest
+
+
+def _select_number(job: int, revision: int) -> "QuerySet[Job, tuple[int, bool, int | None, str | None]]":
+    # The revision that the job was loaded with: the row may have a newer one by now.
+    loaded = FilteredRelation("revisions", condition=Q(revisions__number=revision))
+    names = ("last_run_number", outbox.HAS_CONSUMER, "loaded__id", "loaded__digest")
+    return Job.objects.annotate(loaded=loaded).filter(pk=job).values_list(*names)
+
+
+_READ_NUMBER = CompiledQuery(_select_number, job=Job._meta.pk, revision=JobRevision._meta.get_field("number"))
 
 
 def _refer_to_revision(job: Job, of_run: dict[str, Any], revision_id: int | None, digest: str | None) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import F, Q
 
 from cronium_admin.core.database.clock import Now
+from cronium_admin.core.database.compiled import CompiledQuery
 from cronium_admin.runs import events, outbox
 from cronium_admin.runs.models import LIVE, ON_HOST, TERMINAL, Run, RunEvent, Status
 from cronium_admin.runs.shared_texts import store_report
@@ -58,6 +59,11 @@ def _find_oldest_queued() -> UUID | None:
     return Run.objects.filter(status=Status.QUEUED).order_by("created_at", "id").values_list("pk", flat=True).first()
 
 
+_READ_CLAIMED = CompiledQuery(
+    lambda pk: Run.objects.select_related("revision__script", "created_by").filter(pk=pk), pk=Run._meta.pk
+)
+
+
 def claim_next(
     host: str, owner: str, choose: Callable[[], UUID | None] = _find_oldest_queued, only_if: Q = ALWAYS
 ) -> Run | None:
@@ -82,7 +88,7 @@ def claim_next(
                 claimed_at=Now(),
             )
         if is_claimed:
-            return Run.objects.select_related("revision__script", "created_by").get(pk=run_id)
+            return _READ_CLAIMED.fetch_first(pk=run_id)
         if Run.objects.filter(pk=run_id, status=Status.QUEUED).exists():
             return None  # still queued, so `only_if` did not hold
 

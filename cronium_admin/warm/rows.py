@@ -10,14 +10,18 @@ made by the host's worker, under its name as the row's owner.
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Case, Exists, F, OuterRef, Q, QuerySet, Value, When
+from django.db.models.functions import StrIndex
+from django.db.models.lookups import GreaterThan
 
 from cronium_admin.core.database.clock import Now
+from cronium_admin.core.database.compiled import CompiledQuery
 from cronium_admin.warm.models import Kind, State, WarmSandbox
 from cronium_admin.warm.shapes import SHAPE_COLUMNS
 from executor import failpoints
@@ -45,7 +49,7 @@ def take(columns: Mapping[str, Any]) -> TakenSandbox | None:
     if not is_enabled():
         return None
     for _ in range(_TRIES):
-        row = _find_candidates(columns).values_list("pk", "host_id").first()
+        row = _find_candidate(columns)
         if row is None:
             return None
         ready = WarmSandbox.objects.filter(pk=row[0], state=State.READY)
@@ -55,20 +59,37 @@ def take(columns: Mapping[str, Any]) -> TakenSandbox | None:
     return None
 
 
-def _find_candidates(columns: Mapping[str, Any]) -> "QuerySet[WarmSandbox]":
+def _find_candidate(columns: Mapping[str, Any]) -> tuple[UUID, str] | None:
+    values = {name: columns[name] for name in SHAPE_COLUMNS if name != "read_only_root"}
+    if digest := columns.get("image_digest"):  # a rerun, with the exact image
+        values["image_id"] = digest
+    query = _compile_candidates(columns["read_only_root"], bool(digest))
+    found: tuple[UUID, str] | None = query.fetch_first(queue=f",{columns['queue']},", **values)
+    return found
+
+
+@cache
+def _compile_candidates(read_only_root: bool, has_digest: bool) -> CompiledQuery[Any]:
+    names = ["queues", *(name for name in SHAPE_COLUMNS if name != "read_only_root"), *["image_id"][:has_digest]]
+    fields: dict[str, Any] = {name: WarmSandbox._meta.get_field(name) for name in names}
+    return CompiledQuery(
+        lambda queue, **shape: _select_candidates(queue, {**shape, "read_only_root": read_only_root}),
+        queue=fields.pop("queues"),
+        **fields,
+    )
+
+
+def _select_candidates(queue: str, shape: Mapping[str, Any]) -> "QuerySet[WarmSandbox, Any]":
     # Whole sandboxes first, then the newest: an older one may be retired soon.
-    whole = Q(kind=Kind.WHOLE, **{name: columns[name] for name in SHAPE_COLUMNS})
-    if columns.get("image_digest"):  # a rerun, with the exact image
-        whole &= Q(image_id=columns["image_digest"])
-    stem = Q(kind=Kind.STEM, network=columns["network"], runtime=columns["runtime"])
-    queue = f",{columns['queue']},"
-    rows = WarmSandbox.objects.filter(
-        whole | stem, _IS_SERVED, state=State.READY, is_takeable=True, queues__contains=queue
-    ).order_by("-kind", "-ready_at", "-pk")
+    whole = Q(kind=Kind.WHOLE, **shape)
+    stem = Q(kind=Kind.STEM, network=shape["network"], runtime=shape["runtime"])
+    serves = GreaterThan(StrIndex("queues", Value(queue)), 0)
+    rows = WarmSandbox.objects.filter(whole | stem, _IS_SERVED, serves, state=State.READY, is_takeable=True)
+    rows = rows.order_by("-kind", "-ready_at", "-pk")
     if connection.features.has_select_for_update_skip_locked:
         # Of two launches at once, each looks at another row; neither waits for the other.
         rows = rows.select_for_update(skip_locked=True, of=("self",))
-    return rows
+    return rows.values_list("pk", "host_id")[:1]
 
 
 def is_promised_elsewhere(host: str) -> Q:

@@ -3,16 +3,18 @@
 Changes nothing; `runs.state_machine` claims the run.
 """
 
-from collections.abc import Callable, Set
+from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import ROUND_FLOOR, Decimal
-from itertools import chain
+from functools import lru_cache
+from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, Exists, F, Q, Sum
+from django.db.models import Count, Exists, F, Q, QuerySet, Sum
 
 from cronium_admin.core.database.clock import Now
+from cronium_admin.core.database.compiled import CompiledQuery
 from cronium_admin.jobs.validation import DEFAULT_QUEUE
 from cronium_admin.runs.models import ON_HOST, Run, Status
 from cronium_admin.warm import rows as warm
@@ -74,15 +76,61 @@ def compute_required(cpu: Decimal, memory_mb: int, network: str) -> Resources:
     return Resources(cpu, memory_mb * MB + (0 if network == "none" else SIDECAR_LIMITS.memory_bytes))
 
 
-def sum_reserved(host: str | None = None) -> dict[str, Resources]:
-    on_host = Run.objects.filter(status__in=ON_HOST, **({"host": host} if host else {})).order_by()
-    sums = on_host.values_list("host").annotate(
-        cpu=Sum("cpu"), memory=Sum("memory_mb"), sidecars=Count("pk", filter=~Q(network="none"))
-    )
+def sum_reserved() -> dict[str, Resources]:
+    """What the live runs of each host have reserved."""
+    return _add_sidecars(_sum_by_host(Run.objects.all()))
+
+
+def sum_reserved_on(host: str) -> Resources:
+    return _add_sidecars(_SUM_ON_HOST.fetch(host=host)).get(host, Resources())
+
+
+def _sum_by_host(runs: QuerySet[Run]) -> QuerySet[Run, Any]:
+    sums = {"cpu": Sum("cpu"), "memory": Sum("memory_mb"), "sidecars": Count("pk", filter=~Q(network="none"))}
+    return runs.filter(status__in=ON_HOST).order_by().values_list("host").annotate(**sums)
+
+
+_SUM_ON_HOST = CompiledQuery(lambda host: _sum_by_host(Run.objects.filter(host=host)), host=Run._meta.get_field("host"))
+
+
+def _add_sidecars(sums: Iterable[tuple[str, Decimal, int, int]]) -> dict[str, Resources]:
     return {
         name: Resources(cpu, memory * MB + sidecars * SIDECAR_LIMITS.memory_bytes)
         for name, cpu, memory, sidecars in sums
     }
+
+
+def _list_waiting(
+    host: str, capacity: Capacity, active: Set[str]
+) -> Iterator[tuple[Any, Decimal, int, str, timedelta]]:
+    """The waiting runs that fit `host`, oldest first, with _FACTS. The first is locked, and comes once more."""
+    first, following = _compile_waiting(host, capacity, warm.is_enabled())
+    found = first.fetch()
+    if found and str(found[0][0]) in active:
+        rows = _select_waiting(host, capacity, warm.is_enabled()).exclude(pk__in=active)
+        found = list(_lock_first(rows))
+    if found:
+        yield from found
+        yield from (row for row in following.fetch() if str(row[0]) not in active)
+
+
+@lru_cache(maxsize=16)
+def _compile_waiting(host: str, capacity: Capacity, is_warm: bool) -> tuple[CompiledQuery[Any], CompiledQuery[Any]]:
+    rows = _select_waiting(host, capacity, is_warm)
+    return CompiledQuery(lambda: _lock_first(rows)), CompiledQuery(lambda: rows.values_list(*_FACTS)[:MAX_CONSIDERED])
+
+
+def _select_waiting(host: str, capacity: Capacity, is_warm: bool) -> QuerySet[Run]:
+    drained = Exists(Host.objects.filter(name=host, draining=True))
+    waiting = Run.objects.filter(~drained, capacity.build_fit_filter(), status=Status.QUEUED, queue__in=capacity.queues)
+    if is_warm:
+        waiting = waiting.exclude(warm.is_promised_elsewhere(host))
+    return waiting.order_by("created_at", "id")
+
+
+def _lock_first(waiting: QuerySet[Run]) -> QuerySet[Run, Any]:
+    # A host that finds the row locked passes over it, without waiting: another is claiming it.
+    return waiting.select_for_update(skip_locked=True, no_key=True).values_list(*_FACTS)[:1]
 
 
 def choose_next_run(
@@ -107,21 +155,11 @@ def choose_next_run(
 
     The waiting sandboxes of this host use `waiting_bytes`. If the run fits only without them, `make_room` is called.
     """
-    drained = Exists(Host.objects.filter(name=host, draining=True))
-    waiting = Run.objects.filter(~drained, capacity.build_fit_filter(), status=Status.QUEUED, queue__in=capacity.queues)
-    waiting = waiting.exclude(pk__in=active)
-    if warm.is_enabled():
-        waiting = waiting.exclude(warm.is_promised_elsewhere(host))
-    waiting = waiting.order_by("created_at", "id")
-    # Only the first row is locked. A host that finds it locked passes over it, without waiting: another is claiming it.
-    first = list(waiting.select_for_update(skip_locked=True, no_key=True).values_list(*_FACTS)[:1])
-    if not first:
-        return None
     reserved: Resources | None = None
-    for run_id, cpu, memory_mb, network, waited in chain(first, waiting.values_list(*_FACTS)[:MAX_CONSIDERED]):
+    for run_id, cpu, memory_mb, network, waited in _list_waiting(host, capacity, active):
         required = compute_required(cpu, memory_mb, network)
         if reserved is None:
-            reserved = sum_reserved(host).get(host, Resources()) + (in_use or Resources())
+            reserved = sum_reserved_on(host) + (in_use or Resources())
         if capacity.can_fit_now(reserved, required):
             if not capacity.can_fit_now(
                 reserved, replace(required, memory_bytes=required.memory_bytes + waiting_bytes)

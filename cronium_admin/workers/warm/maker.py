@@ -19,7 +19,7 @@ from cronium_admin.warm.models import Kind
 from cronium_admin.warm.shapes import WarmShape
 from cronium_admin.workers.context import HostContext
 from cronium_admin.workers.run_spec import build_shape
-from cronium_admin.workers.scheduling.capacity import Resources, sum_reserved
+from cronium_admin.workers.scheduling.capacity import Resources, sum_reserved_on
 from cronium_admin.workers.warm import history
 from cronium_admin.workers.warm.arrivals import Plan
 from cronium_admin.workers.warm.pacing import MAX_CPU_PERCENT, BuildBudget, Failures
@@ -199,7 +199,7 @@ class WarmMaker:
         context = self._context
         if context.capacity.memory_bytes is None:
             return True
-        reserved = context.database.call(sum_reserved, context.host).get(context.host, Resources())
+        reserved = context.database.call(sum_reserved_on, context.host)
         needed = Resources(memory_bytes=self.pool.count_bytes() + SANDBOX_BYTES)
         return context.capacity.can_fit_now(reserved, needed)
 
