@@ -85,7 +85,7 @@ def test_it_is_compiled_once() -> None:
     assert len(built) == 1
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_threads_use_their_own_connections(make_job: Callable[..., Job]) -> None:
     jobs = [make_job(slug=f"job-{number}") for number in range(4)]
     query, found = CompiledQuery(lambda slug: Job.objects.filter(slug=slug), slug=SLUG), dict[str, list[Job]]()
