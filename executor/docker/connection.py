@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import docker
+import requests
 from docker.tls import TLSConfig
 from docker.utils import kwargs_from_env
 from requests.adapters import HTTPAdapter
@@ -34,22 +35,33 @@ SOCKET_OPTIONS = [
 
 
 class Client(docker.APIClient):
-    """docker-py's client, but it ignores the proxies and certificate authorities of the environment: they do not apply
-    to an engine."""
+    """docker-py's client, but it ignores what the environment sets for requests to others: proxies, certificate
+    authorities and passwords."""
 
     def mount(self, prefix: Any, adapter: Any) -> None:
         if isinstance(adapter, HTTPAdapter):
             adapter.poolmanager.connection_pool_kw["socket_options"] = SOCKET_OPTIONS
         super().mount(prefix, adapter)
 
-    # typeshed's return type is private.
-    def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
-        return {
-            "proxies": dict(proxies or {}),
-            "stream": self.stream if stream is None else stream,
-            "verify": self.verify if verify is None else verify,
-            "cert": self.cert if cert is None else cert,
-        }
+    def request(  # type: ignore[override]
+        self, method: str, url: str, params: Any = None, data: Any = None, headers: Any = None, **more: Any
+    ) -> requests.Response:
+        """As requests does it, but without cookies and redirects: an engine uses none, and with the environment's
+        settings they take a third of the CPU time of a call."""
+        timeout, stream, json = more.pop("timeout", None), bool(more.pop("stream", False)), more.pop("json", None)
+        more.pop("allow_redirects", None)
+        if more:
+            raise TypeError(f"not supported: {', '.join(more)}")
+        prepared = requests.PreparedRequest()
+        prepared.prepare_method(method)
+        prepared.prepare_url(url, params)
+        prepared.prepare_headers({**self.headers, **(headers or {})})
+        prepared.prepare_body(data, None, json)
+        settings = {"verify": self.verify, "cert": self.cert, "timeout": timeout, "stream": stream}
+        response = self.get_adapter(url).send(prepared, **settings)
+        if not stream:
+            response.content  # noqa: B018 - reads the body and gives the connection back
+        return response
 
 
 class EngineAddress:

@@ -3,8 +3,11 @@
 import ssl
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
+import requests
+from requests.adapters import HTTPAdapter
 
 from executor.docker import connection, ssh
 from executor.docker.connection import EngineAddress
@@ -62,10 +65,24 @@ def test_an_engine_over_tls_is_asked_past_what_the_machine_has_for_others(
     folder = Certificates(tmp_path).folder / "client"
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/elsewhere.pem")
+    (tmp_path / "netrc").write_text("machine 10.0.0.1 login who password elsewhere")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     client = EngineAddress("tcp://10.0.0.1:2376", str(folder)).open_client(timeout=1, version="1.41")
-    used = client.merge_environment_settings("https://10.0.0.1:2376/", {}, None, None, None)
-    assert client.base_url == "https://10.0.0.1:2376"
-    assert (used["proxies"], used["verify"]) == ({}, str(folder / "ca.pem"))
+    sent: list[tuple[requests.PreparedRequest, dict[str, Any]]] = []
+
+    class Recorder(HTTPAdapter):
+        def send(self, request: requests.PreparedRequest, **settings: Any) -> requests.Response:  # type: ignore[override]
+            sent.append((request, settings))
+            response = requests.Response()
+            response.status_code, response._content = 200, b"{}"
+            return response
+
+    client.mount("https://", Recorder())
+    client.inspect_container("x")
+    [(request, used)] = sent
+    assert request.url == "https://10.0.0.1:2376/v1.41/containers/x/json"
+    assert "Authorization" not in request.headers
+    assert (used.get("proxies"), used["verify"], used["timeout"]) == (None, str(folder / "ca.pem"), 1)
     assert used["cert"] == (str(folder / "cert.pem"), str(folder / "key.pem"))
 
 
