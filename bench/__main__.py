@@ -1,6 +1,7 @@
 """`python -m bench [NAME ...]` runs the named benchmarks in sequence; without a name, all of them."""
 
 import shutil
+import signal
 import sys
 
 from bench import (
@@ -31,6 +32,8 @@ BENCHMARKS = {
 
 COMPARED_WITH_DOCKER_RUN = {"first_line", "log_flow"}
 
+# An interrupted benchmark stops its servers and removes their containers, as one that ends.
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 names = sys.argv[1:] or list(BENCHMARKS)
 for name in names:
     if name not in BENCHMARKS:

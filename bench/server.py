@@ -11,11 +11,13 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import docker
+import docker.errors
 import httpx
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -124,3 +126,18 @@ def run_server(**settings: str) -> Iterator[Server]:
         finally:
             server.process.send_signal(signal.SIGINT)
             server.process.wait(60)
+            _remove_objects(Path(folder) / "instance_id")
+
+
+def _remove_objects(instance_file: Path) -> None:
+    # A benchmark that was interrupted leaves live runs, which a next start of the server would adopt: there is none.
+    if not instance_file.exists():
+        return
+    client = docker.APIClient(base_url=os.environ.get("CRONIUM_DOCKER_HOST"), version="auto")
+    own = {"label": [f"cronium.instance={instance_file.read_text().strip()}"]}
+    for container in client.containers(all=True, filters=own):
+        with suppress(docker.errors.APIError):
+            client.remove_container(container["Id"], force=True)
+    for network in client.networks(filters=own):
+        with suppress(docker.errors.APIError):
+            client.remove_network(network["Id"])
