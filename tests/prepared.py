@@ -3,13 +3,12 @@
 import fcntl
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.forks import run_python
+
 DATABASE = "cronium.sqlite3"
 
 
@@ -31,8 +30,7 @@ def migrated_folder(factory: pytest.TempPathFactory) -> Path:
         if not done.exists():
             shutil.rmtree(folder, ignore_errors=True)
             env = plain_environment() | {"CRONIUM_DATA_DIR": str(folder)}
-            command = [sys.executable, "manage.py", "migrate", "-v", "0"]
-            made = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300, check=False)
+            made = run_python(("manage.py", "migrate", "-v", "0"), env)
             assert made.returncode == 0, f"manage.py migrate: {made.stdout}{made.stderr}"
             done.touch()
     return folder

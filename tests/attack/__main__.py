@@ -151,7 +151,8 @@ def _run_attack(server: Server, client: httpx.Client, tokens: list[str], kind: s
 
 
 def _limit_descriptors(server: Server) -> None:
-    """Sets the soft and the hard limit of the next process that `server` starts."""
+    """Sets the soft and the hard limit of the next process that `server` starts, which is no fork."""
+    server.is_forked = False
     if limit := int(os.environ.get("ATTACK_DESCRIPTORS", "0")):
         server.prefix = ("sh", "-c", f'ulimit -n {limit} && exec "$@"', "sh")
 

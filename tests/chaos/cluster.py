@@ -18,6 +18,7 @@ from tests.chaos.evidence import read_variable
 from tests.chaos.witness import Witness
 from tests.engine.second import load_images
 from tests.engine.server import ROOT, Server, prepare
+from tests.forks import Process
 
 POOLS = {"a": "10.216.0.0/16", "b": "10.217.0.0/16"}
 
@@ -28,12 +29,14 @@ class Cluster(Server):
     `setup_run_id` is the run that `check_setup` started before the trial.
     """
 
+    is_forked = False
+
     def __init__(self, folder: Path, database: str) -> None:
         self.server_database = database
         self.name = f"cronium_chaos_{uuid.uuid4().hex[:8]}"
         self.broker = Broker(folder)
         self.engine_folder = folder / "engine"
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.processes: dict[str, Process] = {}
         self.witness = Witness(self.name)
         self.setup_run_id = ""
         with psycopg.connect(database, autocommit=True) as connection:

@@ -5,7 +5,6 @@ A seed determines the faults and their order.
 
 import random
 import signal
-import subprocess
 import threading
 import time
 import traceback
@@ -17,6 +16,7 @@ from typing import Generic, TypeVar
 from executor.failpoints import POINTS, WARM_POINTS
 from tests.chaos.check import ENGINE, Fault
 from tests.chaos.cluster import Cluster
+from tests.forks import Process
 
 # Ranges in seconds.
 PAUSES = 1.0, 4.0  # between two faults
@@ -59,7 +59,7 @@ class Nemesis:
         self.is_finished = False
         self.failpoints = list(FAILPOINTS)
         self.rng.shuffle(self.failpoints)
-        self._ended: set[subprocess.Popen[bytes]] = set()  # ended by a fault, or reported
+        self._ended: set[Process] = set()  # ended by a fault, or reported
         self._faults = Deck[Callable[[], None]](
             self.rng,
             *(self._kill_process, self._freeze_process, self._restart_process),

@@ -130,6 +130,15 @@ def serve(new_server: Callable[..., Server]) -> Iterator[Callable[..., Server]]:
         yield lambda **env: stack.enter_context(running(new_server(**env)))
 
 
+@pytest.fixture(scope="module")
+def real_server(new_server: Callable[..., Server]) -> Iterator[Server]:
+    """A server for tests that look at its memory or at the command lines of all processes."""
+    made = new_server(CRONIUM_MAX_CONCURRENT="10")
+    made.is_forked = False
+    with running(made):
+        yield made
+
+
 @pytest.fixture(scope="session")
 def second(template: Template) -> Iterator[SecondEngine]:
     """An engine with the images of bash runs, not started; tests may kill it and start it with other arguments."""

@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,7 +14,8 @@ import psycopg
 import pytest
 import redis
 
-from tests.engine.server import ROOT, WORKER, Server, alive, environment, prepare
+from tests.engine.server import WORKER, Server, alive, environment, prepare
+from tests.forks import Process
 
 DATABASE, REDIS = os.environ.get("CRONIUM_TEST_DATABASE_URL", ""), os.environ.get("CRONIUM_TEST_REDIS_URL", "")
 needs_services = pytest.mark.skipif(not (DATABASE and REDIS), reason='needs eval "$(scripts/services.sh ensure)"')
@@ -65,16 +64,14 @@ class Scaled(Server):
         more = {"CRONIUM_STATIC_DIR": str(prepared.static), "CRONIUM_MAX_CONCURRENT": "4"}
         super().__init__(folder, prepared.token, **(KEYS | services | more | env))
         self.redis = redis.Redis.from_url(redis_url)
-        self.workers: dict[str, subprocess.Popen[bytes]] = {}
+        self.workers: dict[str, Process] = {}
 
     # Workers.
 
     def start_worker(self, name: str, *arguments: str, key: str = "", **env: str) -> None:
         """Starts a worker for the host `name`. `key` (default: the name) identifies the worker and its log."""
         key = key or name
-        command = [sys.executable, "manage.py", "worker", "--host", name, *arguments]
-        with self.log_of(key).open("ab") as log:
-            self.workers[key] = subprocess.Popen(command, cwd=ROOT, env=self.env | env, stdout=log, stderr=log)
+        self.workers[key] = self.spawn("worker", "--host", name, *arguments, log=self.log_of(key), **env)
 
     def stop_worker(self, key: str, number: signal.Signals = signal.SIGTERM) -> int:
         self.workers[key].send_signal(number)

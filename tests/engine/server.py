@@ -18,9 +18,9 @@ import httpx
 import psycopg
 from websockets.sync.client import ClientConnection, connect
 
+from tests.forks import ROOT, Fork, Process, run_python
 from tests.prepared import copy_database
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 # Test processes that run side by side share the engine and nothing else: pytest-xdist numbers them from 0.
 WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 WORKER += int(os.environ.get("CRONIUM_TEST_FIRST_WORKER", "0"))  # for suites that run side by side
@@ -55,8 +55,7 @@ def prepare(env: dict[str, str]) -> str:
 
 
 def _run_python(env: dict[str, str], *arguments: str) -> str:
-    command = [sys.executable, *arguments]
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300, check=False)
+    done = run_python(arguments, env)
     assert done.returncode == 0, f"{' '.join(arguments)}: {done.stdout}{done.stderr}"
     return done.stdout
 
@@ -130,14 +129,16 @@ class Watch:
 class Server:
     """`manage.py serve` (or web and workers) on a data folder of its own."""
 
+    is_forked = True  # False for tests that look at the command line or the memory of a process
+
     def __init__(self, folder: Path, token: str, **env: str) -> None:
         self.folder, self.token = folder, token
         self.port = free_port()
         self.env = environment(folder, CRONIUM_PORT=str(self.port), **env)
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = folder / "server.log"
-        self.process: subprocess.Popen[bytes] | None = None
-        self.prefix: tuple[str, ...] = ()  # a command that starts the process, `nice` for one
+        self.process: Process | None = None
+        self.prefix: tuple[str, ...] = ()  # a command that starts the process, `nice` for one; not of a fork
         self.engine_address = ""  # where the test sees the engine; the machine's where it is empty
         self.client = httpx.Client(
             base_url=self.url + "/api/v1", headers={"Authorization": f"Bearer {token}"}, timeout=30
@@ -158,7 +159,7 @@ class Server:
             raise
         return self
 
-    def _wait_until_it_answers(self, process: subprocess.Popen[bytes], seconds: float = 180) -> None:
+    def _wait_until_it_answers(self, process: Process, seconds: float = 180) -> None:
         end = time.monotonic() + seconds
         while True:
             assert process.poll() is None, f"ended at its start:\n{self.log.read_text()}"
@@ -168,16 +169,14 @@ class Server:
             assert time.monotonic() < end, f"does not answer after {seconds:.0f} s"
             time.sleep(0.05)
 
-    def spawn(self, *arguments: str) -> subprocess.Popen[bytes]:
+    def spawn(self, *arguments: str, log: Path | None = None, **env: str) -> Process:
         """Starts a process of this Cronium; its output goes to the log."""
-        with self.log.open("ab") as log:
-            return subprocess.Popen(
-                [*self.prefix, sys.executable, "manage.py", *arguments],
-                cwd=ROOT,
-                env=self.env,
-                stdout=log,
-                stderr=log,
-            )
+        command = ("manage.py", *arguments)
+        with (log or self.log).open("ab") as file:
+            if self.is_forked:
+                return Fork(command, self.env | env, (file, file))
+            words = [*self.prefix, sys.executable, *command]
+            return subprocess.Popen(words, cwd=ROOT, env=self.env | env, stdout=file, stderr=file)
 
     def stop(self, number: signal.Signals = signal.SIGINT, seconds: float = 40) -> int:
         """Sends the signal; returns the exit code after the process has ended."""

@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -18,8 +16,9 @@ from executor.run.slot import Slot
 from executor.sandbox import inspection, options
 from executor.sandbox.subnets import SubnetPool
 from executor.spec import RunSpec
-from tests.engine.server import ROOT, SUBNET_POOL, Server
+from tests.engine.server import SUBNET_POOL, Server, manage
 from tests.fakes.specs import Remembering, make_spec
+from tests.forks import run_python
 
 INSTANCE = "canary-test"
 SIDECAR = "cronium/runtime-api:latest"
@@ -182,23 +181,13 @@ def test_every_kind_of_run_is_reported_as_asked(server: Server, job: dict[str, A
 
 
 def doctor(server: Server, *more: str) -> dict[str, Any]:
-    done = subprocess.run(
-        [sys.executable, "manage.py", "doctor", "--json", *more],
-        cwd=ROOT,
-        env=server.env,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    done = run_python(("manage.py", "doctor", "--json", *more), server.env, timeout=120)
     return {row["name"]: row for row in json.loads(done.stdout)["checks"]}
 
 
 def test_an_unsafe_host_takes_no_runs_until_doctor_finds_it_safe(serve: Callable[..., Server]) -> None:
     server = serve()
-    weakened = subprocess.run(
-        [sys.executable, "manage.py", "shell", "-c", WEAKENED], cwd=ROOT, env=server.env, capture_output=True, text=True
-    )
-    assert weakened.returncode == 0, weakened.stderr
+    manage(server.env, "shell", "-c", WEAKENED)
     server.until(lambda: server.call("GET", "/hosts")["items"][0]["takes_runs"] is False)
     (host,) = server.call("GET", "/hosts")["items"]
     assert {probe["name"] for probe in host["canary"] if not probe["held"]} >= {"vsock", "ptrace"}
@@ -224,10 +213,7 @@ def beats(server: Server, times: int = 2) -> None:
 
 def test_with_the_override_it_takes_runs_all_the_same(serve: Callable[..., Server]) -> None:
     server = serve(CRONIUM_ALLOW_UNSAFE_HOST="true")
-    weakened = subprocess.run(
-        [sys.executable, "manage.py", "shell", "-c", WEAKENED], cwd=ROOT, env=server.env, capture_output=True, text=True
-    )
-    assert weakened.returncode == 0, weakened.stderr
+    manage(server.env, "shell", "-c", WEAKENED)
     server.until(lambda: server.call("GET", "/hosts")["items"][0]["unsafe"])
     beats(server)
     assert server.ended(server.run("echo hello"))["status"] == "succeeded"

@@ -159,9 +159,9 @@ def seconds_of_a_calm_run(server: Server) -> float:
     return took
 
 
-def test_viewers_that_do_not_read_cost_little_and_hold_up_nobody(serve: Any) -> None:
+def test_viewers_that_do_not_read_cost_little_and_hold_up_nobody(real_server: Server) -> None:
     """40 MB at full speed: six sockets whose clients do not read, and one whose client reads."""
-    server = serve()
+    server = real_server
     assert server.process is not None
     script = GATE + "; yes 'a line of a flood that is not so very short' | head -c 40000000"
     run_id = server.run(script, profile="large")

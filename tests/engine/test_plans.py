@@ -2,15 +2,13 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.engine.scaled import DATABASE, KEYS, new_database, url_of
-from tests.engine.server import ROOT
+from tests.forks import run_python
 
 COUNT = 100_000
 # Steps of SQLite's machine, and rows that PostgreSQL touched. To look at every run takes at least 500,000 and 100,000.
@@ -37,10 +35,7 @@ SOUGHT = {
 def _asked(folder: Path, **settings: str) -> dict[str, Any]:
     plain = {name: value for name, value in os.environ.items() if not name.startswith("CRONIUM_")}
     environment = {**plain, "CRONIUM_DATA_DIR": str(folder), "DJANGO_SETTINGS_MODULE": "cronium_admin.settings"}
-    command = [sys.executable, "-m", "tests.engine.planned", str(COUNT)]
-    done = subprocess.run(
-        command, env=environment | settings, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300
-    )
+    done = run_python(("-m", "tests.engine.planned", str(COUNT)), environment | settings)
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     return found

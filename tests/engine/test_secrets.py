@@ -4,7 +4,6 @@ import base64
 import json
 import sqlite3
 import subprocess
-import sys
 from hashlib import sha256
 from typing import Any
 from urllib.parse import quote
@@ -12,7 +11,8 @@ from urllib.parse import quote
 import pytest
 from cryptography.fernet import Fernet
 
-from tests.engine.server import ROOT, Server, manage
+from tests.engine.server import Server, manage
+from tests.forks import run_python
 
 ODD = 'p@ss/w+rd "nine" 100% \\o/ <é>'
 PEM = "-----BEGIN KEY-----\nMIIEvQIBADANBgkqhkiG9w0B\nAQEFAASCBKcwggSjAgEAAoIB\n-----END KEY-----"
@@ -80,10 +80,10 @@ def clean(text: bytes, where: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def stored(server: Server) -> Server:
+def stored(real_server: Server) -> Server:
     for name, value in SECRETS.items():
-        server.call("PUT", f"/secrets/{name}", {"value": value, "description": "a test's"})
-    return server
+        real_server.call("PUT", f"/secrets/{name}", {"value": value, "description": "a test's"})
+    return real_server
 
 
 def everything(server: Server, run_id: str, watch: Any) -> dict[str, bytes]:
@@ -139,8 +139,7 @@ def test_the_script_gets_the_exact_values_and_the_engine_does_not(stored: Server
 def test_a_lost_key_is_told_and_a_rotation_keeps_all(new_server: Any) -> None:
     old, new = (Fernet.generate_key().decode() for _ in range(2))
     server = new_server(CRONIUM_ENCRYPTION_KEYS=old)
-    command = [sys.executable, "manage.py", "secrets", "set", "TOKEN"]
-    subprocess.run(command, cwd=ROOT, env=server.env, input=b"s3cret-one\n", check=True, capture_output=True)
+    assert run_python(("manage.py", "secrets", "set", "TOKEN"), server.env, input_text="s3cret-one\n").returncode == 0
     server.env["CRONIUM_ENCRYPTION_KEYS"] = f"{new},{old}"
     assert "1 secrets" in manage(server.env, "secrets", "rotate")
     assert "0 secrets" in manage(server.env, "secrets", "rotate")

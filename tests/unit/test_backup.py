@@ -16,8 +16,8 @@ import pytest
 
 from cronium_admin.backup.identity import RESTORED, build_copy_statements
 from cronium_admin.backup.own_tables import list_created_tables
+from tests.forks import run_python
 from tests.prepared import copy_database
-from tests.unit.forked_commands import run_command
 
 pytestmark = pytest.mark.long
 ROOT = Path(__file__).parents[2]
@@ -93,7 +93,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def manage(folder: Path, *arguments: str, fails: bool = False) -> str:
-    done = run_command(arguments, environment(folder), 0o022, None)
+    done = run_python(("manage.py", *arguments), environment(folder), umask=0o022)
     assert (done.returncode != 0) is fails, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return done.stderr if fails else done.stdout

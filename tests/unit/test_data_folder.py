@@ -13,8 +13,8 @@ from cronium_admin.core.config import Config
 from cronium_admin.core.data_folder import DataFolderError, find_unrestricted, load_or_create_secret, restrict_to_owner
 from cronium_admin.workers.health.checks import machine
 from cronium_admin.workers.health.checks.machine import check_data_folder
+from tests.forks import run_python
 from tests.prepared import copy_database
-from tests.unit.forked_commands import run_command
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,7 +28,7 @@ def manage(
 ) -> "subprocess.CompletedProcess[str]":
     plain = {name: value for name, value in os.environ.items() if not name.startswith("CRONIUM_")}
     env = {**plain, "CRONIUM_DATA_DIR": str(folder), **env}
-    return run_command(arguments, env, umask, input, _OBEY_MODES)
+    return run_python(("manage.py", *arguments), env, umask=umask, input_text=input or "", prefix=_OBEY_MODES)
 
 
 def refused(done: "subprocess.CompletedProcess[str]") -> str:
