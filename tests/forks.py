@@ -191,10 +191,12 @@ def _mind_program(connection: socket.socket) -> None:
         os.dup2(file, place)
         os.close(file)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a signal that arrives at once is not lost
     if (program := os.fork()) == 0:
         connection.detach()
         _run_program(**request)
         return
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     connection.sendall(_REPORT.pack(program))
     status = os.waitstatus_to_exitcode(os.waitpid(program, 0)[1])
     try:
