@@ -24,6 +24,7 @@ import sys
 import tempfile
 import threading
 import weakref
+from contextlib import suppress
 from multiprocessing.connection import wait as wait_until_readable
 from pathlib import Path
 from typing import IO, Any
@@ -171,7 +172,6 @@ def _serve_requests() -> None:
     assert not [name for name in sys.modules if name.startswith(("cronium_admin", "executor"))]
     assert len(sys._current_frames()) == 1
     gc.freeze()
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for minders
     requests = socket.socket(fileno=0)
     while connections := socket.recv_fds(requests, 1, 1)[1]:
         if os.fork() == 0:
@@ -179,7 +179,16 @@ def _serve_requests() -> None:
             _mind_program(socket.socket(fileno=connections[0]))
             return
         os.close(connections[0])
+        _reap_minders()
+    _reap_minders()
     os._exit(0)
+
+
+def _reap_minders() -> None:
+    """So that the CPU time of programs that have ended is among that of the tests."""
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
 def _mind_program(connection: socket.socket) -> None:
@@ -190,7 +199,6 @@ def _mind_program(connection: socket.socket) -> None:
     for place, file in enumerate(files):
         os.dup2(file, place)
         os.close(file)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # a signal that arrives at once is not lost
     if (program := os.fork()) == 0:
         connection.detach()
