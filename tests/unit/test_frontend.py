@@ -6,10 +6,12 @@ import shutil
 import subprocess
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from django.utils.safestring import SafeString
 
-from cronium_admin.core.templatetags.ui import format_duration
+from cronium_admin.core.templatetags.ui import format_duration, render_icon
 
 ROOT = Path(__file__).resolve().parents[2]
 NODE = shutil.which("node")
@@ -86,3 +88,11 @@ def test_functions_of_the_browser_begin_with_a_verb() -> None:
     names = [(file, name) for file, name in names if name not in keywords]
     assert len(names) > 300
     assert [(file, name) for file, name in names if re.split(r"[A-Z]", name)[0] not in VERBS.split()] == []
+
+
+def test_an_icon_escapes_a_text_that_was_safe_before(settings: Any) -> None:
+    """Icons are cached, and a safe text is equal to the same text that must be escaped."""
+    assert "<b>" in render_icon(SafeString("<b>"))
+    assert "<b>" not in render_icon("<b>")
+    settings.STATIC_URL = "/elsewhere/"
+    assert 'href="/elsewhere/cronium/sprite.svg#' in render_icon("<b>")

@@ -3,10 +3,11 @@
 import json
 from datetime import datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
+from functools import lru_cache
 from typing import Any
 
 from django import template
-from django.templatetags.static import static
+from django.core.files.storage import Storage, storages
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -43,10 +44,15 @@ def render_text_line(text: Any) -> str:
 @register.simple_tag(name="icon")
 def render_icon(name: str, extra: str = "") -> SafeString:
     # Hidden from screen readers: the text beside the icon has the same meaning.
+    return _build_icon(storages["staticfiles"], name, extra)
+
+
+@lru_cache(maxsize=512, typed=True)  # typed: a text that is safe is equal to the same text that must be escaped
+def _build_icon(static_files: Storage, name: str, extra: str) -> SafeString:
     return format_html(
         '<svg class="i {}" aria-hidden="true" focusable="false"><use href="{}#{}"/></svg>',
         extra,
-        static("cronium/sprite.svg"),
+        static_files.url("cronium/sprite.svg"),
         name,
     )
 
