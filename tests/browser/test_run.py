@@ -120,3 +120,25 @@ def test_a_bad_end_is_told_in_words_above_the_log(
     logview.expect_state(page, word)
     expect(page.locator("#run-reason")).to_contain_text(reason)
     expect(logview.text(page, 1)).to_have_text("started")
+
+
+def test_the_phases_of_a_run_are_shown_when_it_has_ended(page: Page, server: Server) -> None:
+    run_id = server.run("echo first; until [ -e /tmp/go ]; do sleep 0.05; done")
+    page.goto(f"/runs/{run_id}/")
+    expect(logview.text(page, 1)).to_have_text("first")
+    open_gate(server, run_id)
+    server.until(lambda: server.get(run_id)["trace"]["taken_down"] is not None)
+    table = page.locator("table.trace")
+    expect(table.get_by_role("row", name="Sandbox removed")).to_be_visible()  # without a reload
+    expect(table.get_by_role("row", name="First line at a client after")).to_be_visible()
+    trace = server.get(run_id)["trace"]
+    took = trace["finished"] - trace["drained"]
+    shown = table.get_by_role("row", name="Result stored").get_by_role("cell").inner_text()
+    assert abs(float(shown.removesuffix(" ms")) - took) <= 1, (shown, trace)
+    for width in (390, 1440):
+        page.set_viewport_size({"width": width, "height": 800})
+        table.scroll_into_view_if_needed()
+        box = table.bounding_box()
+        assert box
+        assert 0 <= box["x"] <= box["x"] + box["width"] <= width
+        assert page.evaluate("document.documentElement.scrollWidth") <= width

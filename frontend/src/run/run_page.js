@@ -39,13 +39,24 @@ if (panel) {
     shownStatus = message.status;
   };
 
+  /** After the end the sandbox is still being removed: the timeline and the phases get their last rows afterwards. */
+  const followRemoval = (delays = [1000, 2000, 4000, 8000, 16000]) => {
+    if (!delays.length) return;
+    setTimeout(() => {
+      if (!document.querySelector("[data-removing]")) return;
+      refreshPage();
+      followRemoval(delays.slice(1));
+    }, delays[0]);
+  };
+
   const logPanel = new LogPanel(panel, {
     onStatus: (message) => {
       onStatus(message);
       if (message.status === "running" && !logPanel.startMs) logPanel.setStart(Date.now()); // the refreshed page has the exact time
     },
-    onEnd: (message) => { shownStatus = message.status || shownStatus; updateTitle(shownStatus); refreshPage(); },
+    onEnd: (message) => { shownStatus = message.status || shownStatus; updateTitle(shownStatus); refreshPage(); followRemoval(); },
   });
+  if (panel.dataset.live !== "true") followRemoval();
   // An expanded output stays expanded when the script sets it again.
   let wasOpen = false;
   document.body.addEventListener("htmx:oobBeforeSwap", (event) => {
