@@ -30,7 +30,7 @@ trap 'exit 143' TERM
 start_suite() {
   local suite=$1
   shift
-  start_task "tests/$suite" .venv/bin/python -m pytest -o "cache_dir=.pytest_cache/$suite" "$@" "tests/$suite"
+  start_task "tests/$suite" .venv/bin/python -m pytest -o "cache_dir=.pytest_cache/$suite" --durations=20 "$@" "tests/$suite"
 }
 
 # Where this is set, each of the several hundred processes of the tests compiles all modules.

@@ -94,6 +94,7 @@ def database() -> Iterator[str]:
             connection.execute(f'DROP DATABASE IF EXISTS "test_{name}" WITH (FORCE)')  # type: ignore[arg-type]
 
 
+@pytest.mark.timeout(1500)
 def test_the_unit_tests_pass_on_postgresql(database: str, tmp_path: Path) -> None:
     env = environment(tmp_path, CRONIUM_DATABASE_URL=url_of(database))
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *MODULES]
