@@ -16,7 +16,7 @@ RESULTS = ROOT / "test-results"
 FLAGS = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 FLAGS += ["--disable-component-update", "--disable-sync", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
 PEOPLE = {"vera": "viewer", "edwin": "editor"}
-expect.set_options(timeout=20_000)  # a machine may be slow, and busy with something else
+expect.set_options(timeout=40_000)  # a machine may be slow, and busy with something else
 _MAKE_PEOPLE = "\n".join(
     [
         "from cronium_admin.accounts.models import User",

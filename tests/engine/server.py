@@ -21,6 +21,8 @@ from websockets.sync.client import ClientConnection, connect
 from tests.forks import ROOT, Fork, Process, run_python
 from tests.prepared import copy_database
 
+# The waits of the tests are as many times longer, for slow and busy machines. No test proves a speed by a wait.
+PATIENCE = 2
 # Test processes that run side by side share the engine and nothing else: pytest-xdist numbers them from 0.
 WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 WORKER += int(os.environ.get("CRONIUM_TEST_FIRST_WORKER", "0"))  # for suites that run side by side
@@ -96,6 +98,7 @@ class Watch:
 
     def until(self, reached: Callable[["Watch"], object], seconds: float = 60) -> "Watch":
         """Reads until `reached`; fails after `seconds`, or if the server closes the connection."""
+        seconds *= PATIENCE
         over = time.monotonic() + seconds
         while not reached(self):
             try:
@@ -187,7 +190,7 @@ class Server:
         if self.process.poll() is None:
             self.process.send_signal(number)
         try:
-            return self.process.wait(seconds)
+            return self.process.wait(seconds * PATIENCE)
         except subprocess.TimeoutExpired:
             self.process.kill()
             raise AssertionError(f"did not end within {seconds} s:\n{self.log.read_text()[-3000:]}") from None
@@ -242,13 +245,14 @@ class Server:
             watch.until_end(seconds)
         return self.get(run_id)
 
-    def cleaned(self, run_id: str, seconds: float = 20) -> None:
+    def cleaned(self, run_id: str, seconds: float = 30) -> None:
         """Returns when the engine has no object of this run."""
         self.until(lambda: not self.left(f"cronium.run_id={run_id}"), seconds)
 
     @staticmethod
-    def until(reached: Callable[[], object], seconds: float = 20) -> None:
+    def until(reached: Callable[[], object], seconds: float = 30) -> None:
         """Polls, for a state without a notification."""
+        seconds *= PATIENCE
         end = time.monotonic() + seconds
         while not reached():
             assert time.monotonic() < end, f"not within {seconds} s"
