@@ -2,6 +2,7 @@
 # Source this file after lib.sh, and call stop_tasks when the script ends.
 #   start_task NAME COMMAND ...    starts the command and returns
 #   wait_tasks NAME ...            returns when these tasks have ended
+#   wait_any NAME ...              returns when one of these tasks has ended
 #   stop_tasks                     interrupts the running tasks and removes their files
 # failed_tasks holds the names of the tasks that failed.
 
@@ -50,15 +51,21 @@ print_result() {
   cat "$tasks_dir/$name.out"
 }
 
-wait_tasks() {
-  local name is_waiting next_progress=$((SECONDS + 60))
+wait_tasks() { wait_until_left 0 "$@"; }
+
+wait_any() { wait_until_left $(($# - 1)) "$@"; }
+
+# wait_until_left COUNT NAME ...   returns when at most COUNT of these tasks are running
+wait_until_left() {
+  local name count=$1 running next_progress=$((SECONDS + 60))
+  shift
   while :; do
-    is_waiting=""
+    running=0
     for name in "$@"; do
       [ -n "${task_pids[$name]:-}" ] || continue
-      if is_running "$name"; then is_waiting=yes; else print_result "$name"; fi
+      if is_running "$name"; then running=$((running + 1)); else print_result "$name"; fi
     done
-    [ -n "$is_waiting" ] || return 0
+    [ "$running" -gt "$count" ] || return 0
     if [ "$SECONDS" -ge "$next_progress" ]; then
       print_progress
       next_progress=$((SECONDS + 60))

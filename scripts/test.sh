@@ -46,9 +46,9 @@ if [ -n "${CRONIUM_TEST_LINT:-}" ]; then start_task lint scripts/lint.sh; fi
 scripts/engine.sh ensure
 .venv/bin/python manage.py images build
 start_suite engine -n 3 --dist loadfile -m "not chaos"
-wait_tasks tests/unit lint
+wait_any tests/unit tests/engine
 CRONIUM_TEST_FIRST_WORKER=4 start_suite browser -n 2 --dist loadfile --no-loadscope-reorder
-wait_tasks tests/engine tests/browser
+wait_tasks tests/unit lint tests/engine tests/browser
 # Chaos uses the whole machine.
 start_suite chaos
 wait_tasks tests/chaos

@@ -59,6 +59,13 @@ def test_it_succeeds_when_all_tasks_do(tmp_path: Path) -> None:
     assert (process.returncode, "\nkept\n" in output) == (0, True)
 
 
+def test_the_first_end_is_waited_for(tmp_path: Path) -> None:
+    process = start(GOOD + SLOW + 'wait_any slow good\nis_running slow && echo "slow runs"\n', tmp_path)
+    output = process.communicate(timeout=30)[0]
+    assert process.returncode == 0
+    assert output.index("good: passed") < output.index("slow runs")
+
+
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_interrupts_the_tasks_and_waits_for_them(tmp_path: Path, number: signal.Signals, status: int) -> None:
     process = start(SLOW + "wait_tasks slow\n", tmp_path)
