@@ -40,12 +40,12 @@ if (panel) {
   };
 
   /** After the end the sandbox is still being removed: the timeline and the phases get their last rows afterwards. */
-  const followRemoval = (delays = [1000, 2000, 4000, 8000, 16000]) => {
+  const refreshUntilRemoved = (delays = [1000, 2000, 4000, 8000, 16000]) => {
     if (!delays.length) return;
     setTimeout(() => {
       if (!document.querySelector("[data-removing]")) return;
       refreshPage();
-      followRemoval(delays.slice(1));
+      refreshUntilRemoved(delays.slice(1));
     }, delays[0]);
   };
 
@@ -54,9 +54,9 @@ if (panel) {
       onStatus(message);
       if (message.status === "running" && !logPanel.startMs) logPanel.setStart(Date.now()); // the refreshed page has the exact time
     },
-    onEnd: (message) => { shownStatus = message.status || shownStatus; updateTitle(shownStatus); refreshPage(); followRemoval(); },
+    onEnd: (message) => { shownStatus = message.status || shownStatus; updateTitle(shownStatus); refreshPage(); refreshUntilRemoved(); },
   });
-  if (panel.dataset.live !== "true") followRemoval();
+  if (panel.dataset.live !== "true") refreshUntilRemoved();
   // An expanded output stays expanded when the script sets it again.
   let wasOpen = false;
   document.body.addEventListener("htmx:oobBeforeSwap", (event) => {
