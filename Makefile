@@ -39,7 +39,8 @@ chaos: ## kill, freeze and restart all parts while runs are live (CHAOS_RUNS, CH
 	@scripts/venv.sh dev
 	@scripts/engine.sh ensure
 	@exports=$$(scripts/services.sh ensure) && eval "$$exports" \
-	  && .venv/bin/python -m pytest -m chaos tests/engine && .venv/bin/python -m tests.chaos
+	  && .venv/bin/python -m pytest -m chaos tests/engine \
+	  && CRONIUM_TEST_STORM_RUNS=100 .venv/bin/python -m pytest tests/engine/test_log_torture.py && .venv/bin/python -m tests.chaos
 
 attack: ## attack a server on loopback and measure its pages, log and resources (ATTACK="requests heads", ATTACK_DESCRIPTORS=1024, ATTACK_SCALED=1)
 	@scripts/venv.sh dev

@@ -19,7 +19,7 @@ HOSTS = "tests/engine/hosts"
 # The files that take longest, longest first: a long file that starts last would keep one process busy alone.
 LONGEST = [
     *("test_warm.py", "test_recovery.py", "test_on_postgres.py", "test_warm_hosts.py", "test_engine_restart.py"),
-    *("hosts", "test_backup.py"),
+    *("test_log_torture.py", "hosts", "test_backup.py"),
     *("test_logs_keeping.py", "test_canary.py", "test_ways.py"),
     *("test_logs.py", "test_network.py", "test_plans.py", "test_processes.py", "test_secrets.py", "test_endings.py"),
     *("test_queue.py", "test_tampering.py", "test_reach.py", "test_tls_services.py"),
