@@ -32,6 +32,9 @@ from cronium_admin.workers.shutdown import compute_shutdown_seconds, schedule_fo
 log = logging.getLogger("cronium.process")
 # Open pages reconnect on their own, so a stopping server does not wait for them.
 DRAIN_SECONDS = 1
+# Longer than proxies and clients keep an idle connection (nginx: 60 s): the side that closes first must be the one that
+# sends the next request, or that request meets a connection that is being closed.
+IDLE_SECONDS = 75
 received_signals: list[int] = []  # in the order of their arrival
 
 
@@ -93,6 +96,7 @@ def run_server(application: Any = "cronium_admin.web.asgi:application") -> None:
             log_level="warning",
             access_log=False,
             timeout_graceful_shutdown=DRAIN_SECONDS,
+            timeout_keep_alive=IDLE_SECONDS,
             http=HttpProtocol,
             ws=WebSocketProtocol,
             proxy_headers=bool(settings.CONFIG.trusted_proxies),
