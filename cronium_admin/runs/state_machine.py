@@ -88,7 +88,8 @@ def claim_next(
                 claimed_at=Now(),
             )
         if is_claimed:
-            return _READ_CLAIMED.fetch_first(pk=run_id)
+            [run] = _READ_CLAIMED.fetch(pk=run_id)
+            return run
         if Run.objects.filter(pk=run_id, status=Status.QUEUED).exists():
             return None  # still queued, so `only_if` did not hold
 

@@ -113,6 +113,18 @@ def test_a_value_that_the_sql_changes_or_lacks_is_refused() -> None:
         CompiledQuery(lambda at: Job.objects.filter(created_at=at), at=Job._meta.get_field("created_at")).fetch(at=1)
 
 
+@pytest.mark.django_db
+def test_an_equal_parameter_of_another_type_is_no_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The marker of a decimal number may be 1.00, which equals a True or a 1 of the query."""
+    monkeypatch.setattr("cronium_admin.core.database.compiled.secrets.randbelow", lambda _: 100)
+    query = CompiledQuery(
+        lambda cpu: Profile.objects.filter(cpu=cpu).annotate(one=Value(1)).values_list("one", flat=True),
+        cpu=Profile._meta.get_field("cpu"),
+    )
+    small = Profile.objects.get(name="small")
+    assert set(query.fetch(cpu=small.cpu)) == {1}
+
+
 @pytest.mark.usefixtures("jobs")
 def test_expressions_keep_their_fixed_parameters() -> None:
     lowered = Lower(Value("JOB-B"))

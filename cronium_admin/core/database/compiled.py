@@ -19,6 +19,7 @@ class CompiledQuery(Generic[Row]):
     `build` returns the queryset; it gets one value for each name in `fields`, which gives the type of the value. It is
     called once for each database vendor: what it reads from elsewhere stays as it was then. Each value must appear as
     a parameter of the SQL, unchanged: a lookup such as `contains` changes it. `prefetch_related` is not supported.
+    Fetch a queryset with `select_for_update` in a transaction: Django checks that only when it compiles.
     """
 
     def __init__(self, build: Callable[..., QuerySet[Any, Row]], **fields: "Field[Any, Any]") -> None:
@@ -73,9 +74,10 @@ class _CompiledSelect:
         self._compiler = rows.query.get_compiler(connection=connection)
         self._sql, params = self._compiler.as_sql()
         self._compiler.connection = None  # each use has the connection of its thread
-        names = {marker: name for name, marker in markers.items()}
+        # By type too: 1, True and Decimal("1.00") are equal.
+        names = {(type(marker), marker): name for name, marker in markers.items()}
         # Names of values, and the other parameters, which stay.
-        self._params = [(names.get(param) if _is_hashable(param) else None, param) for param in params]
+        self._params = [(names.get((type(param), param)) if _is_hashable(param) else None, param) for param in params]
         if missing := markers.keys() - {name for name, _ in self._params}:
             raise TypeError(f"not a parameter of the query: {', '.join(sorted(missing))}")
 
