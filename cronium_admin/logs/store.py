@@ -8,17 +8,23 @@ import hashlib
 import logging
 import queue
 import threading
+import time
+from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from cronium_admin.core import notify
+from cronium_admin.core.database.compiled import CompiledQuery
 from cronium_admin.core.database.outage import retry_during_outage
 from cronium_admin.core.database.threads import close_connections
+from cronium_admin.core.database.upsert import Upsert
 from cronium_admin.core.lease import LeaseLost
 from cronium_admin.logs import read
 from cronium_admin.logs.codec import IndexEntry, pack_index, pack_text
@@ -28,13 +34,19 @@ from cronium_admin.logs.protocols import BatchLike, SegmentLike
 from cronium_admin.runs.models import TERMINAL, Run
 
 log = logging.getLogger("cronium.logs")
-# Small batches extend the last chunk up to this size, so that a slow log does not need a row per line.
+# Small batches extend the last chunk up to these sizes, so that a slow log does not need a row per line. Each batch
+# writes the whole chunk again.
 GROW_BYTES = 32 * 1024
+GROW_INDEX_BYTES = 4 * 1024
+RUNS_PER_QUERY = 64
+BURST, GATHER_SECONDS = 2, 0.05
 CHUNK_FIELDS = ["lines", "bytes", "last_ns", "index", "data"]  # changed when a chunk is extended
 HEAD_FIELDS = [
     *("lines", "bytes", "stdout_lines", "stdout_bytes", "stderr_lines", "stderr_bytes"),
     *("stdout_tail", "stderr_tail", "sealed", "gaps", "dropped_lines", "dropped_bytes"),
 ]
+_CHUNKS = Upsert(LogChunk, ["run", "first_seq"], CHUNK_FIELDS)
+_HEADS = Upsert(LogHead, ["run"], HEAD_FIELDS)
 
 
 @dataclass(eq=False)
@@ -67,8 +79,8 @@ class RunLog:
         self._digest = hashlib.sha256()
         self._head = LogHead(run_id=run_id)
         self._open_first = 1
-        self._open_text = b""
-        self._open_entries: list[IndexEntry] = []
+        self._open_lines, self._open_ns = 0, 0
+        self._open_text, self._open_index = b"", b""
 
     @classmethod
     def resume(cls, run_id: UUID, epoch: int) -> "RunLog":
@@ -144,24 +156,28 @@ class RunLog:
 
     def _append_lines(self, segments: tuple[SegmentLike, ...]) -> LogChunk:
         text = b"".join(segment.text for segment in segments)
-        entries = [IndexEntry(segment.stream, segment.lines, segment.unix_ns) for segment in segments]
+        index = pack_index(IndexEntry(segment.stream, segment.lines, segment.unix_ns) for segment in segments)
+        lines = sum(segment.lines for segment in segments)
         self._digest.update(text)
-        if self._open_text and len(self._open_text) + len(text) <= GROW_BYTES:
+        grown_bytes, grown_index = len(self._open_text) + len(text), len(self._open_index) + len(index)
+        if self._open_text and grown_bytes <= GROW_BYTES and grown_index <= GROW_INDEX_BYTES:
+            self._open_lines += lines
             self._open_text += text
-            self._open_entries += entries
+            self._open_index += index
         else:
-            self._open_first, self._open_text, self._open_entries = self.lines + 1, text, entries
-        self.lines += sum(entry.lines for entry in entries)
+            self._open_first, self._open_lines, self._open_ns = self.lines + 1, lines, segments[0].unix_ns
+            self._open_text, self._open_index = text, index
+        self.lines += lines
         self.bytes += len(text)
         return LogChunk(
             run_id=self.run_id,
             first_seq=self._open_first,
-            lines=sum(entry.lines for entry in self._open_entries),
+            lines=self._open_lines,
             byte_offset=self.bytes - len(self._open_text),
             bytes=len(self._open_text),
-            first_ns=self._open_entries[0].unix_ns,
-            last_ns=self._open_entries[-1].unix_ns,
-            index=pack_index(self._open_entries),
+            first_ns=self._open_ns,
+            last_ns=segments[-1].unix_ns,
+            index=self._open_index,
             data=pack_text(self._open_text),
         )
 
@@ -174,32 +190,50 @@ def commit_writes(writes: list[PendingWrite]) -> set[PendingWrite]:
     with transaction.atomic():
         lost = _find_lost_leases(writes)
         valid = [write for write in writes if write not in lost]
-        LogChunk.objects.bulk_create(
-            [write.chunk for write in valid if write.chunk],
-            update_conflicts=True,
-            unique_fields=["run", "first_seq"],
-            update_fields=CHUNK_FIELDS,
-        )
+        _CHUNKS.execute([write.chunk for write in valid if write.chunk])
         if gaps := [gap for write in valid for gap in write.gaps]:
             LogGap.objects.bulk_create(gaps, ignore_conflicts=True)
-        heads = [write.head for write in valid]
-        LogHead.objects.bulk_create(heads, update_conflicts=True, unique_fields=["run"], update_fields=HEAD_FIELDS)
+        _HEADS.execute([write.head for write in valid])
     notify.publish_changed(write.run_id for write in valid)
     return lost
 
 
 def _find_lost_leases(writes: list[PendingWrite]) -> set[PendingWrite]:
     # The runs stay locked until the commit: a process that takes a run over waits for the lock, or is seen here.
-    runs = Run.objects.filter(pk__in={write.run_id for write in writes}).order_by("pk")
-    rows = runs.select_for_update(no_key=True).values_list("pk", "lease_epoch", "status")
-    epochs = {run_id: epoch for run_id, epoch, status in rows if status not in TERMINAL}
+    # In the order of their keys, so that two processes do not wait for each other.
+    run_ids = sorted({write.run_id for write in writes})
+    epochs: dict[UUID, int] = {}
+    for start in range(0, len(run_ids), RUNS_PER_QUERY):
+        part = run_ids[start : start + RUNS_PER_QUERY]
+        part += part[-1:] * (_round_up(len(part)) - len(part))
+        rows = _select_leases(len(part)).fetch(**{f"run{index}": run_id for index, run_id in enumerate(part)})
+        epochs |= {run_id: epoch for run_id, epoch, status in rows if status not in TERMINAL}
     return {write for write in writes if epochs.get(write.run_id) != write.epoch}
 
 
+def _round_up(number: int) -> int:
+    """The next power of two: one compiled query for each."""
+    return 1 << (number - 1).bit_length()
+
+
+@cache
+def _select_leases(number: int) -> CompiledQuery[tuple[UUID, int, str]]:
+    def build(**run_ids: UUID) -> "QuerySet[Run, tuple[UUID, int, str]]":
+        runs = Run.objects.filter(pk__in=run_ids.values()).order_by("pk").select_for_update(no_key=True)
+        return runs.values_list("pk", "lease_epoch", "status")
+
+    return CompiledQuery(build, **{f"run{index}": Run._meta.pk for index in range(number)})
+
+
 class LogWriter:
-    """The one thread of a host that writes logs. Writes that arrive during a commit are committed together next."""
+    """The one thread of a host that writes logs. Writes that arrive during a commit are committed together next.
+
+    At most BURST commits of small writes begin within GATHER_SECONDS: of many runs with a few lines each, several share
+    a commit.
+    """
 
     def __init__(self) -> None:
+        self._begun: deque[float] = deque(maxlen=BURST)  # when the last commits began
         self._queue: queue.SimpleQueue[PendingWrite | None] = queue.SimpleQueue()
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
@@ -220,6 +254,9 @@ class LogWriter:
 
     def _run(self) -> None:
         while (first := self._queue.get()) is not None:
+            if (pause := self._compute_pause(first, time.monotonic())) > 0:
+                time.sleep(pause)
+            self._begun.append(time.monotonic())
             group = [first]
             while not self._queue.empty() and (write := self._queue.get()) is not None:
                 group.append(write)
@@ -227,6 +264,12 @@ class LogWriter:
             if self._closed.is_set() and self._queue.empty():
                 break
         close_connections()
+
+    def _compute_pause(self, first: PendingWrite, now: float) -> float:
+        is_large = first.chunk is not None and first.chunk.bytes > GROW_BYTES
+        if is_large or len(self._begun) < BURST:
+            return 0.0
+        return self._begun[0] + GATHER_SECONDS - now
 
     def _commit_group(self, group: list[PendingWrite]) -> None:
         # If the common commit fails, each write is committed alone, so that one bad write does not fail the others.

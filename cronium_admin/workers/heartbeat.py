@@ -18,6 +18,7 @@ from cronium_admin.workers.status import HostStatus
 DROP_SECONDS = 10.0
 COUNT_SECONDS = 10.0
 RENEW_SECONDS = 10.0  # a third of the lease of a run
+LARGE_COLUMNS = ("counters", "warm")  # of the host's row: written only when they have changed
 
 
 class Heartbeat:
@@ -34,13 +35,14 @@ class Heartbeat:
         self._describe_pool = describe_pool
         self._counted_at = -COUNT_SECONDS
         self._renewed_at = -RENEW_SECONDS
+        self._written: dict[str, Any] = {}  # large columns, as the row has them
 
     def acquire_leadership(self) -> None:
         # The capacity is reported before any run is claimed.
         context = self._context
         context.leadership.is_leader = context.database.call(context.leadership.acquire)
         if context.is_leader:
-            context.database.call(context.leadership.renew, self._collect_status())
+            self._write_status()
 
     def beat(self) -> None:
         context = self._context
@@ -49,7 +51,7 @@ class Heartbeat:
         if context.supervisor.list_active():
             self._renew_runs()
             stop_cancelled_runs(context)
-        if not context.database.call(context.leadership.renew, self._collect_status()):
+        if not self._write_status():
             context.leadership.is_leader = False
             metrics.LEASE_LOSSES.labels("host").inc()
             context.supervisor.release_all(DROP_SECONDS)
@@ -74,6 +76,17 @@ class Heartbeat:
             others = Host.objects.filter(is_held()).exclude(name=self._context.host)
             self._context.other_hosts = self._context.database.call(others.count)
             self._counted_at = time.monotonic()
+
+    def _write_status(self) -> bool:
+        """False if the lease of the host was lost."""
+        columns = self._collect_status()
+        large = {name: columns.pop(name) for name in LARGE_COLUMNS}
+        written, self._written = self._written, {}  # unknown if the UPDATE fails
+        changed = {name: value for name, value in large.items() if name not in written or value != written[name]}
+        if not self._context.database.call(self._context.leadership.renew, columns | changed):
+            return False
+        self._written = large
+        return True
 
     def _collect_status(self) -> dict[str, Any]:
         context, columns = self._context, self._status.read_columns()

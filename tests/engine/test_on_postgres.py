@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(not DATABASE, reason='needs eval "$(scripts/serv
 FILES = [
     *("unit/test_lease.py", "unit/test_outbox.py", "unit/test_transitions.py", "engine/outbox_on_postgres.py"),
     *("engine/claims_on_postgres.py", "unit/test_admission.py", "unit/test_warm_rows.py"),
-    "unit/test_compiled_query.py",
+    *("unit/test_compiled_query.py", "unit/test_upsert.py", "unit/test_logs_store.py"),
     *("unit/test_revisions_races.py", "unit/test_revisions_upgrade.py"),
 ]
 

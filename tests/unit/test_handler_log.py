@@ -49,7 +49,7 @@ def test_what_the_database_refused_is_a_gap_and_no_line(
         raise DataError("no room for it")
 
     with monkeypatch.context() as patched:
-        patched.setattr(store.LogChunk.objects, "bulk_create", refuse)
+        patched.setattr(store._CHUNKS, "execute", refuse)
         with pytest.raises(DataError):
             say(handler, b"three\n")
     run, gaps = ended(run, handler, RunResult("errored", "internal_error", "It failed."))

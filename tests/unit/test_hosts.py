@@ -280,6 +280,32 @@ class TestRunner:
         with django_assert_num_queries(2):
             runner.heartbeat.beat()
 
+    def test_large_columns_are_written_only_when_they_have_changed(
+        self, runner: Runner, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        written: list[set[str]] = []
+        renew, pool = runner.context.leadership.renew, {"limit": 4}
+
+        def note(facts: dict[str, Any]) -> bool:
+            written.append({"counters", "warm"} & facts.keys())
+            return renew(facts)
+
+        monkeypatch.setattr(runner.context.leadership, "renew", note)
+        monkeypatch.setattr(runner.heartbeat, "_describe_pool", lambda: dict(pool))
+        monkeypatch.setattr(heartbeat.metrics, "take_snapshot", lambda registry: {"families": {}})
+        for _ in range(2):
+            runner.heartbeat.beat()
+        pool["limit"] = 3
+        runner.heartbeat.beat()
+        assert Host.objects.get().warm == {"limit": 3}
+        Host.objects.update(owner="another process")
+        runner.heartbeat.beat()  # loses the lease
+        Host.objects.update(lease_expires_at=None, counters={}, warm=None)
+        for _ in range(2):
+            runner.heartbeat.beat()
+        assert written == [{"counters", "warm"}, set(), {"warm"}, set(), {"counters", "warm"}, set()]
+        assert Host.objects.get().warm == {"limit": 3}
+
     def test_the_leases_of_runs_are_renewed_every_third_of_their_time(
         self, runner: Runner, waits: Run, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -16,7 +16,16 @@ from cronium_admin.jobs.models import Job
 from cronium_admin.logs import codec, read, store
 from cronium_admin.logs.codec import IndexEntry, pack_index, pack_text, unpack_index, unpack_lines, unpack_text
 from cronium_admin.logs.models import LogChunk, LogHead
-from cronium_admin.logs.store import GROW_BYTES, LogWriter, PendingWrite, RunLog, commit_writes
+from cronium_admin.logs.store import (
+    BURST,
+    GATHER_SECONDS,
+    GROW_BYTES,
+    GROW_INDEX_BYTES,
+    LogWriter,
+    PendingWrite,
+    RunLog,
+    commit_writes,
+)
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import LIVE, TERMINAL, Run
 from executor.spec import Batch, Cursor, Segment
@@ -80,6 +89,21 @@ def test_small_batches_grow_one_chunk_and_large_ones_get_their_own(run: Run) -> 
     assert rows[1][0] == 21
     assert rows[1][2] == chunk.bytes
     assert sum(row[1] for row in rows) == log.lines == 20 + GROW_BYTES // 100 + 1
+
+
+@pytest.mark.django_db
+def test_a_chunk_of_many_batches_ends_when_its_index_is_large(run: Run) -> None:
+    log, number = RunLog(run.pk, 0), 2 * (GROW_INDEX_BYTES // len(pack_index([IndexEntry(1, 1, 0)]))) + 1
+    for at in range(number):
+        commit_writes([log.prepare_write(batch((1 + at % 2, b"\n"), ns=at))])
+    chunks = list(LogChunk.objects.filter(run=run).order_by("first_seq"))
+    assert [len(chunk.index) <= GROW_INDEX_BYTES for chunk in chunks] == [True] * 3
+    lines = [line for chunk in chunks for line in unpack_lines(chunk.first_seq, chunk.index, chunk.data)]
+    assert [(line.seq, line.unix_ns, line.stream) for line in lines] == [
+        (at + 1, at, 1 + at % 2) for at in range(number)
+    ]
+    assert [chunk.first_ns for chunk in chunks] == [chunk.first_seq - 1 for chunk in chunks]
+    assert chunks[-1].last_ns == number - 1
 
 
 @pytest.mark.django_db
@@ -379,6 +403,37 @@ def test_runs_that_write_at_once_share_a_transaction(
     assert sizes == [1, 8]
     for at, run in enumerate(runs):
         assert b"".join(read.read_text(run.pk)) == f"{at}\n".encode()
+
+
+@pytest.mark.django_db
+def test_the_commits_of_small_writes_are_limited_and_those_of_large_ones_are_not(writer: LogWriter, run: Run) -> None:
+    small, large = (RunLog(run.pk, 0).prepare_write(batch((1, text))) for text in (b"a\n", b"x" * GROW_BYTES + b"\n"))
+    seal = RunLog(run.pk, 0).prepare_seal()
+    assert writer._compute_pause(small, 100.0) == 0
+    writer._begun.extend([99.99 + at / 1000 for at in range(BURST)])
+    assert writer._compute_pause(small, 100.0) == writer._compute_pause(seal, 100.0)
+    assert writer._compute_pause(small, 100.0) == pytest.approx(GATHER_SECONDS - 0.01)
+    assert writer._compute_pause(small, 99.99 + GATHER_SECONDS) == pytest.approx(0)
+    assert writer._compute_pause(large, 100.0) == 0
+
+
+@committed
+def test_many_runs_with_few_lines_share_commits(
+    writer: LogWriter, make_runs: Callable[[int], list[Run]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+
+    def note(writes: list[PendingWrite]) -> set[PendingWrite]:
+        sizes.append(len(writes))
+        return commit_writes(writes)
+
+    monkeypatch.setattr(store, "commit_writes", note)
+    monkeypatch.setattr(store, "GATHER_SECONDS", 1.0)
+    logs = [RunLog(run.pk, 0) for run in make_runs(4)]
+    for _ in range(BURST):
+        writer.write(logs[0].prepare_write(batch((1, b"alone\n"))))
+    assert in_threads(writer, [log.prepare_write(batch((1, b"together\n"))) for log in logs]) == [None] * 4
+    assert sizes == [*[1] * BURST, 4]
 
 
 def no_such_run() -> PendingWrite:
