@@ -26,7 +26,8 @@ def fetch_last_lines(run_ids: Iterable[UUID], user: User) -> dict[UUID, str]:
     if not ids:
         return {}
     small = Case(When(bytes__lte=MAX_BYTES, then=F("data")))
-    chunk = LogChunk.objects.filter(run_id=OuterRef("pk")).order_by("-first_seq").values(small=small)[:1]
+    not_blank = LogChunk.objects.filter(run_id=OuterRef("pk"), bytes__gt=F("lines"))  # more than newlines
+    chunk = not_blank.order_by("-first_seq").values(small=small)[:1]
     head = "log_head__stdout_tail", "log_head__stderr_tail"
     unfinished = [Case(When(length__lte=MAX_BYTES, then=F(tail))) for tail in head]
     runs = (

@@ -24,6 +24,7 @@ from cronium_admin.runs.models import TERMINAL, Run, Status
 STREAMS = {1: "stdout", 2: "stderr"}
 WINDOW_LINES, WINDOW_BYTES = 2000, 512 * 1024
 ARCHIVED_BATCH = 64  # chunks per query if their text is in the archive
+SMALL_BYTES, SMALL_BATCH = 32 * 1024, 16  # chunks per query while they are no larger: those of a slow log
 READ_AHEAD, DOWNLOAD_READ_AHEAD = (
     1,
     7,
@@ -156,7 +157,10 @@ def iterate_chunks(run_id: UUID, after: int, batch: int = 4, ahead: int = READ_A
             next_seq = chunk.first_seq + chunk.lines
         if len(page) < batch:
             return
-        batch = ARCHIVED_BATCH if place else batch
+        if place:
+            batch = ARCHIVED_BATCH
+        elif all(chunk.bytes <= SMALL_BYTES for chunk in page):
+            batch = SMALL_BATCH
 
 
 def read_lines(run_id: UUID, after: int, limit: int = WINDOW_LINES, max_bytes: int = WINDOW_BYTES) -> list[Line]:

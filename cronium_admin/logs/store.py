@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -58,6 +59,7 @@ class PendingWrite:
     head: LogHead
     chunk: LogChunk | None = None
     gaps: tuple[LogGap, ...] = ()
+    is_urgent: bool = False  # committed at once
     done: "Future[None]" = field(default_factory=Future)
 
 
@@ -117,6 +119,7 @@ class RunLog:
     def prepare_write(self, batch: BatchLike) -> PendingWrite:
         gaps = self._add_gaps(self._make_gap(self.lines + gap.at, gap.cause) for gap in batch.gaps)
         self.dropped = batch.dropped.lines, batch.dropped.bytes
+        is_urgent = not self.lines or sum(len(segment.text) for segment in batch.segments) > GROW_BYTES
         chunk = self._append_lines(batch.segments) if batch.segments else None
         self.stdout = batch.stdout.lines, batch.stdout.bytes
         self.stderr = batch.stderr.lines, batch.stderr.bytes
@@ -134,7 +137,7 @@ class RunLog:
             dropped_lines=self.dropped[0],
             dropped_bytes=self.dropped[1],
         )
-        return PendingWrite(self.run_id, self.epoch, self._head, chunk, gaps)
+        return PendingWrite(self.run_id, self.epoch, self._head, chunk, gaps, is_urgent)
 
     def prepare_seal(self, missing: str = "") -> PendingWrite:
         """The write that marks the log as complete. `missing` is a cause of `gaps` if output after it is lost."""
@@ -142,7 +145,7 @@ class RunLog:
         gaps = self._add_gaps([self._make_gap(self.lines, missing)] if missing else ())
         head.sealed, head.stdout_tail, head.stderr_tail = True, b"", b""
         head.gaps += len(gaps)
-        return PendingWrite(self.run_id, self.epoch, head, gaps=gaps)
+        return PendingWrite(self.run_id, self.epoch, head, gaps=gaps, is_urgent=True)
 
     def _make_gap(self, after: int, cause: str) -> LogGap:
         return LogGap(run_id=self.run_id, after_seq=after, cause=cause)
@@ -228,8 +231,8 @@ def _select_leases(number: int) -> CompiledQuery[tuple[UUID, int, str]]:
 class LogWriter:
     """The one thread of a host that writes logs. Writes that arrive during a commit are committed together next.
 
-    At most BURST commits of small writes begin within GATHER_SECONDS: of many runs with a few lines each, several share
-    a commit.
+    If BURST commits began within GATHER_SECONDS, the next one waits for further writes, unless one is urgent: of many
+    runs with a few lines each, several share a commit.
     """
 
     def __init__(self) -> None:
@@ -254,10 +257,8 @@ class LogWriter:
 
     def _run(self) -> None:
         while (first := self._queue.get()) is not None:
-            if (pause := self._compute_pause(first, time.monotonic())) > 0:
-                time.sleep(pause)
-            self._begun.append(time.monotonic())
             group = [first]
+            self._gather(group)
             while not self._queue.empty() and (write := self._queue.get()) is not None:
                 group.append(write)
             self._commit_group(group)
@@ -265,11 +266,15 @@ class LogWriter:
                 break
         close_connections()
 
-    def _compute_pause(self, first: PendingWrite, now: float) -> float:
-        is_large = first.chunk is not None and first.chunk.bytes > GROW_BYTES
-        if is_large or len(self._begun) < BURST:
-            return 0.0
-        return self._begun[0] + GATHER_SECONDS - now
+    def _gather(self, group: list[PendingWrite]) -> None:
+        until = self._begun[0] + GATHER_SECONDS if len(self._begun) == BURST else 0.0
+        while not group[-1].is_urgent and not self._closed.is_set() and (left := until - time.monotonic()) > 0:
+            with suppress(queue.Empty):
+                if (write := self._queue.get(timeout=left)) is None:
+                    break  # `close` was called
+                group.append(write)
+        if not group[-1].is_urgent:
+            self._begun.append(time.monotonic())
 
     def _commit_group(self, group: list[PendingWrite]) -> None:
         # If the common commit fails, each write is committed alone, so that one bad write does not fail the others.

@@ -243,7 +243,11 @@ def mark_cleaned(run_id: UUID, **facts: Any) -> bool:
 
 
 def renew_leases(owner: str) -> int:
-    return Run.objects.filter(status__in=ON_HOST, lease_owner=owner).update(lease_expires_at=Now() + LEASE_DURATION)
+    # Locked in the order in which the log writer locks them: else the two could wait for each other.
+    held = Run.objects.filter(status__in=ON_HOST, lease_owner=owner)
+    with transaction.atomic():
+        locked = list(held.order_by("pk").select_for_update(no_key=True).values_list("pk", flat=True))
+        return held.filter(pk__in=locked).update(lease_expires_at=Now() + LEASE_DURATION)
 
 
 def record_sandbox(run_id: UUID, epoch: int, report: Mapping[str, Any]) -> bool:

@@ -18,7 +18,9 @@ from cronium_admin.workers.status import HostStatus
 DROP_SECONDS = 10.0
 COUNT_SECONDS = 10.0
 RENEW_SECONDS = 10.0  # a third of the lease of a run
-LARGE_COLUMNS = ("counters", "warm")  # of the host's row: written only when they have changed
+# Of the host's row: written when they have changed, and after a time, as the database may have lost a commit.
+LARGE_COLUMNS = ("counters", "warm")
+WRITE_ALL_SECONDS = 60.0
 
 
 class Heartbeat:
@@ -36,6 +38,7 @@ class Heartbeat:
         self._counted_at = -COUNT_SECONDS
         self._renewed_at = -RENEW_SECONDS
         self._written: dict[str, Any] = {}  # large columns, as the row has them
+        self._written_at = 0.0
 
     def acquire_leadership(self) -> None:
         # The capacity is reported before any run is claimed.
@@ -81,11 +84,13 @@ class Heartbeat:
         """False if the lease of the host was lost."""
         columns = self._collect_status()
         large = {name: columns.pop(name) for name in LARGE_COLUMNS}
-        written, self._written = self._written, {}  # unknown if the UPDATE fails
+        is_recent = time.monotonic() - self._written_at < WRITE_ALL_SECONDS
+        written, self._written = self._written if is_recent else {}, {}  # unknown if the UPDATE fails
         changed = {name: value for name, value in large.items() if name not in written or value != written[name]}
         if not self._context.database.call(self._context.leadership.renew, columns | changed):
             return False
         self._written = large
+        self._written_at = self._written_at if is_recent else time.monotonic()
         return True
 
     def _collect_status(self) -> dict[str, Any]:

@@ -114,6 +114,22 @@ def test_a_value_that_the_sql_changes_or_lacks_is_refused() -> None:
 
 
 @pytest.mark.django_db
+class Wide(int):
+    """A number with another type of the database, as psycopg has them."""
+
+
+def test_a_number_with_two_types_and_none_are_refused() -> None:
+    version = Job._meta.get_field("version")
+    both = CompiledQuery(
+        lambda version: Job.objects.filter(version=version).annotate(wide=Value(Wide(version), output_field=None)),
+        version=version,
+    )
+    with pytest.raises(TypeError, match="with two types"):
+        both.fetch(version=1)
+    with pytest.raises(ValueError, match="None"):
+        CompiledQuery(lambda version: Job.objects.filter(version=version), version=version).fetch(version=None)
+
+
 def test_an_equal_parameter_of_another_type_is_no_value(monkeypatch: pytest.MonkeyPatch) -> None:
     """The marker of a decimal number may be 1.00, which equals a True or a 1 of the query."""
     monkeypatch.setattr("cronium_admin.core.database.compiled.secrets.randbelow", lambda _: 100)

@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import socket
+import struct
 import threading
 import time
 from collections import deque
@@ -430,6 +431,25 @@ async def test_the_parts_of_an_answer_are_sent_at_once(served: Served) -> None:
     (made,) = served.protocols
     writer.close()
     assert made.transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+@pytest.mark.parametrize("is_reset", [True, False])
+async def test_a_connection_that_has_ended_keeps_no_timer(served: Served, is_reset: bool) -> None:
+    """The timer would keep the request's memory for the time of an idle connection."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+    writer.write(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert await reader.readline()
+    (made,) = served.protocols
+    while made.timeout_keep_alive_task is None:
+        await asyncio.sleep(0.01)
+    client = writer.get_extra_info("socket")
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", int(is_reset), 0))
+    writer.close()
+    for _ in range(200):
+        if made.timeout_keep_alive_task is None:
+            break
+        await asyncio.sleep(0.01)
+    assert made.timeout_keep_alive_task is None
 
 
 @pytest.mark.parametrize("begun", [b"G", b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: a"])

@@ -8,7 +8,8 @@ import pytest
 from django.test import Client
 
 from cronium_admin.jobs.models import Job
-from cronium_admin.logs.models import LogHead
+from cronium_admin.logs import store
+from cronium_admin.logs.models import LogChunk, LogHead
 from cronium_admin.logs.preview import MAX_BYTES, MAX_CHARS, fetch_last_lines, make_plain_text
 from cronium_admin.logs.store import RunLog, commit_writes
 from cronium_admin.runs.launch import launch
@@ -61,6 +62,16 @@ def test_which_line_is_the_last(runs: Callable[[int], list[Run]]) -> None:
     assert [said[run.pk] for run in (several, blank, begun, only_begun, silent)] == [
         "four", "something", "20 %", "name?", "",
     ]  # fmt: skip
+
+
+def test_a_last_chunk_of_blank_lines_hides_no_line(
+    runs: Callable[[int], list[Run]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "GROW_INDEX_BYTES", 1)  # each batch has its own chunk
+    (run,) = runs(1)
+    _write(run, b"the last\n", b"\n", b"\n\n")
+    assert LogChunk.objects.filter(run=run).count() == 3
+    assert fetch_last_lines([run.pk], get_admin()) == {run.pk: "the last"}
 
 
 def test_of_what_has_ended_or_is_huge_nothing_is_read(runs: Callable[[int], list[Run]]) -> None:

@@ -18,7 +18,6 @@ from cronium_admin.logs.codec import IndexEntry, pack_index, pack_text, unpack_i
 from cronium_admin.logs.models import LogChunk, LogHead
 from cronium_admin.logs.store import (
     BURST,
-    GATHER_SECONDS,
     GROW_BYTES,
     GROW_INDEX_BYTES,
     LogWriter,
@@ -405,22 +404,12 @@ def test_runs_that_write_at_once_share_a_transaction(
         assert b"".join(read.read_text(run.pk)) == f"{at}\n".encode()
 
 
-@pytest.mark.django_db
-def test_the_commits_of_small_writes_are_limited_and_those_of_large_ones_are_not(writer: LogWriter, run: Run) -> None:
-    small, large = (RunLog(run.pk, 0).prepare_write(batch((1, text))) for text in (b"a\n", b"x" * GROW_BYTES + b"\n"))
-    seal = RunLog(run.pk, 0).prepare_seal()
-    assert writer._compute_pause(small, 100.0) == 0
-    writer._begun.extend([99.99 + at / 1000 for at in range(BURST)])
-    assert writer._compute_pause(small, 100.0) == writer._compute_pause(seal, 100.0)
-    assert writer._compute_pause(small, 100.0) == pytest.approx(GATHER_SECONDS - 0.01)
-    assert writer._compute_pause(small, 99.99 + GATHER_SECONDS) == pytest.approx(0)
-    assert writer._compute_pause(large, 100.0) == 0
-
-
 @committed
+@pytest.mark.parametrize("last", ["small", "first line", "large", "seal"])
 def test_many_runs_with_few_lines_share_commits(
-    writer: LogWriter, make_runs: Callable[[int], list[Run]], monkeypatch: pytest.MonkeyPatch
+    writer: LogWriter, make_runs: Callable[[int], list[Run]], monkeypatch: pytest.MonkeyPatch, last: str
 ) -> None:
+    """Small writes wait for each other, but not beside an urgent one."""
     sizes: list[int] = []
 
     def note(writes: list[PendingWrite]) -> set[PendingWrite]:
@@ -428,12 +417,47 @@ def test_many_runs_with_few_lines_share_commits(
         return commit_writes(writes)
 
     monkeypatch.setattr(store, "commit_writes", note)
-    monkeypatch.setattr(store, "GATHER_SECONDS", 1.0)
-    logs = [RunLog(run.pk, 0) for run in make_runs(4)]
+    monkeypatch.setattr(store, "GATHER_SECONDS", 4.0 if last == "small" else 60.0)
+    *logs, other, fresh = [RunLog(run.pk, 0) for run in make_runs(5)]
+    for log in (*logs, other):  # first lines do not count
+        writer.write(log.prepare_write(batch((1, b"first\n"))))
     for _ in range(BURST):
         writer.write(logs[0].prepare_write(batch((1, b"alone\n"))))
-    assert in_threads(writer, [log.prepare_write(batch((1, b"together\n"))) for log in logs]) == [None] * 4
-    assert sizes == [*[1] * BURST, 4]
+    sizes.clear()
+    writes = [log.prepare_write(batch((1, b"together\n"))) for log in logs]
+    waiting = threading.Thread(target=in_threads, args=(writer, writes))
+    waiting.start()
+    if last != "small":
+        threading.Event().wait(0.3)
+        assert not sizes
+        urgent = {
+            "first line": lambda: fresh.prepare_write(batch((1, b"first\n"))),
+            "large": lambda: other.prepare_write(batch((1, b"x" * GROW_BYTES + b"\n"))),
+            "seal": other.prepare_seal,
+        }[last]()
+        writer.write(urgent)
+    waiting.join(20)
+    assert not waiting.is_alive()
+    assert sizes == [len(logs) + (last != "small")]
+
+
+@committed
+def test_closing_does_not_wait_for_further_writes(
+    make_runs: Callable[[int], list[Run]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "GATHER_SECONDS", 60.0)
+    writer = LogWriter()
+    log = RunLog(make_runs(1)[0].pk, 0)
+    for _ in range(1 + BURST):
+        writer.write(log.prepare_write(batch((1, b"line\n"))))
+    last = threading.Thread(target=writer.write, args=(log.prepare_write(batch((1, b"last\n"))),))
+    last.start()
+    while not writer._queue.empty():  # the writer has taken it
+        threading.Event().wait(0.01)
+    writer.close()
+    last.join(10)
+    assert not last.is_alive()
+    assert b"".join(read.read_text(log.run_id)).endswith(b"last\n")
 
 
 def no_such_run() -> PendingWrite:

@@ -33,6 +33,8 @@ class CompiledQuery(Generic[Row]):
         if compiled is None:
             compiled = self._compiled[connection.vendor] = self._compile(connection)
         given = {name: _prepare(field, values[name], connection) for name, field in self._fields.items()}
+        if None in given.values():
+            raise ValueError("a value is None: SQL compares that with IS NULL")
         return list(compiled.iterate(connection, given))
 
     def fetch_first(self, **values: Any) -> Row | None:
@@ -80,6 +82,13 @@ class _CompiledSelect:
         self._params = [(names.get((type(param), param)) if _is_hashable(param) else None, param) for param in params]
         if missing := markers.keys() - {name for name, _ in self._params}:
             raise TypeError(f"not a parameter of the query: {', '.join(sorted(missing))}")
+        numbers = {marker for marker in markers.values() if isinstance(marker, int)}
+        if any(
+            name is None and type(param) is not bool and param in numbers
+            for name, param in self._params
+            if _is_hashable(param)
+        ):
+            raise TypeError("a number appears in the query with two types")
 
     def iterate(self, connection: Any, values: dict[str, Any]) -> Iterable[Any]:
         compiler = copy.copy(self._compiler)

@@ -40,6 +40,8 @@ class HttpProtocol(H11Protocol):
         if self._entry:
             self.server_connections.remove(self._entry)
         super().connection_lost(exc)
+        # uvicorn stops this timer only after a clean end: it would keep all of the request for IDLE_SECONDS.
+        self._unset_keepalive_if_required()
 
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
