@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.db import connection
 from django.db.models import F, Value
+from django.db.models.expressions import RawSQL
 from django.db.models.functions import Lower
 
 from cronium_admin.core.database.clock import Now
@@ -113,23 +114,24 @@ def test_a_value_that_the_sql_changes_or_lacks_is_refused() -> None:
         CompiledQuery(lambda at: Job.objects.filter(created_at=at), at=Job._meta.get_field("created_at")).fetch(at=1)
 
 
-@pytest.mark.django_db
 class Wide(int):
     """A number with another type of the database, as psycopg has them."""
 
 
+@pytest.mark.django_db
 def test_a_number_with_two_types_and_none_are_refused() -> None:
-    version = Job._meta.get_field("version")
+    seconds = Job._meta.get_field("timeout_seconds")
     both = CompiledQuery(
-        lambda version: Job.objects.filter(version=version).annotate(wide=Value(Wide(version), output_field=None)),
-        version=version,
+        lambda seconds: Job.objects.filter(timeout_seconds=seconds).annotate(wide=RawSQL("%s", [Wide(seconds)])),
+        seconds=seconds,
     )
     with pytest.raises(TypeError, match="with two types"):
-        both.fetch(version=1)
+        both.fetch(seconds=1)
     with pytest.raises(ValueError, match="None"):
-        CompiledQuery(lambda version: Job.objects.filter(version=version), version=version).fetch(version=None)
+        CompiledQuery(lambda seconds: Job.objects.filter(timeout_seconds=seconds), seconds=seconds).fetch(seconds=None)
 
 
+@pytest.mark.django_db
 def test_an_equal_parameter_of_another_type_is_no_value(monkeypatch: pytest.MonkeyPatch) -> None:
     """The marker of a decimal number may be 1.00, which equals a True or a 1 of the query."""
     monkeypatch.setattr("cronium_admin.core.database.compiled.secrets.randbelow", lambda _: 100)
