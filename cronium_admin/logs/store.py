@@ -258,7 +258,7 @@ class LogWriter:
     def _run(self) -> None:
         while (first := self._queue.get()) is not None:
             group = [first]
-            self._gather(group)
+            self._collect_writes(group)
             while not self._queue.empty() and (write := self._queue.get()) is not None:
                 group.append(write)
             self._commit_group(group)
@@ -266,7 +266,7 @@ class LogWriter:
                 break
         close_connections()
 
-    def _gather(self, group: list[PendingWrite]) -> None:
+    def _collect_writes(self, group: list[PendingWrite]) -> None:
         until = self._begun[0] + GATHER_SECONDS if len(self._begun) == BURST else 0.0
         while not group[-1].is_urgent and not self._closed.is_set() and (left := until - time.monotonic()) > 0:
             with suppress(queue.Empty):
