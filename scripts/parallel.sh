@@ -61,10 +61,8 @@ wait_until_left() {
   shift
   while :; do
     running=0
-    for name in "$@"; do
-      [ -n "${task_pids[$name]:-}" ] || continue
-      if is_running "$name"; then running=$((running + 1)); else print_result "$name"; fi
-    done
+    for name in "${!task_pids[@]}"; do is_running "$name" || print_result "$name"; done # also one that nobody waits for
+    for name in "$@"; do [ -z "${task_pids[$name]:-}" ] || running=$((running + 1)); done
     [ "$running" -gt "$count" ] || return 0
     if [ "$SECONDS" -ge "$next_progress" ]; then
       print_progress

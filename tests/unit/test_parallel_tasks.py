@@ -59,6 +59,14 @@ def test_it_succeeds_when_all_tasks_do(tmp_path: Path) -> None:
     assert (process.returncode, "\nkept\n" in output) == (0, True)
 
 
+def test_a_task_that_ends_while_others_are_waited_for_is_reported(tmp_path: Path) -> None:
+    script = BAD + "start_task slow sh -c 'sleep 2'\nwait_tasks slow\necho next\nwait_tasks suites/bad\n" + END
+    process = start(script, tmp_path)
+    output = process.communicate(timeout=30)[0]
+    assert (process.returncode, output.count("suites/bad: FAILED")) == (1, 1)
+    assert output.index("suites/bad: FAILED") < output.index("slow: passed") < output.index("next")
+
+
 def test_the_first_end_is_waited_for(tmp_path: Path) -> None:
     process = start(GOOD + SLOW + 'wait_any slow good\nis_running slow && echo "slow runs"\n', tmp_path)
     output = process.communicate(timeout=30)[0]
