@@ -37,7 +37,7 @@ class Upsert:
             with connection.cursor() as cursor:
                 cursor.execute(self._find_sql(connection.vendor, len(part)), values)
 
-    def _make_sql(self, vendor: str, rows: int) -> str:
+    def _make_sql(self, vendor: str, rows: int) -> str:  # `vendor` is a key of the cache
         quote = connections[DEFAULT_DB_ALIAS].ops.quote_name
         table = quote(self._model._meta.db_table)
         columns = ", ".join(quote(field.column) for field in self._fields)
