@@ -47,6 +47,7 @@ INSTALLED_APPS = [
     "cronium_admin.accounts",
     "cronium_admin.images",
     "cronium_admin.profiles",
+    "cronium_admin.registries",
     "cronium_admin.secrets",
     "cronium_admin.jobs",
     "cronium_admin.warm",

@@ -6,7 +6,7 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 
 from cronium_admin.core.data_folder import DataFolderError, load_or_create_secret, pad_fernet_key
-from cronium_admin.secrets.models import Secret
+from cronium_admin.secrets.models import SealedValue, Secret
 
 KEY_FILE = "encryption_key"
 
@@ -25,7 +25,7 @@ def _load_stored_key() -> str:
     # The data folder's key. A missing key is created only while no secret is stored.
     path = settings.DATA_DIR / KEY_FILE
     # Checked twice: another process may have created the key, and then stored the first secret.
-    if not os.path.lexists(path) and (number := Secret.objects.count()) and not os.path.lexists(path):
+    if not os.path.lexists(path) and (number := _count_values()) and not os.path.lexists(path):
         stored = "a secret is" if number == 1 else f"{number:,} secrets are"
         raise DataFolderError(
             f"The key file {path} is missing, and {stored} stored that no new key can decrypt. Restore the file from a "
@@ -33,6 +33,10 @@ def _load_stored_key() -> str:
             "If the key is lost, run `python manage.py secrets new-key` and set the value of each secret again."
         )
     return load_or_create_secret(settings.DATA_DIR, KEY_FILE)
+
+
+def _count_values() -> int:
+    return Secret.objects.count() + SealedValue.objects.count()
 
 
 def make_key() -> bool:

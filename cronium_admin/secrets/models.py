@@ -52,3 +52,13 @@ class RetiredSecret(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class SealedValue(models.Model):
+    """An encrypted value of another room; see `sealed`."""
+
+    name = models.CharField(max_length=300, unique=True)
+    encrypted = models.TextField(editable=False)
+
+    def __str__(self) -> str:
+        return self.name

@@ -21,7 +21,7 @@ from cronium_admin.core.form_errors import translated_errors
 from cronium_admin.core.line_text import find_line_problem, make_sort_key
 from cronium_admin.secrets import retired_values
 from cronium_admin.secrets.crypto import DecryptionError, decrypt, encrypt, reencrypt
-from cronium_admin.secrets.models import RetiredSecret, Secret
+from cronium_admin.secrets.models import RetiredSecret, SealedValue, Secret
 from cronium_admin.secrets.retired_values import SecretUnavailable
 from executor.output.encodings import MIN_CHARACTERS, can_mask
 
@@ -261,7 +261,9 @@ def rotate_secrets() -> tuple[int, list[str]]:
     too, but not counted.
     """
     _rotate_rows(RetiredSecret.objects.all())
-    return _rotate_rows(Secret.objects.all())
+    sealed, unreadable = _rotate_rows(SealedValue.objects.all())
+    changed, lost = _rotate_rows(Secret.objects.all())
+    return sealed + changed, lost + unreadable
 
 
 def _rotate_rows(rows: QuerySet[Any, Any]) -> tuple[int, list[str]]:

@@ -41,6 +41,46 @@ class ImageMissing(EngineError):
     reason = "image_missing"
 
 
+class ImagePullFailed(EngineError):
+    """A pull or push failed; the subclasses name the causes that a user can tell apart."""
+
+    reason = "image_pull_failed"
+
+
+class ImagePullDenied(ImagePullFailed):
+    """The registry refuses the credentials, or shows this user no such image."""
+
+    reason = "image_pull_denied"
+
+
+class ImageNotFound(ImagePullFailed):
+    """The registry does not have the image."""
+
+    reason = "image_not_found"
+
+
+class ImagePullLimited(ImagePullFailed):
+    """The registry refuses further pulls for a while (429)."""
+
+    reason = "image_pull_limited"
+
+
+class ImagePullStalled(ImagePullFailed):
+    """No byte arrived for a minute."""
+
+    reason = "image_pull_stalled"
+
+
+class ImageRegistryUnreachable(ImagePullFailed):
+    """The engine can't connect to the registry, or does not trust it."""
+
+    reason = "registry_unreachable"
+
+
+class ImagePullAborted(EngineError):
+    """Nobody waits for the transfer any more, so it was stopped."""
+
+
 class ImageUnusable(EngineError):
     """The engine has the image but cannot start a container from it."""
 

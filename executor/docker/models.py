@@ -109,6 +109,7 @@ class ImageFacts:
     volumes: tuple[str, ...] = ()
     variables: tuple[str, ...] = ()  # names only
     labels: Mapping[str, str] = field(default_factory=dict)
+    digests: tuple[str, ...] = ()  # repository@sha256:..., of the registries that it was pulled from or pushed to
 
 
 NO_IMAGE = ImageFacts("")
@@ -121,6 +122,7 @@ def parse_image_facts(answer: Mapping[str, Any]) -> ImageFacts:
         volumes=tuple(config.get("Volumes") or ()),
         variables=tuple(pair.partition("=")[0] for pair in config.get("Env") or ()),
         labels=dict(config.get("Labels") or {}),
+        digests=tuple(str(name) for name in answer.get("RepoDigests") or ()),
     )
 
 

@@ -1,0 +1,72 @@
+"""Which registry an image belongs to, who may use it, and when hosts pull it.
+
+Presence is not permission: an image that one project's credentials brought to a host stays that project's.
+"""
+
+from dataclasses import dataclass
+
+from django.core.exceptions import ValidationError
+from django.db.models import Exists, OuterRef
+
+from cronium_admin.accounts.permissions import ProjectId
+from cronium_admin.registries.addresses import is_local_name, list_prefixes
+from cronium_admin.registries.models import ImagePolicy, PullPolicy, Registry
+
+_ORDER = list(PullPolicy.values)
+
+
+def find_registry(reference: str) -> Registry | None:
+    """The registry with the longest address that begins the image's name; None for local names and unknown
+    registries."""
+    if is_local_name(reference):
+        return None
+    found = {row.address: row for row in Registry.objects.filter(address__in=list_prefixes(reference))}
+    return next((found[prefix] for prefix in list_prefixes(reference) if prefix in found), None)
+
+
+def find_use_problem(reference: str, project_id: ProjectId) -> str:
+    """Why runs of the project may not use the image; empty if they may. Makes no query for local names."""
+    if not reference or is_local_name(reference):
+        return ""
+    prefixes = list_prefixes(reference)
+    member = Registry.projects.through.objects.filter(registry=OuterRef("pk"), project=project_id)
+    rows = Registry.objects.filter(address__in=prefixes).annotate(is_member=Exists(member))
+    found = {row.address: row for row in rows}
+    registry = next((found[prefix] for prefix in prefixes if prefix in found), None)
+    if registry is None or registry.is_shared or registry.is_member:
+        return ""
+    return (
+        f"The images of {registry.address} are not for this project. Choose another image, or ask an administrator to "
+        "add the project to the registry."
+    )
+
+
+def check_use(reference: str, project_id: ProjectId, field: str = "image") -> None:
+    """Raises ValidationError for `field` if runs of the project may not use the image."""
+    if problem := find_use_problem(reference, project_id):
+        raise ValidationError({field: ValidationError(problem, code="registry_forbidden")})
+
+
+@dataclass(frozen=True)
+class PullRule:
+    """When the image is pulled, and the name of the rule that says so: image, registry, job or local."""
+
+    policy: PullPolicy
+    rule: str
+    registry: Registry | None
+
+
+def resolve_policy(reference: str, of_job: str = "") -> PullRule:
+    """The administrator's policy for the image, or the job's if that is stricter. Never, without a known registry."""
+    registry = find_registry(reference)
+    if registry is None or not registry.may_pull:
+        return PullRule(PullPolicy.NEVER, "local" if is_local_name(reference) else "registry", registry)
+    own = ImagePolicy.objects.filter(image=list_prefixes(reference)[0]).values_list("policy", flat=True).first()
+    policy, rule = (own, "image") if own else (registry.policy, "registry")
+    if of_job and is_stricter(of_job, policy):
+        policy, rule = of_job, "job"
+    return PullRule(PullPolicy(policy), rule, registry)
+
+
+def is_stricter(policy: str, than: str) -> bool:
+    return _ORDER.index(policy) > _ORDER.index(than)

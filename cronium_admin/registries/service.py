@@ -1,0 +1,222 @@
+"""Creates, changes, deletes and checks registries, and the pull policies of images; for the API and the pages."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from cryptography import x509
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
+
+from cronium_admin.accounts.models import Project, User
+from cronium_admin.accounts.retired_versions import first_version, retire_version
+from cronium_admin.core.database.clock import Now
+from cronium_admin.core.edit_versions import check_deletion, check_version, write_edit
+from cronium_admin.core.errors import ApiError
+from cronium_admin.core.form_errors import translated_errors
+from cronium_admin.core.line_text import find_line_problem
+from cronium_admin.registries.addresses import list_prefixes, parse_address
+from cronium_admin.registries.models import ImagePolicy, PullPolicy, Registry, make_secret_name
+from cronium_admin.secrets.sealed import delete_value, has_value, list_sealed, seal_value
+
+KIND = "registry"
+FIELDS = (
+    *("address", "username", "helper", "ca", "allow_http", "may_pull", "may_push", "policy", "is_shared"),
+    "check_image",
+)
+MAX_SECRET_BYTES = 16 * 1024
+MAX_CA_BYTES = 64 * 1024
+CHECK_SECONDS = 120  # a check that no host has made by then counts as not made
+
+
+def list_registries() -> QuerySet[Registry, Registry]:
+    return Registry.objects.select_related("updated_by").prefetch_related("projects")
+
+
+def find_registry_row(registry_id: int) -> Registry:
+    registry = list_registries().filter(pk=registry_id).first()
+    if registry is None:
+        raise ApiError(404, "not_found", f"There is no registry {registry_id}.")
+    return registry
+
+
+def list_with_secret(registries: list[Registry]) -> set[int]:
+    """The ids of those that have a stored secret."""
+    sealed = list_sealed([registry.secret_name for registry in registries])
+    return {registry.pk for registry in registries if registry.secret_name in sealed}
+
+
+def add_registry(data: Mapping[str, Any], by: User) -> Registry:
+    """Stores a registry. `data`: FIELDS, `secret` (text), `projects` (slugs). Raises ValidationError by field, ApiError
+    409 for a taken address."""
+    with transaction.atomic():
+        registry = Registry(updated_by=by)
+        projects, secret = _apply(registry, data)
+        registry.version = first_version(KIND, registry.address)
+        with _refuse_taken(registry):
+            registry.save(force_insert=True)
+        _store_secret(registry, secret)
+        registry.projects.set(projects or [])
+    return registry
+
+
+def save_registry(registry: Registry, data: Mapping[str, Any], by: User, version: int | None = None) -> Registry:
+    """Writes `data` over the stored row. Raises as `add_registry`, and EditConflict.
+
+    Another address or user needs the secret again: else it could be sent to a server that it was not entered for.
+    """
+    with transaction.atomic():
+        rows = Registry.objects.select_for_update(of=("self",)).select_related("updated_by")
+        stored = rows.filter(pk=registry.pk).first()
+        if stored is None:
+            raise ApiError(404, "not_found", f"The registry {registry.address} was deleted in the meantime.")
+        check_version(stored, version)
+        before = {name: getattr(stored, name) for name in FIELDS}
+        projects, secret = _apply(stored, data)
+        changes = {name: getattr(stored, name) for name in FIELDS if getattr(stored, name) != before[name]}
+        _check_secret_again(stored, before, changes, secret)
+        members = set(stored.projects.values_list("pk", flat=True))
+        has_others = projects is not None and {project.pk for project in projects} != members
+        if not (changes or has_others or secret is not None):
+            return stored
+        if "address" in changes:
+            delete_value(make_secret_name(before["address"]))
+            retire_version(KIND, before["address"], stored.version)
+            changes["version"] = first_version(KIND, stored.address)
+        if changes.keys() & {"address", "username", "helper", "ca", "allow_http"} or secret is not None:
+            changes |= {"checked_at": None, "results": []}  # the last check says nothing about the new settings
+        with _refuse_taken(stored):
+            write_edit(stored, changes, by)
+        _store_secret(stored, secret)
+        if projects is not None:
+            stored.projects.set(projects)
+        return stored
+
+
+def delete_registry(registry: Registry, version: int | None = None) -> None:
+    with transaction.atomic():
+        stored = Registry.objects.select_for_update().filter(pk=registry.pk).first()
+        if stored is None:
+            raise ApiError(404, "not_found", f"The registry {registry.address} was deleted in the meantime.")
+        check_deletion(stored, version)
+        retire_version(KIND, stored.address, stored.version)
+        delete_value(stored.secret_name)
+        stored.delete()
+
+
+def request_check(registry: Registry) -> None:
+    """Asks the hosts to check sign-in, pull and push; the first one that looks does it, and stores the result."""
+    Registry.objects.filter(pk=registry.pk).update(check_requested_at=Now())
+
+
+def take_check(host: str) -> Registry | None:
+    """The next requested check, which no other host makes then."""
+    for registry in Registry.objects.filter(check_requested_at__isnull=False).order_by("check_requested_at"):
+        asked = Registry.objects.filter(pk=registry.pk, check_requested_at=registry.check_requested_at)
+        if asked.update(check_requested_at=None, checked_on=host):
+            return registry
+    return None
+
+
+def store_check(registry: Registry, host: str, results: list[dict[str, Any]]) -> None:
+    """Unless the registry was changed since it was read: then the results are of other settings."""
+    unchanged = Registry.objects.filter(pk=registry.pk, version=registry.version)
+    unchanged.update(checked_at=Now(), checked_on=host, results=results)
+
+
+def set_image_policy(image: str, policy: str, by: User) -> None:
+    """The pull policy of one image; an empty one returns to its registry's. Raises ValidationError by field."""
+    if policy and policy not in PullPolicy.values:
+        raise ValidationError({"policy": f"Choose one of {', '.join(PullPolicy.values)}, or nothing."})
+    name = list_prefixes(image)[0]
+    if not policy:
+        ImagePolicy.objects.filter(image=name).delete()
+        return
+    ImagePolicy.objects.update_or_create(image=name, defaults={"policy": policy, "updated_by": by})
+
+
+def _apply(registry: Registry, data: Mapping[str, Any]) -> tuple[list[Project] | None, str | None]:
+    """Sets and validates the fields; returns the projects and the secret of `data`, None if it has none."""
+    problems: dict[str, list[str]] = {}
+    for name, value in data.items():
+        if name in FIELDS:
+            setattr(registry, name, value.strip() if isinstance(value, str) else value)
+    try:
+        registry.address = parse_address(registry.address)
+    except ValidationError as error:
+        problems["address"] = error.messages
+    checks = {"ca": find_ca_problem(registry.ca), "username": find_line_problem(registry.username)}
+    problems |= {name: [text] for name, text in checks.items() if text}
+    if registry.helper and registry.username:
+        problems["helper"] = ["Give either a user with a secret, or a credential helper."]
+    projects = _find_projects(data["projects"], problems) if data.get("projects") is not None else None
+    secret = data.get("secret")
+    if secret is not None and (text := _find_secret_problem(secret, registry)):
+        problems["secret"] = [text]
+    try:
+        with translated_errors():
+            registry.clean_fields(exclude=["updated_by", *problems])
+    except ValidationError as error:
+        problems |= {name: list(texts) for name, texts in error.message_dict.items()}
+    if problems:
+        raise ValidationError(problems)
+    return projects, secret
+
+
+def _find_projects(slugs: list[str], problems: dict[str, list[str]]) -> list[Project]:
+    projects = list(Project.objects.filter(slug__in=slugs))
+    if unknown := sorted(set(slugs) - {project.slug for project in projects}):
+        problems["projects"] = [f"There is no project {unknown[0][:40]!r}."]
+    return projects
+
+
+def _find_secret_problem(secret: str, registry: Registry) -> str:
+    if not registry.username:
+        return "A secret needs a user. Some registries take any name with a token."
+    if not secret.strip() or "\0" in secret or "\n" in secret.strip():
+        return "The secret is one line of text and not empty."
+    if len(secret.encode("utf-8", "surrogatepass")) > MAX_SECRET_BYTES:
+        return f"The secret has more than {MAX_SECRET_BYTES:,} bytes."
+    return ""
+
+
+def find_ca_problem(text: str) -> str:
+    """Why the text is no PEM of certificate authorities; empty if it is, or is empty."""
+    if not text:
+        return ""
+    if len(text) > MAX_CA_BYTES:
+        return f"The certificates have more than {MAX_CA_BYTES:,} bytes."
+    if "PRIVATE KEY" in text:
+        return "This contains a private key. Give the certificate only, and replace that key: it was shown to Cronium."
+    try:
+        x509.load_pem_x509_certificates(text.encode())
+    except ValueError:
+        return "Not a certificate in PEM form, which begins with -----BEGIN CERTIFICATE-----."
+    return ""
+
+
+def _check_secret_again(
+    stored: Registry, before: Mapping[str, Any], changes: Mapping[str, Any], secret: str | None
+) -> None:
+    moves = changes.keys() & {"address", "username", "allow_http", "ca"}
+    if moves and secret is None and stored.username and has_value(make_secret_name(before["address"])):
+        text = "Enter the secret again: it was entered for other settings and is not sent elsewhere."
+        raise ValidationError({"secret": ValidationError(text, code="secret_again")})
+
+
+def _store_secret(registry: Registry, secret: str | None) -> None:
+    if not registry.username:
+        delete_value(registry.secret_name)
+    elif secret is not None:
+        seal_value(registry.secret_name, secret.strip())
+
+
+@contextmanager
+def _refuse_taken(registry: Registry) -> Iterator[None]:
+    try:
+        with transaction.atomic():
+            yield
+    except IntegrityError:
+        text = f"There is a registry {registry.address} already."
+        raise ApiError(409, "address_taken", text, {"address": [text]}) from None
