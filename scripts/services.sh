@@ -28,8 +28,10 @@ install_missing() {
   find_browser >/dev/null || missing+=(chromium)
   command -v node >/dev/null || missing+=(nodejs) # for tests of the node helper and of page scripts
   command -v busybox >/dev/null || missing+=(busybox) # the shell of Alpine images
-  # With systemd, installing openssh-server starts a server: left to the administrator; without it the tests are skipped.
+  command -v skopeo >/dev/null || missing+=(skopeo) # a second opinion on what is in a registry
+  # With systemd, installing these starts servers: left to the administrator; without them, their tests are skipped.
   [ -x /usr/sbin/sshd ] || has_systemd || missing+=(openssh-server)
+  command -v docker-registry >/dev/null || has_systemd || missing+=(docker-registry)
   [ -e /usr/share/fonts/truetype/dejavu/DejaVuSansMono.ttf ] || missing+=(fonts-dejavu-core)
   [ "${#missing[@]}" -gt 0 ] || return 0
   if ! is_root || ! is_debian_like; then

@@ -18,10 +18,11 @@ KEY_USAGE = x509.KeyUsage(
 
 
 class Certificates:
-    """In folders below `folder`: `server` for dockerd, `client` for Cronium, and `stranger` of another authority."""
+    """In folders below `folder`: `server` for dockerd or a registry, `client` for Cronium, and `stranger` of another
+    authority. They are valid for the IP address `address`."""
 
-    def __init__(self, folder: Path, *, key_identifiers: bool = True) -> None:
-        self.folder, self._key_identifiers = folder, key_identifiers
+    def __init__(self, folder: Path, *, key_identifiers: bool = True, address: str = "127.0.0.1") -> None:
+        self.folder, self._key_identifiers, self._address = folder, key_identifiers, address
         for authority, holders in (("ours", ("server", "client")), ("theirs", ("stranger",))):
             key = ec.generate_private_key(ec.SECP256R1())
             root = self._certificate(authority, key, authority, key)
@@ -46,10 +47,10 @@ class Certificates:
         return ["--tlsverify", *files, "-H", f"tcp://127.0.0.1:{port}"]
 
     def _certificate(self, holder: str, key: Key, authority: str, signer: Key) -> x509.Certificate:
-        """For 127.0.0.1, valid for one day."""
+        """Valid for one day."""
         now = datetime.datetime.now(datetime.UTC)
         subject, issuer = (x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]) for name in (holder, authority))
-        here = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.IPv4Address("127.0.0.1"))])
+        here = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.IPv4Address(self._address))])
         begun = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key.public_key())
         begun = begun.serial_number(x509.random_serial_number()).not_valid_before(now - datetime.timedelta(hours=1))
         begun = begun.not_valid_after(now + datetime.timedelta(days=1)).add_extension(here, critical=False)
