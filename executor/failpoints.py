@@ -11,6 +11,11 @@ POINTS = (
 )
 # Of sandboxes that wait for a run; "warm-taken" is in the process that launches the run.
 WARM_POINTS = ("warm-inserted", "warm-prepared", "warm-ready", "warm-taken", "warm-claimed", "warm-bound")
+# Of the end of an image build: after the step of this name.
+BUILD_POINTS = (
+    *("image-exited", "image-committed", "image-normalized", "image-loaded", "image-tested", "image-tagged"),
+    "image-ready",
+)
 
 
 def hit(name: str) -> None:

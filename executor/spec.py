@@ -2,7 +2,7 @@
 standard library.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Protocol
 
@@ -36,6 +36,7 @@ class Shape:
     egress_dns: tuple[str, ...] = ()  # DNS servers of the proxy; empty: the engine's own
     runtime: str = ""  # the container runtime (runc, runsc, ...); empty: the engine's default
     joined_network: bool = True  # main may join the sidecar's network namespace (`sandbox.topology`)
+    is_build: bool = False  # main gets the privileges `sandbox.options.BUILD`: its root becomes an image
 
     def make_sandbox_spec(self, run_id: str, epoch: int) -> "SandboxSpec":
         settings = {item.name: getattr(self, item.name) for item in fields(Shape)}
@@ -74,6 +75,7 @@ class RunSpec(SandboxSpec):
     input: Any = field(default=None, repr=False)
     context: Mapping[str, Any] = field(default_factory=dict, repr=False)
     helpers: Mapping[str, str] = field(default_factory=dict, repr=False)  # path below `payload.HELPERS` -> text
+    disk_limit_bytes: int = 0  # of what main writes to its root; 0: no limit
 
     @property
     def sandbox(self) -> SandboxSpec:
@@ -163,6 +165,17 @@ class Reply:
     status: int = 200
     error: str = ""
     message: str = ""
+
+
+class Completion(Protocol):
+    """Work on the container of a script that exited with 0, before the result is stored: a build makes its image."""
+
+    def complete(self, container: str, result: RunResult, is_released: Callable[[], bool]) -> RunResult:
+        """The result to store. The process that adopts the run repeats it, so it must be idempotent.
+
+        Raises LeaseLost once `is_released` or if another process holds the run; EngineError as the engine does.
+        """
+        ...
 
 
 class RunHandler(Protocol):

@@ -9,19 +9,19 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from executor import naming
+from executor.checks.memory_handler import MemoryHandler
 from executor.docker.errors import EngineError, SandboxDrift
 from executor.docker.protocol import EngineLike
 from executor.run.slot import Slot
 from executor.sandbox import options
 from executor.sandbox.subnets import SubnetPool
-from executor.spec import MB, Batch, Limits, Reply, RunResult, RunSpec
+from executor.spec import MB, Limits, RunSpec
 
 SECONDS = 20.0
 LIMITS = Limits(nano_cpus=1_000_000_000, memory_bytes=256 * MB, pids=100)
@@ -63,57 +63,6 @@ class Probe:
 
 def find_remedy(name: str) -> str:
     return REMEDIES.get(name, _ENGINE)
-
-
-class _MemoryHandler:
-    """A RunHandler that keeps the output of one run in memory."""
-
-    def __init__(self, text: bytes = b"", on_finish: threading.Event | None = None) -> None:
-        self._awaited = text
-        self.text = b""
-        self.result: RunResult | None = None
-        self.changed = threading.Event()  # the awaited text arrived, or the run has ended
-        self.over = on_finish or threading.Event()
-
-    def note_phase(self, phase: str) -> None:
-        pass
-
-    def mark_running(self, image_id: str, report: Mapping[str, Any]) -> bool:
-        return True
-
-    def record_cold_start(self, reason: str, message: str) -> None:
-        pass
-
-    def append(self, batch: Batch) -> None:
-        self.text += b"".join(segment.text for segment in batch.segments)
-        if self._awaited and self._awaited in self.text:
-            self.changed.set()
-
-    def answer_request(self, operation: str, body: Any) -> Reply:
-        return Reply(status=403, error="FORBIDDEN", message="A canary has no runtime API.")
-
-    def record_event(self, kind: str, message: str) -> None:
-        pass
-
-    def record_sandbox(self, report: Mapping[str, Any]) -> None:
-        pass
-
-    def finish(self, result: RunResult) -> None:
-        self.result = result
-        self.changed.set()
-        self.over.set()
-
-    def mark_cleaned(self) -> None:
-        pass
-
-    def record_stopping(self, reason: str) -> bool:
-        return True
-
-    def holds_lease(self) -> bool:
-        return True
-
-    def requeue(self, message: str) -> None:
-        pass
 
 
 class Canary:
@@ -158,7 +107,7 @@ class Canary:
             slot.stop()
 
     def _try_image(self, image: str) -> list[Probe]:
-        waiting = _MemoryHandler(b"ready")
+        waiting = MemoryHandler(b"ready")
         neighbour, thread = self._start_run(image, NEIGHBOUR, {}, waiting)
         try:
             if not waiting.changed.wait(SECONDS + 20):
@@ -172,7 +121,7 @@ class Canary:
                     "neighbour": self._list_addresses(neighbour.spec.run_id),
                     "name": NAME,
                 }
-                probing = _MemoryHandler()
+                probing = MemoryHandler()
                 _, probing_thread = self._start_run(
                     image, SCRIPT.read_text(), {"CANARY_TARGETS": json.dumps(targets)}, probing
                 )
@@ -185,7 +134,7 @@ class Canary:
             thread.join()
 
     def _start_run(
-        self, image: str, script: str, env: dict[str, str], handler: _MemoryHandler
+        self, image: str, script: str, env: dict[str, str], handler: MemoryHandler
     ) -> tuple[Slot, threading.Thread]:
         slot = Slot(self._engine, self._build_spec(image, script, env), handler, self._subnets, self._builds)
         self._slots.append(slot)
@@ -262,7 +211,7 @@ def _read_lines(path: Path) -> list[str]:
         return []
 
 
-def _explain_failure(handler: _MemoryHandler) -> str:
+def _explain_failure(handler: MemoryHandler) -> str:
     output = handler.text.decode(errors="replace").strip()[-300:]
     quoted = f" It said: {output}" if output else ""
     return (
@@ -270,7 +219,7 @@ def _explain_failure(handler: _MemoryHandler) -> str:
     )
 
 
-def _parse_probes(handler: _MemoryHandler) -> list[Probe]:
+def _parse_probes(handler: MemoryHandler) -> list[Probe]:
     if handler.result and handler.result.reason == SandboxDrift.reason:
         return [Probe("sandbox", False, handler.result.message)]
     try:

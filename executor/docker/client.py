@@ -14,6 +14,7 @@ from executor import naming
 from executor.docker import errors
 from executor.docker.attachment import Attachment, take_over_connection
 from executor.docker.connection import EngineAddress
+from executor.docker.image_archives import ImageArchives
 from executor.docker.image_calls import ImageCalls
 from executor.docker.models import (
     ContainerState,
@@ -48,6 +49,7 @@ class Engine:
         self._address = EngineAddress(url, certificates)
         self._sessions = SessionCache(self._address, pool)
         self.images = ImageCalls(self._sessions)
+        self.archives = ImageArchives(self._sessions)
 
     @property
     def _control_client(self) -> docker.APIClient:

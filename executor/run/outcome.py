@@ -9,7 +9,7 @@ from executor.output.stream import LEAST_LINE_BYTES
 from executor.sandbox.bootstrap import NOT_RECEIVED
 from executor.spec import MB, RunResult, RunSpec
 
-CANCEL, SHUTDOWN, TIMEOUT, LIMIT = "cancel", "shutdown", "timeout", "limit"
+CANCEL, SHUTDOWN, TIMEOUT, LIMIT, DISK = "cancel", "shutdown", "timeout", "limit", "disk"
 GONE = "container_gone"
 # A restarting engine ends its containers with SIGTERM and SIGKILL, when it stops or before it answers again.
 ENGINE_STOP_SECONDS, ENGINE_STOP_CODES = 60.0, (137, 143)
@@ -27,7 +27,7 @@ REPLACED = "Part of the log was read again from the engine, which had replaced b
 
 @dataclass(frozen=True)
 class StopRequest:
-    """The reason for which the executor ended a run: CANCEL, SHUTDOWN, TIMEOUT or LIMIT."""
+    """The reason for which the executor ended a run: CANCEL, SHUTDOWN, TIMEOUT, LIMIT or DISK."""
 
     why: str
 
@@ -84,6 +84,12 @@ def build_stop_result(spec: RunSpec, stopped: StopRequest, code: int | None, dro
             "output past its limit."
         )
         return RunResult("failed", "output_limit", message, code)
+    if stopped.why == DISK:
+        message = (
+            f"Stopped because it wrote more than {spec.disk_limit_bytes // MB} MB to its disk. Install less, or remove "
+            "files that the image does not need in the same step; an administrator can raise CRONIUM_BUILD_DISK_MB."
+        )
+        return RunResult("failed", "disk_limit", message, code)
     if stopped.why == SHUTDOWN:
         return RunResult("cancelled", "shutdown", "Stopped because Cronium itself was stopped. Run it again.", code)
     return RunResult("cancelled", "cancelled", "Cancelled. The run's container was stopped.", code)

@@ -24,9 +24,10 @@ from executor.output.hints import ScriptEnvironment, find_hint
 from executor.output.masking import Masker
 from executor.output.resume import StoredLog
 from executor.run import outcome
+from executor.run.disk_watch import DiskWatch
 from executor.run.ending import RunEnd
 from executor.run.masked_handler import MaskedHandler
-from executor.run.outcome import CANCEL, LIMIT, TIMEOUT, StopRequest
+from executor.run.outcome import CANCEL, DISK, LIMIT, TIMEOUT, StopRequest
 from executor.run.payload import build_payload
 from executor.run.stop_state import StopState
 from executor.run.vitals import Vitals
@@ -35,7 +36,7 @@ from executor.sandbox.binding import Binding
 from executor.sandbox.bootstrap import NOT_RECEIVED, NOT_RECEIVED_MESSAGE
 from executor.sandbox.sandbox import Sandbox
 from executor.sandbox.subnets import SubnetPool
-from executor.spec import MB, Cursor, LeaseLost, Resumption, RunHandler, RunResult, RunSpec
+from executor.spec import MB, Completion, Cursor, LeaseLost, Resumption, RunHandler, RunResult, RunSpec
 
 log = logging.getLogger("cronium.slot")
 SETTLE_SECONDS = 0.5
@@ -51,8 +52,9 @@ class Slot:
     """Executes one spec. `stop` and `release` may be called from any thread, at any time, repeatedly.
 
     With a `resumption` the script has already begun under another process. `prepared`: a sandbox that waits under the
-    run's id and epoch; if it cannot be bound, it is removed and the run gets a new one. `on_ended` is called when the
-    result is stored and the script does not run any more; then only the sandbox is removed.
+    run's id and epoch; if it cannot be bound, it is removed and the run gets a new one. `completion` follows a
+    script that exited with 0, before the result is stored. `on_ended` is called when the result is stored and the
+    script does not run any more; then only the sandbox is removed.
     """
 
     def __init__(
@@ -67,8 +69,10 @@ class Slot:
         *,
         removals: AbstractContextManager[object] | None = None,
         on_ended: Callable[[], None] = lambda: None,
+        completion: Completion | None = None,
     ) -> None:
         self.spec = spec
+        self._completion = completion
         self._engine = engine
         self._handler = handler
         self._subnets = subnets
@@ -80,6 +84,7 @@ class Slot:
         masker = Masker((*spec.secrets.values(), *spec.masked, *_list_delivered_tokens(spec)))
         self._masked = MaskedHandler(handler, masker)
         self._vitals = Vitals(engine, handler, spec.run_id)
+        self._disk = DiskWatch(engine, spec.disk_limit_bytes, lambda: self.stop(DISK))
         self._has_begun = resumption is not None
         self._log_error: Exception | None = None
         self._binding = Binding(spec, self._masked.answer_request, self._masked.record_event, handler.note_phase)
@@ -127,6 +132,7 @@ class Slot:
         """Execute the run to its end. Raises nothing."""
         try:
             result = self._resume_script(self._resumption) if self._resumption else self._execute_script()
+            result = self._complete(result)
             self._end.finish(self._sandbox, result)
         except LeaseLost:
             log.info("run %s: lost lease; another process may adopt it", self.spec.run_id)
@@ -138,6 +144,11 @@ class Slot:
             self._end_failed(RunResult("errored", "internal_error", "Cronium failed. See its log for the error."))
         finally:
             self._sandbox.abandon()
+
+    def _complete(self, result: RunResult) -> RunResult:
+        if self._completion is None or result.status != "succeeded":
+            return result
+        return self._completion.complete(self._sandbox.find_id(self._sandbox.main), result, self._released.is_set)
 
     def _end_failed(self, result: RunResult) -> None:
         self._end.finish_failed(self._sandbox, result, has_begun=self._has_begun, reader=self._reader)
@@ -263,7 +274,8 @@ class Slot:
         The output is read during the stop, too: with an unread attachment the engine cannot stop the container.
         `deadline` is None if main has already exited.
         """
-        signal = "" if deadline is None else self._wait_for_signal(deadline)
+        with self._disk.watch(self._sandbox.find_id(self._sandbox.main)):
+            signal = "" if deadline is None else self._wait_for_signal(deadline)
         self._refuse_released()
         if signal != DRAINED:
             if signal and (signal == LIMIT or not self._has_exited_by_itself()):

@@ -17,7 +17,7 @@ from executor.run.slot import Slot
 from executor.sandbox.options import SIDECAR_LIMITS
 from executor.sandbox.sandbox import Sandbox
 from executor.sandbox.subnets import SubnetPool
-from executor.spec import Limits, Resumption, RunHandler, RunSpec
+from executor.spec import Completion, Limits, Resumption, RunHandler, RunSpec
 
 log = logging.getLogger("cronium.supervisor")
 MEASURE_SECONDS = 2.0
@@ -83,6 +83,7 @@ class Supervisor:
         handler: RunHandler,
         resumption: Resumption | None = None,
         prepared: Sandbox | None = None,
+        completion: Completion | None = None,
     ) -> None:
         """Start a run in a slot, or adopt one that an earlier process began. The slot takes `prepared` over.
 
@@ -92,6 +93,7 @@ class Supervisor:
             *(self.engine, spec, handler, self._subnets, self._gate.builds, resumption, prepared),
             removals=self._gate.removals,
             on_ended=lambda: self._free_slot(slot),
+            completion=completion,
         )
         with self._lock:
             self._slots[spec.run_id] = slot

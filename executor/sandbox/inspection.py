@@ -16,6 +16,7 @@ from executor.sandbox.volumes import normalize_path
 from executor.spec import MB, SandboxSpec
 
 USER = "1000:1000"
+BUILD_USER, BUILD_CAPABILITIES = "0:0", "CHOWN, DAC_OVERRIDE, FOWNER"
 MISSING = "not reported"
 NOTHING = "none"
 OWN = "its own"
@@ -119,6 +120,10 @@ def _format_tmpfs(value: Any) -> str:
     return "; ".join(f"{path} {settings}" for path, settings in sorted(parts.items())) or NOTHING
 
 
+def _format_capabilities(value: Any) -> str:
+    return format_value([name.removeprefix("CAP_") for name in value or []])
+
+
 def _format_privileges(value: Any) -> str:
     settings = [option for option in value or [] if option.partition(":")[0].partition("=")[0] == "no-new-privileges"]
     return "yes" if settings and not settings[-1].endswith("false") else "no"
@@ -160,7 +165,7 @@ class _Requirement:
 REQUIREMENTS = (
     _Requirement("Privileged", "privileged", "no"),
     _Requirement("CapDrop", "capabilities dropped", "ALL"),
-    _Requirement("CapAdd", "capabilities added", NOTHING),
+    _Requirement("CapAdd", "capabilities added", NOTHING, _format_capabilities),
     _Requirement("SecurityOpt", "no new privileges", "yes", _format_privileges),
     _Requirement(
         "SecurityOpt",
@@ -207,12 +212,15 @@ _APART = frozenset({"ReadonlyRootfs", "Runtime"} | {requirement.key for requirem
 def _inspect_container(role: str, spec: SandboxSpec, body: Json, answer: Json, default_runtime: str) -> list[Row]:
     asked, host = body.get("HostConfig", {}), answer.get("HostConfig") or {}
     config = answer.get("Config") or {}
-    rows = [_make_row(role, "user", USER, format_value(config.get("User", MISSING)), promise=True)]
+    builds = spec.is_build and role == "main"
+    user = BUILD_USER if builds else USER
+    rows = [_make_row(role, "user", user, format_value(config.get("User", MISSING)), promise=True)]
     for requirement in REQUIREMENTS:
+        wanted = BUILD_CAPABILITIES if builds and requirement.key == "CapAdd" else requirement.wanted
         reported = requirement.read(host[requirement.key]) if requirement.key in host else MISSING
         # An engine may omit empty settings: then the row warns, but does not stop the run.
-        promise = reported != MISSING or requirement.wanted not in (NOTHING, OWN)
-        rows.append(_make_row(role, requirement.what, requirement.wanted, reported, promise=promise))
+        promise = reported != MISSING or wanted not in (NOTHING, OWN)
+        rows.append(_make_row(role, requirement.what, wanted, reported, promise=promise))
     read_only = role == "sidecar" or spec.read_only_root
     rows.append(
         _make_row(

@@ -13,6 +13,20 @@ from executor.sandbox.volumes import find_paths_to_cover
 from executor.spec import MB, Limits, SandboxSpec, Shape
 
 USER = "1000:1000"
+
+
+@dataclass(frozen=True)
+class Privileges:
+    """The user of a main container, and its capabilities; all others are dropped."""
+
+    user: str
+    capabilities: tuple[str, ...] = ()
+
+
+# There is no third set. BUILD is for runs that build an image: package managers change owners (CHOWN), files of other
+# owners (DAC_OVERRIDE), and their modes and times (FOWNER). Everything else is the same for both.
+RUN = Privileges(USER)
+BUILD = Privileges("0:0", ("CHOWN", "DAC_OVERRIDE", "FOWNER"))
 HOSTNAME = "job"
 JOINED_TO = "container:"  # before a container's id: the network mode of a container that joins its namespace
 SIDECAR_PORT = 8081
@@ -188,7 +202,10 @@ def build_main_container(
     """
     memory = spec.limits.memory_bytes
     is_joined = sidecar_id is not None
+    privileges = BUILD if spec.is_build else RUN
     host_config = _build_hardening(spec.limits, spec)
+    if privileges.capabilities:
+        host_config["CapAdd"] = list(privileges.capabilities)
     if is_joined:
         # Host name, known names, DNS and the network's kernel settings are those of the sidecar.
         del host_config["Sysctls"]
@@ -208,7 +225,7 @@ def build_main_container(
         # The digest: by now the name may point to another image, whose volumes were not checked.
         "Image": image.id or spec.image_digest or spec.image,
         "Hostname": "" if is_joined else HOSTNAME,
-        "User": USER,
+        "User": privileges.user,
         "WorkingDir": "/workspace",
         "Entrypoint": ["/bin/sh", "-c", BOOTSTRAP],
         "Cmd": [],

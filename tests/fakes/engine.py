@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from executor import naming
 from executor.docker.attachment import Attachment
@@ -73,6 +73,34 @@ def _digest(reference: str) -> str:
     return "sha256:" + hashlib.sha256(reference.encode()).hexdigest()
 
 
+class FakeArchives:
+    """The fake engine's `archives`: measures nothing, and makes no image."""
+
+    def __init__(self) -> None:
+        self.written = 0  # bytes that every container has written to its root
+
+    def measure_disk(self, container: str) -> int:
+        return self.written
+
+    def commit(self, container: str, name: str, tag: str) -> str:
+        raise NotImplementedError
+
+    def save(self, reference: str, target: IO[bytes]) -> None:
+        raise NotImplementedError
+
+    def load(self, source: IO[bytes]) -> str:
+        raise NotImplementedError
+
+    def describe(self, reference: str) -> ImageFacts | None:
+        raise NotImplementedError
+
+    def tag(self, source: str, reference: str) -> None:
+        raise NotImplementedError
+
+    def remove(self, reference: str) -> bool:
+        raise NotImplementedError
+
+
 class FakeEngine:
     """Has the methods of `EngineLike`. `fail` makes one of them raise; `sidecar` sets the behaviour of sidecars."""
 
@@ -80,6 +108,7 @@ class FakeEngine:
 
     def __init__(self, images: tuple[str, ...] = ("runner:bash", "sidecar:latest")) -> None:
         self.images = set(images)
+        self.archives = FakeArchives()
         self.tags: dict[str, str] = {}  # names that were moved to another image, by that image's own name
         self.brings: dict[str, ImageFacts] = {}  # by id
         self.containers: dict[str, FakeContainer] = {}

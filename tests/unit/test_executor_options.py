@@ -1,6 +1,7 @@
 """From a run's spec to the engine's create calls: every flag, every limit, and no secret."""
 
 import json
+import re
 from ipaddress import IPv4Network
 from typing import Any
 
@@ -59,6 +60,31 @@ def test_a_job_may_open_its_own_root_and_not_the_sidecars() -> None:
     made = bodies(make_spec(read_only_root=False))
     assert made["main"]["HostConfig"]["ReadonlyRootfs"] is False
     assert made["sidecar"]["HostConfig"]["ReadonlyRootfs"] is True
+
+
+def test_a_build_differs_in_its_user_and_three_capabilities_only() -> None:
+    run, build = bodies(make_spec()), bodies(make_spec(is_build=True))
+    main = build["main"]
+    assert (main.pop("User"), main["HostConfig"].pop("CapAdd")) == ("0:0", ["CHOWN", "DAC_OVERRIDE", "FOWNER"])
+    assert run["main"].pop("User") == "1000:1000"
+    for body in (run, build):  # the ids of the two runs differ
+        for role in body.values():
+            role.pop("Labels")
+    names = {"main", "sidecar"}
+    for role in names:
+        assert _mask_ids(build[role]) == _mask_ids(run[role])
+
+
+def _mask_ids(body: dict[str, Any]) -> str:
+    return re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "ID", json.dumps(body, sort_keys=True))
+
+
+def test_there_are_two_sets_of_privileges() -> None:
+    sets = {name: value for name, value in vars(options).items() if isinstance(value, options.Privileges)}
+    assert sets == {
+        "RUN": options.Privileges("1000:1000", ()),
+        "BUILD": options.Privileges("0:0", ("CHOWN", "DAC_OVERRIDE", "FOWNER")),
+    }
 
 
 @pytest.mark.parametrize(

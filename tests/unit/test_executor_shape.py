@@ -26,6 +26,7 @@ OTHER: dict[str, tuple[Any, str]] = {
     "egress_dns": (("9.9.9.9",), "egress"),
     "runtime": ("runsc", "none"),
     "joined_network": (False, "isolated"),
+    "is_build": (True, "none"),
 }
 BY_ID = {"image", "image_digest", "sidecar_image"}  # of these, the digest has the ids of the images
 

@@ -1,0 +1,58 @@
+"""A RunHandler without a database, for the runs of checks."""
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from executor.spec import Batch, Reply, RunResult
+
+
+class MemoryHandler:
+    """A RunHandler that keeps the output of one run in memory."""
+
+    def __init__(self, text: bytes = b"", on_finish: threading.Event | None = None) -> None:
+        self._awaited = text
+        self.text = b""
+        self.result: RunResult | None = None
+        self.changed = threading.Event()  # the awaited text arrived, or the run has ended
+        self.over = on_finish or threading.Event()
+
+    def note_phase(self, phase: str) -> None:
+        pass
+
+    def mark_running(self, image_id: str, report: Mapping[str, Any]) -> bool:
+        return True
+
+    def record_cold_start(self, reason: str, message: str) -> None:
+        pass
+
+    def append(self, batch: Batch) -> None:
+        self.text += b"".join(segment.text for segment in batch.segments)
+        if self._awaited and self._awaited in self.text:
+            self.changed.set()
+
+    def answer_request(self, operation: str, body: Any) -> Reply:
+        return Reply(status=403, error="FORBIDDEN", message="A check has no runtime API.")
+
+    def record_event(self, kind: str, message: str) -> None:
+        pass
+
+    def record_sandbox(self, report: Mapping[str, Any]) -> None:
+        pass
+
+    def finish(self, result: RunResult) -> None:
+        self.result = result
+        self.changed.set()
+        self.over.set()
+
+    def mark_cleaned(self) -> None:
+        pass
+
+    def record_stopping(self, reason: str) -> bool:
+        return True
+
+    def holds_lease(self) -> bool:
+        return True
+
+    def requeue(self, message: str) -> None:
+        pass
