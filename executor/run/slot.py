@@ -53,7 +53,7 @@ class Slot:
 
     With a `resumption` the script has already begun under another process. `prepared`: a sandbox that waits under the
     run's id and epoch; if it cannot be bound, it is removed and the run gets a new one. `completion` follows a
-    script that exited with 0, before the result is stored. `on_ended` is called when the result is stored and the
+    script that has ended, before the result is stored. `on_ended` is called when the result is stored and the
     script does not run any more; then only the sandbox is removed.
     """
 
@@ -146,9 +146,10 @@ class Slot:
             self._sandbox.abandon()
 
     def _complete(self, result: RunResult) -> RunResult:
-        if self._completion is None or result.status != "succeeded":
+        if self._completion is None:
             return result
-        return self._completion.complete(self._sandbox.find_id(self._sandbox.main), result, self._released.is_set)
+        container, output = self._sandbox.find_id(self._sandbox.main), self._masked.last_output
+        return self._completion.complete(container, result, output, self._released.is_set)
 
     def _end_failed(self, result: RunResult) -> None:
         self._end.finish_failed(self._sandbox, result, has_begun=self._has_begun, reader=self._reader)
