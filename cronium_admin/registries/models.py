@@ -42,8 +42,10 @@ class Registry(Edited):
     projects = models.ManyToManyField(Project, related_name="+", blank=True)
     check_image = models.CharField(max_length=255, blank=True, default="", validators=[validate_reference])
 
-    # The last check, which a host makes. `results` is a list of {"step", "ok", "text"}.
+    # A requested check, and the host that makes it; empty until one does.
     check_requested_at = models.DateTimeField(null=True, blank=True)
+    check_host = models.CharField(max_length=100, blank=True, default="")
+    # The last check that was made. `results` is a list of {"step", "ok", "text"}; `ok` is null for a skipped step.
     checked_at = models.DateTimeField(null=True, blank=True)
     checked_on = models.CharField(max_length=100, blank=True, default="")
     results: Any = models.JSONField(default=list, blank=True)

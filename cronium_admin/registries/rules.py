@@ -3,6 +3,7 @@
 Presence is not permission: an image that one project's credentials brought to a host stays that project's.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from django.core.exceptions import ValidationError
@@ -58,11 +59,26 @@ class PullRule:
 
 def resolve_policy(reference: str, of_job: str = "") -> PullRule:
     """The administrator's policy for the image, or the job's if that is stricter. Never, without a known registry."""
-    registry = find_registry(reference)
+    return resolve_policies([reference], of_job)[reference]
+
+
+def resolve_policies(references: Iterable[str], of_job: str = "") -> dict[str, PullRule]:
+    """The rule of each reference. Makes two queries for any number of them, and none for local names."""
+    prefixes = {reference: [] if is_local_name(reference) else list_prefixes(reference) for reference in references}
+    names = {prefix for found in prefixes.values() for prefix in found}
+    registries = {row.address: row for row in Registry.objects.filter(address__in=names)} if names else {}
+    images = {found[0] for found in prefixes.values() if found}
+    own = dict(ImagePolicy.objects.filter(image__in=images).values_list("image", "policy")) if images else {}
+    return {reference: _choose_rule(found, registries, own, of_job) for reference, found in prefixes.items()}
+
+
+def _choose_rule(prefixes: list[str], registries: dict[str, Registry], own: dict[str, str], of_job: str) -> PullRule:
+    if not prefixes:
+        return PullRule(PullPolicy.NEVER, "local", None)
+    registry = next((registries[prefix] for prefix in prefixes if prefix in registries), None)
     if registry is None or not registry.may_pull:
-        return PullRule(PullPolicy.NEVER, "local" if is_local_name(reference) else "registry", registry)
-    own = ImagePolicy.objects.filter(image=list_prefixes(reference)[0]).values_list("policy", flat=True).first()
-    policy, rule = (own, "image") if own else (registry.policy, "registry")
+        return PullRule(PullPolicy.NEVER, "registry", registry)
+    policy, rule = (own[prefixes[0]], "image") if prefixes[0] in own else (registry.policy, "registry")
     if of_job and is_stricter(of_job, policy):
         policy, rule = of_job, "job"
     return PullRule(PullPolicy(policy), rule, registry)

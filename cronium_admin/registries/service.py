@@ -1,4 +1,4 @@
-"""Creates, changes, deletes and checks registries, and the pull policies of images; for the API and the pages."""
+"""Creates, changes and deletes registries, for the API and the pages."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,13 +11,12 @@ from django.db.models import QuerySet
 
 from cronium_admin.accounts.models import Project, User
 from cronium_admin.accounts.retired_versions import first_version, retire_version
-from cronium_admin.core.database.clock import Now
 from cronium_admin.core.edit_versions import check_deletion, check_version, write_edit
 from cronium_admin.core.errors import ApiError
 from cronium_admin.core.form_errors import translated_errors
 from cronium_admin.core.line_text import find_line_problem
-from cronium_admin.registries.addresses import list_prefixes, parse_address
-from cronium_admin.registries.models import ImagePolicy, PullPolicy, Registry, make_secret_name
+from cronium_admin.registries.addresses import parse_address
+from cronium_admin.registries.models import Registry, make_secret_name
 from cronium_admin.secrets.sealed import delete_value, has_value, list_sealed, seal_value
 
 KIND = "registry"
@@ -25,9 +24,8 @@ FIELDS = (
     *("address", "username", "helper", "ca", "allow_http", "may_pull", "may_push", "policy", "is_shared"),
     "check_image",
 )
-MAX_SECRET_BYTES = 16 * 1024
+MAX_SECRET_BYTES = 10_000
 MAX_CA_BYTES = 64 * 1024
-CHECK_SECONDS = 120  # a check that no host has made by then counts as not made
 
 
 def list_registries() -> QuerySet[Registry, Registry]:
@@ -84,8 +82,9 @@ def save_registry(registry: Registry, data: Mapping[str, Any], by: User, version
             delete_value(make_secret_name(before["address"]))
             retire_version(KIND, before["address"], stored.version)
             changes["version"] = first_version(KIND, stored.address)
-        if changes.keys() & {"address", "username", "helper", "ca", "allow_http"} or secret is not None:
-            changes |= {"checked_at": None, "results": []}  # the last check says nothing about the new settings
+        if changes.keys() & {"address", "username", "helper", "ca", "allow_http", "check_image"} or secret is not None:
+            changes |= {"checked_at": None, "checked_on": "", "results": []}  # it says nothing about the new settings
+        changes["check_host"] = ""  # a check that a host is making now is repeated
         with _refuse_taken(stored):
             write_edit(stored, changes, by)
         _store_secret(stored, secret)
@@ -103,37 +102,6 @@ def delete_registry(registry: Registry, version: int | None = None) -> None:
         retire_version(KIND, stored.address, stored.version)
         delete_value(stored.secret_name)
         stored.delete()
-
-
-def request_check(registry: Registry) -> None:
-    """Asks the hosts to check sign-in, pull and push; the first one that looks does it, and stores the result."""
-    Registry.objects.filter(pk=registry.pk).update(check_requested_at=Now())
-
-
-def take_check(host: str) -> Registry | None:
-    """The next requested check, which no other host makes then."""
-    for registry in Registry.objects.filter(check_requested_at__isnull=False).order_by("check_requested_at"):
-        asked = Registry.objects.filter(pk=registry.pk, check_requested_at=registry.check_requested_at)
-        if asked.update(check_requested_at=None, checked_on=host):
-            return registry
-    return None
-
-
-def store_check(registry: Registry, host: str, results: list[dict[str, Any]]) -> None:
-    """Unless the registry was changed since it was read: then the results are of other settings."""
-    unchanged = Registry.objects.filter(pk=registry.pk, version=registry.version)
-    unchanged.update(checked_at=Now(), checked_on=host, results=results)
-
-
-def set_image_policy(image: str, policy: str, by: User) -> None:
-    """The pull policy of one image; an empty one returns to its registry's. Raises ValidationError by field."""
-    if policy and policy not in PullPolicy.values:
-        raise ValidationError({"policy": f"Choose one of {', '.join(PullPolicy.values)}, or nothing."})
-    name = list_prefixes(image)[0]
-    if not policy:
-        ImagePolicy.objects.filter(image=name).delete()
-        return
-    ImagePolicy.objects.update_or_create(image=name, defaults={"policy": policy, "updated_by": by})
 
 
 def _apply(registry: Registry, data: Mapping[str, Any]) -> tuple[list[Project] | None, str | None]:
@@ -165,7 +133,7 @@ def _apply(registry: Registry, data: Mapping[str, Any]) -> tuple[list[Project] |
 
 
 def _find_projects(slugs: list[str], problems: dict[str, list[str]]) -> list[Project]:
-    projects = list(Project.objects.filter(slug__in=slugs))
+    projects = list(Project.objects.filter(slug__in=[slug for slug in slugs if slug.isascii() and slug.isprintable()]))
     if unknown := sorted(set(slugs) - {project.slug for project in projects}):
         problems["projects"] = [f"There is no project {unknown[0][:40]!r}."]
     return projects
@@ -174,10 +142,10 @@ def _find_projects(slugs: list[str], problems: dict[str, list[str]]) -> list[Pro
 def _find_secret_problem(secret: str, registry: Registry) -> str:
     if not registry.username:
         return "A secret needs a user. Some registries take any name with a token."
-    if not secret.strip() or "\0" in secret or "\n" in secret.strip():
-        return "The secret is one line of text and not empty."
     if len(secret.encode("utf-8", "surrogatepass")) > MAX_SECRET_BYTES:
         return f"The secret has more than {MAX_SECRET_BYTES:,} bytes."
+    if not secret.strip() or find_line_problem(secret.strip()):
+        return "The secret is one line of text and not empty."
     return ""
 
 

@@ -39,6 +39,8 @@ from cronium_admin.logs.api import router as logs
 from cronium_admin.ops.api import ROOT_ROUTES
 from cronium_admin.ops.api import router as operations
 from cronium_admin.profiles.api import router as profiles
+from cronium_admin.registries.api import router as registries
+from cronium_admin.registries.policies_api import router as policies
 from cronium_admin.retention.api import router as runs
 from cronium_admin.secrets.api import router as secrets
 from cronium_admin.settings import DATA_UPLOAD_MAX_MEMORY_SIZE, VERSION
@@ -70,7 +72,9 @@ api.add_router("/jobs", jobs)
 api.add_router("", runs)
 api.add_router("", logs)
 api.add_router("", waiting)
+api.add_router("/images/policies", policies)  # before /images/{language}
 api.add_router("/images", images)
+api.add_router("/registries", registries)
 api.add_router("/hosts", hosts)
 api.add_router("/profiles", profiles)
 api.add_router("/variables", variables)

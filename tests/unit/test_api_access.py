@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from cronium_admin.accounts.models import ApiToken, User
 from cronium_admin.jobs.models import Job
+from cronium_admin.registries.models import ImagePolicy
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run
 from cronium_admin.secrets.crypto import encrypt
@@ -56,6 +57,16 @@ ROUTES: list[tuple[str, str, Any, str, int]] = [
     ("GET", "/images/python", None, "viewer", 200),
     ("PUT", "/images/python", {"reference": "my/python:1"}, "admin", 200),
     ("DELETE", "/images/python", None, "admin", 204),
+    ("GET", "/images/policies", None, "viewer", 200),
+    ("GET", "/images/policies/ubuntu", None, "viewer", 200),
+    ("PUT", "/images/policies/ubuntu", {"policy": "never"}, "admin", 200),
+    ("DELETE", "/images/policies/ubuntu", None, "admin", 204),
+    ("GET", "/registries", None, "viewer", 200),
+    ("POST", "/registries", {"address": "ghcr.io/acme"}, "admin", 201),
+    ("GET", "/registries/1", None, "viewer", 200),
+    ("PATCH", "/registries/1", {"may_push": True}, "admin", 200),
+    ("DELETE", "/registries/1", None, "admin", 204),
+    ("POST", "/registries/1/check", None, "admin", 202),
     ("GET", "/profiles", None, "viewer", 200),
     ("POST", "/profiles", PROFILE, "admin", 201),
     ("GET", "/profiles/small", None, "viewer", 200),
@@ -97,6 +108,7 @@ def furnished(run: Run, make_job: Callable[..., Job]) -> Run:
     ended = launch(run.job, get_admin())
     Run.objects.filter(pk=ended.pk).update(status="failed", finished_at=timezone.now())
     User.objects.create(username="pat")
+    ImagePolicy.objects.create(image="docker.io/library/ubuntu", policy="newer")
     Run.objects.update(output=1, output_at=timezone.now())
     return run
 

@@ -15,6 +15,7 @@ from cronium_admin.accounts.models import User
 from cronium_admin.images.models import ImageOverride
 from cronium_admin.jobs.models import Job
 from cronium_admin.profiles.models import Profile
+from cronium_admin.registries.models import ImagePolicy, Registry
 from cronium_admin.runs.models import Run
 from cronium_admin.secrets.crypto import encrypt
 from cronium_admin.secrets.models import Secret
@@ -87,7 +88,7 @@ def browser(people: dict[str, User]) -> Client:
 
 
 def _rows() -> list[Any]:
-    models = (Job, Profile, Secret, ImageOverride, Host)
+    models = (Job, Profile, Secret, ImageOverride, Host, Registry, ImagePolicy)
     found = [list(model.objects.order_by("pk").values()) for model in models]
     return [*found, list(User.objects.order_by("pk").values("role", "is_active", "password", "version"))]
 

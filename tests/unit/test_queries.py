@@ -10,6 +10,7 @@ from django.test.utils import CaptureQueriesContext
 
 from cronium_admin.accounts.models import ApiToken
 from cronium_admin.jobs.models import Job
+from cronium_admin.registries.models import ImagePolicy, Registry
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run
 from cronium_admin.secrets.crypto import encrypt
@@ -39,6 +40,10 @@ READS = [
     ("/hosts", 4),
     ("/images", 14),
     ("/images/bash", 6),
+    ("/images/policies", 4),
+    ("/images/policies/ghcr.io/acme/tools", 4),
+    ("/registries", 4),
+    ("/registries/1", 4),
     ("/profiles", 2),
     ("/profiles/small", 3),
     ("/secrets", 3),
@@ -62,6 +67,9 @@ def plenty(job: Job, make_job: Callable[..., Job]) -> Run:
     for owner in (*jobs, None):
         for name in ("day", "rows"):
             service.set_variable(service.VariableRef(owner, name), 1, get_admin())
+    for name in ("tools", "base", "x"):
+        ImagePolicy.objects.create(image=f"ghcr.io/acme/{name}", policy="newer")
+        Registry.objects.create(address=f"ghcr.io/{name}", username="bot")
     runs = [launch(each, get_admin()) for each in [*jobs, *jobs, job]]
     Run.objects.filter(pk=runs[-1].pk).update(output=[1], output_at=runs[-1].created_at)
     return runs[-1]
@@ -89,6 +97,12 @@ def test_reads(admin: Api, plenty: Run) -> None:
         ("POST", "/runs/{run}/rerun", None, 10),
         ("PUT", "/images/bash", {"reference": "a/b"}, 12),
         ("DELETE", "/images/bash", None, 4),
+        ("PUT", "/images/policies/ghcr.io/acme/tools", {"policy": "never"}, 9),
+        ("DELETE", "/images/policies/ghcr.io/acme/tools", None, 6),
+        ("POST", "/registries", {"address": "ghcr.io/acme", "username": "a", "secret": "b"}, 17),
+        ("PATCH", "/registries/1", {"may_push": True}, 14),
+        ("DELETE", "/registries/1", None, 10),
+        ("POST", "/registries/1/check", None, 7),
         ("POST", "/profiles", {"name": "tiny", "cpu": 1, "memory_mb": 64, "pids": 20}, 6),
         ("PATCH", "/profiles/small", {"pids": 50}, 10),
         ("DELETE", "/profiles/large", None, 8),

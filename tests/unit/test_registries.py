@@ -12,7 +12,7 @@ from django.db import connection
 from cronium_admin.accounts.models import DEFAULT_PROJECT_ID, Project
 from cronium_admin.core.edit_versions import EditConflict
 from cronium_admin.core.errors import ApiError
-from cronium_admin.registries import service
+from cronium_admin.registries import checks, service
 from cronium_admin.registries.addresses import find_server, is_local_name, is_loopback, list_prefixes, parse_address
 from cronium_admin.registries.credentials import (
     CredentialsUnavailable,
@@ -21,6 +21,7 @@ from cronium_admin.registries.credentials import (
     read_stored_login,
 )
 from cronium_admin.registries.models import PullPolicy, Registry
+from cronium_admin.registries.policies import delete_image_policy, set_image_policy
 from cronium_admin.registries.rules import check_use, find_registry, find_use_problem, resolve_policy
 from cronium_admin.secrets.models import SealedValue
 from cronium_admin.secrets.service import rotate_secrets
@@ -135,13 +136,13 @@ class TestRules:
 
     def test_the_policy_of_an_image_precedes_its_registrys(self) -> None:
         add("ghcr.io")
-        service.set_image_policy("ghcr.io/x:1", "newer", get_admin())
+        set_image_policy("ghcr.io/x:1", "newer", get_admin())
         assert (resolve_policy("ghcr.io/x:2").policy, resolve_policy("ghcr.io/x:2").rule) == ("newer", "image")
         assert resolve_policy("ghcr.io/y").policy == "missing"
-        service.set_image_policy("ghcr.io/x", "", get_admin())
+        assert delete_image_policy("ghcr.io/x")
         assert resolve_policy("ghcr.io/x:2").policy == "missing"
         with pytest.raises(ValidationError, match="Choose one of"):
-            service.set_image_policy("ghcr.io/x", "always", get_admin())
+            set_image_policy("ghcr.io/x", "always", get_admin())
 
     def test_nothing_is_pulled_from_an_unknown_registry(self) -> None:
         add("quay.io", may_pull=False)
@@ -244,18 +245,18 @@ class TestService:
 
     def test_a_check_is_made_by_one_host_and_forgotten_after_a_change(self) -> None:
         registry = add("ghcr.io")
-        assert service.take_check("h1") is None
-        service.request_check(registry)
-        taken = service.take_check("h1")
+        assert checks.take_check("h1") is None
+        checks.request_check(registry)
+        taken = checks.take_check("h1")
         assert taken is not None
-        assert service.take_check("h2") is None
-        service.store_check(taken, "h1", [{"step": "sign-in", "ok": True, "text": "signed in"}])
+        assert checks.take_check("h2") is None
+        checks.store_check(taken, "h1", [{"step": "sign-in", "ok": True, "text": "signed in"}])
         registry.refresh_from_db()
         assert (registry.checked_on, registry.results[0]["ok"]) == ("h1", True)
         service.save_registry(registry, {"username": "a", "secret": SECRET}, get_admin())
         registry.refresh_from_db()
         assert (registry.checked_at, registry.results) == (None, [])
-        service.store_check(taken, "h1", [{"step": "sign-in", "ok": True, "text": "of the old settings"}])
+        checks.store_check(taken, "h1", [{"step": "sign-in", "ok": True, "text": "of the old settings"}])
         registry.refresh_from_db()
         assert registry.results == []
 

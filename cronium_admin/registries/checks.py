@@ -1,0 +1,78 @@
+"""Checks of registries: requested by a user, made by one host, which stores the results."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import Q
+
+from cronium_admin.core.database.clock import Now, database_now
+from cronium_admin.registries.models import Registry
+
+CHECK_TIME = timedelta(seconds=120)  # a check that no host has made by then counts as not made
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """The state of a registry's check, for pages and the API.
+
+    `state`: never; requested, until a host has stored the results; no_host, if none did within CHECK_TIME; done.
+    `host`, `at` and `results` are those of the last check that was made. They are empty before it.
+    """
+
+    state: str
+    requested_at: datetime | None
+    host: str
+    at: datetime | None
+    results: list[dict[str, Any]]
+
+    @property
+    def is_ok(self) -> bool:
+        return self.at is not None and all(result.get("ok") is not False for result in self.results)
+
+    @property
+    def problem(self) -> str:
+        """The text of the first step that failed; empty without one."""
+        return next((str(result.get("text", "")) for result in self.results if result.get("ok") is False), "")
+
+
+def request_check(registry: Registry) -> None:
+    """Asks the hosts to check sign-in, pull and push. The first one that looks makes the check."""
+    _request_checks(Q(pk=registry.pk))
+
+
+def request_all_checks() -> None:
+    _request_checks(Q())
+
+
+def _request_checks(which: Q) -> None:
+    # A requested check stays as it is until its time is over: a host may be making it.
+    is_open = Q(check_requested_at__gt=Now() - CHECK_TIME)
+    Registry.objects.filter(which).exclude(is_open).update(check_requested_at=Now(), check_host="")
+
+
+def take_check(host: str) -> Registry | None:
+    """A requested check, which no other host makes then."""
+    requested = Registry.objects.filter(check_requested_at__gt=Now() - CHECK_TIME, check_host="")
+    for registry in requested.order_by("check_requested_at"):
+        untaken = Registry.objects.filter(pk=registry.pk, check_requested_at=registry.check_requested_at, check_host="")
+        if untaken.update(check_host=host):
+            registry.check_host = host
+            return registry
+    return None
+
+
+def store_check(registry: Registry, host: str, results: list[dict[str, Any]]) -> None:
+    """Stores the results of a taken check, unless the registry was changed since then: they are of other settings."""
+    taken = Registry.objects.filter(pk=registry.pk, version=registry.version, check_host=host)
+    taken.update(checked_at=Now(), checked_on=host, results=results, check_requested_at=None, check_host="")
+
+
+def describe_check(registry: Registry) -> CheckReport:
+    requested_at = registry.check_requested_at
+    if requested_at is not None:
+        state = "requested" if database_now() - requested_at < CHECK_TIME else "no_host"
+    else:
+        state = "done" if registry.checked_at else "never"
+    results = registry.results if isinstance(registry.results, list) else []
+    return CheckReport(state, requested_at, registry.checked_on, registry.checked_at, results)
