@@ -22,6 +22,7 @@ import docker
 import pytest
 import requests
 
+from tests.engine.second import MACHINES_ENGINE
 from tests.engine.server import free_port
 from tests.fakes.certificates import Certificates
 from tests.fakes.small_image import MANIFEST, SmallImage, build_small_image
@@ -168,6 +169,20 @@ def _hash_password(password: str) -> str:
     return bcrypt.hashpw(password.encode(), bcrypt.gensalt(rounds=4)).decode()
 
 
+def pull(client: docker.APIClient, name: str, reference: str, auth: dict[str, str] | None = None) -> str:
+    """The engine's error; empty after a pull."""
+    try:
+        events = list(client.pull(name, tag=reference, stream=True, decode=True, auth_config=auth or {}))
+    except docker.errors.APIError as error:
+        return str(error.explanation)
+    return "".join(str(event["errorDetail"]["message"]) for event in events if "errorDetail" in event)
+
+
+def has_containerd_store(client: docker.APIClient) -> bool:
+    """Engines with containerd's image store have other image ids, and other words for failed pulls."""
+    return ["driver-type", "io.containerd.snapshotter.v1"] in (client.info().get("DriverStatus") or [])
+
+
 def find_bridge_address(client: docker.APIClient) -> str:
     """An address of this machine that engines don't take for loopback."""
     return str(client.inspect_network("bridge")["IPAM"]["Config"][0]["Gateway"])
@@ -198,8 +213,8 @@ def start_registry(
 @contextmanager
 def trust_authority(host: str, ca: Path) -> Iterator[None]:
     """Makes the engine of this machine trust the authority for this HOST:PORT; needs root."""
-    if os.geteuid() != 0:
-        pytest.skip("writing below /etc/docker needs root")
+    if os.geteuid() != 0 or os.environ.get("DOCKER_HOST", MACHINES_ENGINE) != MACHINES_ENGINE:
+        pytest.skip("this test writes below /etc/docker: it needs root, and the machine's own engine")
     folder = TRUST / host
     folder.mkdir(parents=True)
     try:

@@ -8,6 +8,7 @@ import base64
 import json
 import re
 import secrets
+import socket
 import ssl
 import threading
 import time
@@ -17,11 +18,12 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from tests.fakes.small_image import MANIFEST, SmallImage, build_small_image
 
 PATHS = re.compile(r"/v2/(?P<repository>.+)/(?P<kind>manifests|blobs)/(?P<reference>[^/]+)")
+TLS_HANDSHAKE = b"\x16"
 SERVICE = "fake-registry"
 UNAUTHORIZED = ("UNAUTHORIZED", "authentication required", {"class": ""})
 
@@ -175,6 +177,13 @@ class _Handler(BaseHTTPRequestHandler):
             self.request.do_handshake()
         super().setup()
 
+    def handle(self) -> None:
+        # Engines with containerd's image store try TLS first, on loopback too, and HTTP after an answer in HTTP.
+        if not isinstance(self.request, ssl.SSLSocket) and self.request.recv(1, socket.MSG_PEEK) == TLS_HANDSHAKE:
+            self.request.sendall(b"HTTP/1.0 400 Bad Request\r\n\r\n")
+            return
+        super().handle()
+
     def do_GET(self) -> None:
         path = urlsplit(self.path).path
         found = PATHS.fullmatch(path)
@@ -201,11 +210,19 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_HEAD = do_GET
 
+    def do_POST(self) -> None:
+        """A token for the credentials in a form: containerd's way, where others send basic authorization."""
+        form = parse_qs(self.rfile.read(int(self.headers.get("Content-Length", "0"))).decode())
+        pair = ":".join(form.get(name, [""])[0] for name in ("username", "password"))
+        self.headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
+        self.do_GET()
+
     def _send_token(self) -> None:
         if not self.registry.accepts(self.headers.get("Authorization", ""), is_bearer=False):
             self._refuse("token", 401, UNAUTHORIZED)
             return
-        body = {"token": self.registry.issue_token(), "expires_in": max(60, int(self.registry.token_seconds))}
+        token = self.registry.issue_token()
+        body = {"token": token, "access_token": token, "expires_in": max(60, int(self.registry.token_seconds))}
         self._send("token", 200, json.dumps(body).encode(), {"Content-Type": "application/json"})
 
     def _challenge(self, kind: str) -> None:
