@@ -50,6 +50,10 @@ class InProject(models.Model):
         abstract = True
 
 
+def list_projects() -> list[Project]:
+    return list(Project.objects.all())
+
+
 def choose_project_id(user: User, permission: Permission) -> int:
     """The project of a new row: the default project, or the only project in which `user` has `permission`.
 

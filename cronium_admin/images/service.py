@@ -1,9 +1,7 @@
 """The image of each language with the rule that decides it, and its override; for the Images page and the API."""
 
 from dataclasses import dataclass
-from typing import Any
 
-from django.apps import apps
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -99,12 +97,6 @@ def _write_override(language: Language, reference: str, by: User, version: int |
             return False
         write_edit(stored, {"reference": reference}, by)
         return True
-
-
-def count_jobs(language: Language, user: User) -> int:
-    """The number of jobs without an image of their own that `user` sees."""
-    jobs: Any = apps.get_model("jobs", "Job")  # the jobs room is above this room
-    return int(jobs.objects.visible_to(user).filter(language=language.value, image="").count())
 
 
 def format_pull_command(reference: str) -> str:

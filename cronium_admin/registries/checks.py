@@ -31,6 +31,11 @@ class CheckReport:
         return self.at is not None and all(result.get("ok") is not False for result in self.results)
 
     @property
+    def stops_pulls(self) -> bool:
+        """Whether another step than the push failed."""
+        return any(result.get("ok") is False and result.get("step") != "push" for result in self.results)
+
+    @property
     def problem(self) -> str:
         """The text of the first step that failed; empty without one."""
         return next((str(result.get("text", "")) for result in self.results if result.get("ok") is False), "")

@@ -13,7 +13,7 @@ urlpatterns = [
     *api.root_urls,
     path("", RedirectView.as_view(pattern_name="jobs:list", http_method_names=["get", "head"]), name="home"),
     path("", include("cronium_admin.accounts.urls")),
-    path("", include("cronium_admin.images.urls")),
+    path("", include("cronium_admin.image_pages.urls")),
     path("", include("cronium_admin.profiles.urls")),
     path("", include("cronium_admin.secrets.urls")),
     path("", include("cronium_admin.jobs.urls")),

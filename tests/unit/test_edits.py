@@ -27,6 +27,8 @@ from tests.unit.test_pages_rights import PAGES, address  # noqa: F401 - a fixtur
 from tests.users import get_admin
 
 JOB = {"name": "Mine", "language": "bash", "script": "echo mine", "profile": "small", "timeout_seconds": "60"}
+REGISTRY = {"address": "docker.io", "sign_in": "user", "username": "mine", "secret": "my own value", "use": "all"}
+REGISTRY |= {"policy": "missing"}
 PROFILE = {"name": "medium", "cpu": "0.75", "memory_mb": "777", "pids": "77"}
 # view: (the input, how the next page shows it; the other user's change by the API)
 FORMS: dict[str, tuple[dict[str, str], str, tuple[str, str, Any]]] = {
@@ -44,6 +46,8 @@ FORMS: dict[str, tuple[dict[str, str], str, tuple[str, str, Any]]] = {
         'value="corp/mine:1"',
         ("PUT", "/images/bash", {"reference": "corp/theirs:2"}),
     ),
+    "images:registry": (REGISTRY, 'value="mine"', ("PATCH", "/registries/1", {"may_push": True})),
+    "images:registry-delete": ({}, "", ("PATCH", "/registries/1", {"may_push": True})),
     "images:reset": ({}, "", ("PUT", "/images/bash", {"reference": "corp/theirs:2"})),
     "hosts:drain": ({"draining": "on"}, "", ("PATCH", "/hosts/east", {"draining": True})),
     "access:person": (
@@ -61,7 +65,9 @@ FORMS: dict[str, tuple[dict[str, str], str, tuple[str, str, Any]]] = {
 }
 # Forms that edit nothing that another person may have edited in between.
 NO_EDIT = {
-    "makes a row": {"jobs:new", "profiles:create", "secrets:create", "variables:new", "access:tokens", "access:add"},
+    "makes a row": {"jobs:new", "profiles:create", "secrets:create", "variables:new", "access:tokens", "access:add"}
+    | {"images:registry-new"},
+    "asks a host for a check": {"images:check", "images:check-all"},
     "acts on a run": {"runs:launch", "runs:cancel", "runs:rerun", "retention:one", "retention:many"},
     "is one's own, or ends sessions": {"access:end-sessions", "account:password", "account:end-others"},
 }
@@ -106,6 +112,7 @@ class TestForms:
         lists = {"profiles:edit": "/profiles/", "secrets:replace": "/secrets/", "hosts:drain": "/hosts/"}
         lists |= {"images:override": "/images/", "images:reset": "/images/"}
         lists |= {"profiles:delete": "/profiles/", "secrets:delete": "/secrets/", "hosts:delete": "/hosts/"}
+        lists |= {"images:registry-delete": url.replace("/delete/", "/")}
         lists |= {"jobs:delete": url.replace("/delete/", "/edit/")}
         lists |= dict.fromkeys(
             ("access:switch", "access:reset-password", "access:delete"), "/".join(url.split("/")[:-2]) + "/"

@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from cronium_admin.accounts.models import ApiToken, User
 from cronium_admin.jobs.models import Job
+from cronium_admin.registries.models import Registry
 from cronium_admin.runs.models import Run
 from cronium_admin.variables import service
 from cronium_admin.workers.hosts.models import Host
@@ -49,6 +50,15 @@ PAGES = [
     ("get", "images:list", "", "viewer"),
     ("post", "images:override", "language", "admin"),
     ("post", "images:reset", "language", "admin"),
+    ("get", "images:registries", "", "viewer"),
+    ("get", "images:checks", "", "viewer"),
+    ("post", "images:check-all", "", "admin"),
+    ("get", "images:registry-new", "", "admin"),
+    ("post", "images:registry-new", "", "admin"),
+    ("get", "images:registry", "registry", "admin"),
+    ("post", "images:registry", "registry", "admin"),
+    ("post", "images:registry-delete", "registry", "admin"),
+    ("post", "images:check", "registry", "admin"),
     ("get", "profiles:list", "", "viewer"),
     ("post", "profiles:create", "", "admin"),
     ("post", "profiles:edit", "profile", "admin"),
@@ -97,6 +107,7 @@ def address(run: Run) -> Callable[[str, str], str]:
     parts["numbered"] = [run.job_slug, run.number]
     parts["host"] = [Host.objects.create(name="east").pk]
     parts["secret"] = ["API_KEY"]
+    parts["registry"] = [Registry.objects.get().pk]
     parts["person"] = [User.objects.create(username="pat").pk]
     parts["variable"] = ["report", "day"]
     service.set_variable(service.VariableRef(run.job, "day"), 1, get_admin())
@@ -143,7 +154,7 @@ def test_changes_need_post_and_a_csrf_token(
     assert "This form is too old" in answer.content.decode()
     has_page = {*("access:tokens", "access:add", "access:person", "account:password")}
     has_page |= {*("jobs:edit", "variables:new", "variables:edit", "variables:delete")}
-    has_page |= {"retention:many"}
+    has_page |= {"retention:many", "images:registry-new", "images:registry"}
     if view not in has_page:
         assert client.get(address(view, kind)).status_code == 405
 

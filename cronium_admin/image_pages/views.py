@@ -12,13 +12,13 @@ from cronium_admin.accounts.page_permissions import get_current_user, require_pe
 from cronium_admin.accounts.permissions import Permission
 from cronium_admin.core.edit_versions import EditConflict, parse_version
 from cronium_admin.core.errors import ApiError
+from cronium_admin.image_pages.usage import count_default_jobs
 from cronium_admin.images.inventory import find_presence
 from cronium_admin.images.models import Language
 from cronium_admin.images.reference import validate_reference
 from cronium_admin.images.service import (
     ImageFacts,
     clear_override,
-    count_jobs,
     describe_image,
     find_warnings,
     format_pull_command,
@@ -45,7 +45,8 @@ def set_image_override(request: HttpRequest, language: str) -> HttpResponse:
     except ValidationError as error:
         return _render_page(request, form_state | {"errors": error.messages})
     presence = find_presence([typed])[typed]
-    warnings, jobs = find_warnings(choice, presence), count_jobs(choice, get_current_user(request))
+    warnings = find_warnings(choice, presence)
+    jobs = count_default_jobs(get_current_user(request)).get(choice.value, 0)
     confirmed = request.POST.get("confirmed", "")
     if confirmed != "all" and (warnings or (jobs and confirmed != "number")):
         context = {"language": choice, "typed": typed, "presence": presence, "warnings": warnings, "jobs": jobs}
@@ -91,17 +92,18 @@ def _render_conflict(request: HttpRequest, form_state: dict[str, Any], error: Ed
 def _render_page(request: HttpRequest, form_state: dict[str, Any] | None = None, status: int = 0) -> HttpResponse:
     facts = [describe_image(language) for language in Language]
     presence = find_presence([fact.reference for fact in facts])
+    jobs = count_default_jobs(get_current_user(request))
     rows = [
         {
             "facts": fact,
             "presence": presence[fact.reference],
             "pull": format_pull_command(fact.reference),
             "rules": _list_rules(fact),
-            "jobs": count_jobs(Language(fact.language), get_current_user(request)),
+            "jobs": jobs.get(fact.language, 0),
         }
         for fact in facts
     ]
-    context = {"rows": rows, "wrong": form_state or {}, "nav": "images"}
+    context = {"rows": rows, "wrong": form_state or {}, "nav": "images", "tab": "images"}
     return render(request, "images/list.html", context, status=status or (422 if form_state else 200))
 
 

@@ -1,0 +1,19 @@
+"""The URLs of the Images page and its tabs."""
+
+from django.urls import path
+
+from cronium_admin.image_pages import registry_views, views
+
+app_name = "images"
+urlpatterns = [
+    path("images/", views.show_images, name="list"),
+    path("images/registries/", registry_views.show_registries, name="registries"),
+    path("images/registries/checks/", registry_views.render_checks, name="checks"),
+    path("images/registries/check/", registry_views.check_all, name="check-all"),
+    path("images/registries/new/", registry_views.create_registry, name="registry-new"),
+    path("images/registries/<int:pk>/", registry_views.edit_registry, name="registry"),
+    path("images/registries/<int:pk>/check/", registry_views.check_one, name="check"),
+    path("images/registries/<int:pk>/delete/", registry_views.remove_registry, name="registry-delete"),
+    path("images/<slug:language>/override/", views.set_image_override, name="override"),
+    path("images/<slug:language>/reset/", views.reset_image_override, name="reset"),
+]
