@@ -54,6 +54,7 @@ INSTALLED_APPS = [
     "cronium_admin.runs",
     "cronium_admin.logs",
     "cronium_admin.variables",
+    "cronium_admin.image_builds",
     "cronium_admin.retention",
     "cronium_admin.backup",
     "cronium_admin.workers",

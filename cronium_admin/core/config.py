@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from cronium_admin.core.build_mirrors import check_certificates, check_host_port, check_mirror
 from cronium_admin.core.data_folder import SYSTEM_FOLDERS, find_encryption_key_problem
 from cronium_admin.core.database.url import parse_database_url
 from cronium_admin.core.redis_url import RedisAddress, parse_redis_url
@@ -168,6 +169,20 @@ class Config(BaseSettings):
     container_images_bash: str = ""
     container_images_python: str = ""
     container_images_node: str = ""
+    # Where builds of custom images get packages; a URL may contain credentials, which no image and no log keeps.
+    build_apt_mirror: Annotated[str, Field(repr=False), AfterValidator(check_mirror)] = ""
+    build_apk_mirror: Annotated[str, Field(repr=False), AfterValidator(check_mirror)] = ""
+    build_pip_index_url: Annotated[str, Field(repr=False), AfterValidator(check_mirror)] = "https://pypi.org/simple"
+    build_npm_registry: Annotated[str, Field(repr=False), AfterValidator(check_mirror)] = "https://registry.npmjs.org"
+    build_egress: Annotated[tuple[str, ...], NoDecode] = ()  # further host:port that builds may connect to
+    build_ca_file: str = ""  # certificates in PEM that builds trust
+    build_keep_ca: bool = False  # in the system's store of the image too
+    # The limits of a build.
+    build_cpu: Annotated[Decimal, Field(ge=MIN_CPU, le=MAX_CPU, decimal_places=2, allow_inf_nan=False)] = Decimal("2")
+    build_memory_mb: Annotated[int, Field(ge=256, le=MAX_MEMORY_MB)] = 2048
+    build_pids: Annotated[int, Field(ge=50, le=MAX_PIDS)] = 512
+    build_timeout_seconds: Annotated[int, Field(ge=30, le=24 * 3600)] = 900
+    build_disk_mb: Annotated[int, Field(ge=100, le=1_000_000)] = 4096
 
     @property
     def warm_limit(self) -> int | None:
@@ -233,6 +248,13 @@ class Config(BaseSettings):
                 raise ValueError(f"{name} is not there or not readable: must be a folder with {needed}")
         return value
 
+    @field_validator("build_ca_file")
+    @classmethod
+    def _check_build_ca(cls, value: str) -> str:
+        if value:
+            check_certificates(value)
+        return value
+
     @field_validator("secret_key")
     @classmethod
     def _check_secret_key_length(cls, value: str) -> str:
@@ -292,7 +314,14 @@ class Config(BaseSettings):
                 ) from None
         return value
 
-    @field_validator("allowed_hosts", "egress_dns", "trusted_proxies", mode="before")
+    @field_validator("build_egress")
+    @classmethod
+    def _check_build_egress(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for pattern in value:
+            check_host_port(pattern)
+        return value
+
+    @field_validator("allowed_hosts", "egress_dns", "trusted_proxies", "build_egress", mode="before")
     @classmethod
     def _split_commas(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -310,7 +339,11 @@ def _exit_with_errors(error: ValidationError) -> NoReturn:
     for problem in error.errors():
         name = "CRONIUM_" + str(problem["loc"][0]).upper()
         hidden = any(
-            word in name for word in ("SECRET", "PASSWORD", "TOKEN", "ENCRYPTION", "DATABASE_URL", "REDIS_URL")
+            word in name
+            for word in (
+                *("SECRET", "PASSWORD", "TOKEN", "ENCRYPTION", "DATABASE_URL", "REDIS_URL"),
+                *("BUILD_APT", "BUILD_APK", "BUILD_PIP", "BUILD_NPM"),
+            )
         )
         value = "(hidden)" if hidden else repr(problem["input"])
         sys.stderr.write(f"{name}: {value} is not allowed: {problem['msg'].removeprefix('Value error, ')}\n")

@@ -1,7 +1,9 @@
 """Built images and overrides of the languages, and the images that hosts report."""
 
+from django.conf import settings
 from django.db import models
 
+from cronium_admin.accounts.projects import InProject
 from cronium_admin.core.database.clock import database_now
 from cronium_admin.core.edit_versions import Edited
 
@@ -58,3 +60,83 @@ class HostImage(models.Model):
 
     def __str__(self) -> str:
         return self.reference
+
+
+class VersionStatus(models.TextChoices):
+    """The state of a version of a custom image."""
+
+    BUILDING = "building", "Building"
+    READY = "ready", "Ready"
+    FAILED = "failed", "Failed"
+    REMOVED = "removed", "Removed"
+
+
+class CustomImage(InProject, Edited):
+    """An image that a project builds from a recipe. Jobs of the project name it `cronium/custom/NAME[:N]`."""
+
+    name = models.SlugField(max_length=40, db_index=False)
+    language = models.CharField(max_length=16, choices=Language.choices)
+    description = models.CharField(max_length=500, blank=True, default="")
+    recipe = models.JSONField()  # of the next build; `image_builds.recipe` has its form
+    registry_id = models.BigIntegerField(null=True)  # the registry that gets each ready version; null: none
+    last_version = models.PositiveIntegerField(default=0)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    created_at = models.DateTimeField(default=database_now)
+
+    class Meta:
+        ordering = ["name", "id"]
+        constraints = [models.UniqueConstraint(fields=["project", "name"], name="custom_image_name_once_per_project")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ImageVersion(models.Model):
+    """One build of a custom image, and the image that it made. `status` changes only in `image_builds.versions`."""
+
+    image = models.ForeignKey(CustomImage, on_delete=models.CASCADE, related_name="versions", db_index=False)
+    number = models.PositiveIntegerField()
+    recipe = models.JSONField()
+    recipe_digest = models.CharField(max_length=64)
+    status = models.CharField(max_length=16, choices=VersionStatus.choices, default=VersionStatus.BUILDING)
+    run_id = models.UUIDField(unique=True)  # the run that builds it; it may be deleted since
+    host = models.CharField(max_length=100, blank=True, default="")  # the host that built it and has it
+    base = models.CharField(max_length=255)  # the reference of the base image
+    base_digest = models.CharField(max_length=80, blank=True, default="")  # as the engine of that host reported it
+    # The image. The first digest is its id in the engine's own store, the second in containerd's store.
+    config_digest = models.CharField(max_length=80, blank=True, default="")
+    manifest_digest = models.CharField(max_length=80, blank=True, default="")
+    pushed_digests = models.JSONField(default=dict)  # the manifest's digest by registry
+    image_id_on_host = models.CharField(max_length=80, blank=True, default="")  # as the engine of `host` calls it
+    size = models.BigIntegerField(null=True)  # bytes
+    packages = models.JSONField(default=list)  # [type, name, version] of each installed package
+    sbom = models.TextField(blank=True, default="")  # CycloneDX
+    smoke = models.JSONField(default=list)  # {name, passed, found} of each check
+    # Of a failed version: a code, a sentence with the remedy, and the end of the build's output.
+    reason = models.CharField(max_length=40, blank=True, default="")
+    message = models.TextField(blank=True, default="")
+    log_tail = models.TextField(blank=True, default="")
+    pinned = models.BooleanField(default=False)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    created_at = models.DateTimeField(default=database_now)
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-number"]
+        constraints = [
+            models.UniqueConstraint(fields=["image", "number"], name="image_version_number_once_per_image"),
+            # Two builds of one image at the same time would race for its newest version.
+            models.UniqueConstraint(
+                fields=["image"], condition=models.Q(status="building"), name="image_version_one_build_at_a_time"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["status"], name="image_version_building", condition=models.Q(status="building")),
+        ]
+
+    def __str__(self) -> str:
+        return f"version {self.number}"

@@ -3,9 +3,12 @@
 from dataclasses import dataclass
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 
+from cronium_admin.accounts.permissions import ProjectId
 from cronium_admin.core.database.compiled import CompiledQuery
-from cronium_admin.images.models import BuiltImage, ImageOverride
+from cronium_admin.images.custom import PREFIX, CustomName, format_engine_tag, is_custom, parse_custom
+from cronium_admin.images.models import BuiltImage, CustomImage, ImageOverride, ImageVersion, VersionStatus
 
 RULES = {
     "run": "set for this run",
@@ -30,6 +33,39 @@ class ImageChoice:
 
     reference: str
     rule: str
+    digest: str = ""  # the exact image, as an engine reported it; empty: any of this name
+
+
+def resolve_custom(choice: ImageChoice, project_id: ProjectId) -> ImageChoice:
+    """The engine's name of a custom image of the project; any other choice is returned as it is, without a query.
+
+    Raises ValidationError for the field `image` if the project has no such version that is ready.
+    """
+    if not is_custom(choice.reference):
+        return choice
+    name = parse_custom(choice.reference)
+    versions = ImageVersion.objects.filter(image__project=project_id, image__name=name.name if name else "")
+    if name and name.number:
+        versions = versions.filter(number=name.number)
+    ready = versions.filter(status=VersionStatus.READY).order_by("-number").values_list("number", "image_id_on_host")
+    found = ready.first() if name else None
+    if name is None or found is None:
+        raise ValidationError({"image": [_explain_missing(choice.reference, name, project_id)]})
+    number, image_id = found
+    return ImageChoice(format_engine_tag(project_id, name.name, number), choice.rule, image_id)
+
+
+def _explain_missing(reference: str, name: CustomName | None, project_id: ProjectId) -> str:
+    if name is None:
+        return f"{reference[:80]} is no custom image. Write {PREFIX}NAME, or {PREFIX}NAME:NUMBER for one version."
+    image = CustomImage.objects.filter(project=project_id, name=name.name).first()
+    if image is None:
+        return f"This project has no custom image {name.name}."
+    if name.number is None:
+        return f"The custom image {name.name} has no version that is ready. Build it, and look at the last build's run."
+    version = image.versions.filter(number=name.number).first()
+    state = version.get_status_display().lower() if version else "not there"
+    return f"Version {name.number} of the custom image {name.name} is {state}. Choose a version that is ready."
 
 
 def find_default_reference(language: str) -> str:

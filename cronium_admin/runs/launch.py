@@ -18,7 +18,7 @@ from cronium_admin.jobs.revisions import canonicalize_job, digest_script, ensure
 from cronium_admin.runs import events, outbox, trace
 from cronium_admin.runs.errors import make_deleted_error
 from cronium_admin.runs.idempotency import IdempotencyRecord
-from cronium_admin.runs.models import OutboxConsumer, Run
+from cronium_admin.runs.models import BUILD_TRIGGER, OutboxConsumer, Run
 from cronium_admin.runs.overrides import NO_OVERRIDES, Overrides, check_overrides
 from cronium_admin.runs.rerun import build_rerun, take_number_of_deleted
 from cronium_admin.runs.run_settings import SETTINGS, find_differences, get_revision_settings
@@ -39,6 +39,8 @@ def launch(
     Raises ApiError for a disabled job (409), for a key reused with another request (409), and for another image,
     environment or runtime without the permission (403); ValidationError by field for values out of bounds.
     """
+    if trigger == BUILD_TRIGGER:
+        raise ValueError("A job's run can't be a build.")
     profile = find_launch_profile(job, overrides.profile)
     changed = overrides.changed_fields(job, profile)
     check_overrides(job, changed, by)

@@ -41,6 +41,7 @@ class StartKind(models.TextChoices):
     WARM = "warm", "All of it waited"
 
 
+BUILD_TRIGGER = "build"  # of runs that build a custom image; only `image_builds.launch` creates them
 LIVE = (Status.QUEUED, Status.STARTING, Status.RUNNING)
 ON_HOST = (Status.STARTING, Status.RUNNING)
 TERMINAL = tuple(status for status in Status if status not in LIVE)

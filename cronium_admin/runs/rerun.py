@@ -16,7 +16,7 @@ from cronium_admin.jobs.run_numbers import take_number
 from cronium_admin.jobs.validation import validate_env
 from cronium_admin.profiles.limits import BOUNDS
 from cronium_admin.profiles.models import Profile
-from cronium_admin.runs.models import Run
+from cronium_admin.runs.models import BUILD_TRIGGER, Run
 from cronium_admin.runs.overrides import RUNTIME, Overrides, check_overrides
 from cronium_admin.secrets.service import find_missing
 
@@ -44,6 +44,9 @@ def build_rerun(run: Run, by: User) -> RerunSnapshot:
 
     Raises ApiError 403 without the permission; ValidationError if a variable's name or value is no longer allowed.
     """
+    if run.trigger == BUILD_TRIGGER:
+        text = "This run built a custom image and can't be repeated. Build the image again instead."
+        raise ApiError(409, "is_build", text)
     job = run.job
     overridden = _list_overridden(run, job)
     if job is not None:

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 
 from cronium_admin.images.reference import validate_reference
-from cronium_admin.images.resolution import resolve_image
+from cronium_admin.images.resolution import resolve_custom, resolve_image
 from cronium_admin.jobs.models import Job, Network
 from cronium_admin.jobs.validation import validate_apart, validate_env, validate_input
 from cronium_admin.profiles.limits import CPU, LOG_LIMIT_MB, MEMORY_MB, PIDS, TIMEOUT, resolve_log_limit
@@ -41,13 +41,14 @@ def build_snapshot(job: Job, overrides: Overrides, profile: Profile | None) -> d
         "input": job.input if overrides.input is UNSET else overrides.input,
     }
     _check_values(values, problems, job, overrides, profile)
-    choice = resolve_image(job.language, run=overrides.image, job=job.image)
+    choice = resolve_custom(resolve_image(job.language, run=overrides.image, job=job.image), job.project_id)
     return values | {
         "job_revision": job.revision,
         "language": job.language,
         "secrets": job.secrets,
         "image": choice.reference,
         "image_rule": choice.rule,
+        "image_digest": choice.digest,
         "profile_name": profile.name,
         "log_limit_mb": limits.log_limit_mb
         if overrides.log_limit_mb is None

@@ -33,6 +33,7 @@ from cronium_admin.core.errors import (
     summarize_fields,
 )
 from cronium_admin.core.strict_json import StrictParser
+from cronium_admin.image_builds.api import router as custom_images
 from cronium_admin.images.api import router as images
 from cronium_admin.jobs.revisions_api import router as jobs
 from cronium_admin.logs.api import router as logs
@@ -75,6 +76,7 @@ api.add_router("", waiting)
 api.add_router("/images/policies", policies)  # before /images/{language}
 api.add_router("/images", images)
 api.add_router("/registries", registries)
+api.add_router("/custom-images", custom_images)
 api.add_router("/hosts", hosts)
 api.add_router("/profiles", profiles)
 api.add_router("/variables", variables)

@@ -14,6 +14,7 @@ from cronium_admin.runtime_api.helpers import load_helpers
 from cronium_admin.secrets.retired_values import list_values_to_mask
 from cronium_admin.secrets.service import decrypt_for_run
 from cronium_admin.warm.shapes import WarmShape
+from cronium_admin.workers.image_builds.spec import is_build, make_build_spec
 from executor.run import tokens
 from executor.spec import MB, Limits, RunSpec, Shape
 
@@ -65,6 +66,8 @@ def _make_spec(
     claimed = run.claimed_at.timestamp() if run.claimed_at else None
     token = tokens.mint_token(tokens.derive_signing_key(settings.SECRET_KEY), str(run.pk), run.timeout_seconds, claimed)
     shape = build_shape(WarmShape.from_row(run), instance, host, run.image_digest)
+    if is_build(run):
+        return make_build_spec(run, shape, token, masked)
     return RunSpec(
         **{item.name: getattr(shape, item.name) for item in fields(Shape)},
         run_id=str(run.pk),

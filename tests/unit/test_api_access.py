@@ -22,9 +22,11 @@ from cronium_admin.variables import service
 from cronium_admin.workers.hosts.models import Host
 from executor.run import tokens
 from tests.conftest import ROLES, Api
+from tests.custom_images import make_ready_image
 from tests.users import get_admin
 
 JOB = {"name": "New", "language": "bash", "script": "true"}
+RECIPE = {"base": "python", "python": ["requests"]}
 PROFILE = {"name": "tiny", "cpu": 0.1, "memory_mb": 64, "pids": 20}
 # method, path, body, the least role that may, and the status it gets
 ROUTES: list[tuple[str, str, Any, str, int]] = [
@@ -82,6 +84,16 @@ ROUTES: list[tuple[str, str, Any, str, int]] = [
     ("GET", "/secrets/API_KEY", None, "viewer", 200),
     ("PUT", "/secrets/API_KEY", {"value": "a new value"}, "admin", 200),
     ("DELETE", "/secrets/API_KEY", None, "admin", 204),
+    ("GET", "/custom-images", None, "viewer", 200),
+    ("POST", "/custom-images", {"name": "more", "recipe": RECIPE}, "editor", 201),
+    ("GET", "/custom-images/reports", None, "viewer", 200),
+    ("PATCH", "/custom-images/reports", {"description": "other"}, "editor", 200),
+    ("DELETE", "/custom-images/reports", None, "editor", 204),
+    ("POST", "/custom-images/reports/builds", None, "editor", 202),
+    ("GET", "/custom-images/reports/versions", None, "viewer", 200),
+    ("PATCH", "/custom-images/reports/versions/1", {"pinned": True}, "editor", 200),
+    ("DELETE", "/custom-images/reports/versions/1", None, "editor", 204),
+    ("GET", "/custom-images/reports/versions/1/sbom", None, "viewer", 200),
     ("GET", "/me", None, "viewer", 200),
     ("GET", "/tokens", None, "viewer", 200),
     ("POST", "/tokens", {"name": "ci", "expires_at": "1d"}, "viewer", 201),
@@ -104,6 +116,7 @@ def furnished(run: Run, make_job: Callable[..., Job]) -> Run:
     make_job(slug="idle", name="Idle")
     service.set_variable(service.VariableRef(None, "day"), 1, get_admin())
     Secret.objects.create(name="API_KEY", encrypted=encrypt("API_KEY", "a value"))
+    make_ready_image("reports")
     Host.objects.create(name="east")
     ended = launch(run.job, get_admin())
     Run.objects.filter(pk=ended.pk).update(status="failed", finished_at=timezone.now())

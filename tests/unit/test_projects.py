@@ -38,7 +38,7 @@ from tests.unit.test_api_access import ROUTES, _check, furnished  # noqa: F401 -
 from tests.unit.test_pages_rights import ORDER, PAGES, address  # noqa: F401 - a fixture
 from tests.users import get_admin
 
-ROOTS = ("/jobs", "/runs", "/variables", "/secrets")
+ROOTS = ("/jobs", "/runs", "/variables", "/secrets", "/custom-images")
 OWN_ACCOUNT = ("/me", "/tokens")
 PROJECT_PAGES = ("jobs:", "runs:", "retention:", "logs:", "secrets:", "variables:", "hosts:waiting")
 ACCOUNT_PAGES = ("account:", "access:tokens")
@@ -54,6 +54,8 @@ WITHOUT_ROW: dict[tuple[str, str], dict[str, int]] = {
     # A shared variable of the own project: the one of the other project stays.
     ("PUT", "/variables/shared/day"): {"": 403, "viewer": 403, "operator": 403, "editor": 200, "admin": 200},
     ("DELETE", "/variables/shared/day"): {"": 403, "viewer": 403, "operator": 403, "editor": 404, "admin": 404},
+    ("GET", "/custom-images"): dict.fromkeys(("", *ROLES), 200),
+    ("POST", "/custom-images"): {"": 403, "viewer": 403, "operator": 403, "editor": 201, "admin": 201},
     ("GET", "/secrets"): dict.fromkeys(("", *ROLES), 200),
     ("PUT", "/secrets/API_KEY"): {"": 403, "viewer": 403, "operator": 403, "editor": 403, "admin": 201},
 }

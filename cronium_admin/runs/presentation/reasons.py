@@ -22,6 +22,20 @@ DESCRIPTIONS = {
     "copied": "the installation was copied",
     "host_gone": "host gone",
     "tampered": "container changed from outside",
+    "build_no_package": "no such package",
+    "build_conflict": "versions exclude each other",
+    "build_no_compiler": "package not compiled",
+    "build_no_route": "mirror not reachable",
+    "build_tls": "certificate not trusted",
+    "build_denied": "mirror refused the credentials",
+    "build_oom": "out of memory",
+    "build_no_space": "no space left",
+    "build_too_many_processes": "too many processes",
+    "build_setuid": "setuid files remain",
+    "build_step_failed": "a step failed",
+    "build_smoke_test": "smoke test failed",
+    "build_image_refused": "image not made",
+    "disk_limit": "disk limit reached",
 }
 _IMPLIED_BY_STATUS = frozenset({"exit_code", "timeout", "cancelled", "lost"})
 

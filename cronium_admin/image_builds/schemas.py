@@ -1,0 +1,133 @@
+"""Request and response bodies of the routes of custom images."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
+
+from cronium_admin.accounts.models import User
+from cronium_admin.core.edit_versions import CHANGE_VERSION_HELP, OMITTED
+from cronium_admin.image_builds.service import ImageFields
+from cronium_admin.images.custom import CustomName
+from cronium_admin.images.models import CustomImage, ImageVersion, VersionStatus
+
+_RECIPE_HELP = (
+    'base: bash, python or node; python: requirements of pip such as "requests==2.*"; node: packages of npm; system: '
+    "packages of Debian or Alpine; steps: shell scripts that run as root in the build."
+)
+
+
+class VersionOut(BaseModel):
+    number: int
+    reference: str = Field(description="What a job writes as its image to get exactly this version.")
+    status: str = Field(description="building, ready, failed or removed.")
+    reason: str = Field(description="A code: why the build failed.")
+    message: str = Field(description="The same in a sentence, with the mend.")
+    log_tail: str = Field(description="The last lines of a failed build.")
+    run: UUID = Field(description="The run that built it; it may be deleted since.")
+    host: str = Field(description="The host that has the image.")
+    base: str
+    base_digest: str
+    recipe: dict[str, Any]
+    recipe_digest: str
+    config_digest: str
+    pushed_digests: dict[str, str] = Field(description="The manifest's digest by registry.")
+    size: int | None = Field(description="Bytes.")
+    packages: list[list[str]] = Field(description="[type, name, version] of each installed package.")
+    smoke: list[dict[str, Any]] = Field(description="The checks of the smoke test: name, passed, found.")
+    pinned: bool
+    jobs: list[str] = Field(description="The slugs of the jobs that name this version.")
+    created_at: datetime
+    created_by: str | None
+    ended_at: datetime | None
+
+    @classmethod
+    def build(cls, image: CustomImage, version: ImageVersion, jobs: list[str]) -> "VersionOut":
+        same = [
+            *("number", "status", "reason", "message", "log_tail", "host", "base", "base_digest", "recipe", "size"),
+            *("recipe_digest", "config_digest", "pushed_digests", "packages", "smoke", "pinned"),
+        ]
+        return cls(
+            **{name: getattr(version, name) for name in (*same, "created_at", "ended_at")},
+            reference=str(CustomName(image.name, version.number)),
+            run=version.run_id,
+            jobs=jobs,
+            created_by=_get_username(version.created_by),
+        )
+
+
+class CustomImageOut(BaseModel):
+    name: str
+    reference: str = Field(description="What a job writes as its image to get the newest version that is ready.")
+    language: str
+    description: str
+    recipe: dict[str, Any] = Field(description=_RECIPE_HELP)
+    version: int = Field(description="Incremented by every change.")
+    newest: int | None = Field(description="The number of the newest version that is ready.")
+    building: UUID | None = Field(description="The run of the build in progress.")
+    is_built: bool = Field(description="Whether the newest ready version was built from the present recipe.")
+    jobs: list[str] = Field(description="The slugs of the jobs that name it.")
+    created_at: datetime
+    created_by: str | None
+    updated_at: datetime
+    updated_by: str | None
+
+    @classmethod
+    def build(cls, image: CustomImage, versions: list[ImageVersion], jobs: list[str]) -> "CustomImageOut":
+        """`versions`: those of the image that are ready or building, newest first."""
+        newest = next((version for version in versions if version.status == VersionStatus.READY), None)
+        building = next((version.run_id for version in versions if version.status == VersionStatus.BUILDING), None)
+        same = ("name", "language", "description", "recipe", "version", "created_at", "updated_at")
+        return cls(
+            **{name: getattr(image, name) for name in same},
+            reference=str(CustomName(image.name)),
+            newest=newest.number if newest else None,
+            building=building,
+            is_built=newest is not None and newest.recipe == image.recipe,
+            jobs=jobs,
+            created_by=_get_username(image.created_by),
+            updated_by=_get_username(image.updated_by),
+        )
+
+
+def _get_username(user: User | None) -> str | None:
+    return user.get_username() if user else None
+
+
+class CustomImageList(BaseModel):
+    items: list[CustomImageOut]
+    next: None = None
+
+
+class VersionList(BaseModel):
+    items: list[VersionOut]
+    next: None = None
+
+
+class CustomImageIn(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    name: StrictStr = Field(examples=["python-reports"])
+    description: StrictStr = ""
+    recipe: dict[str, Any] = Field(
+        description=_RECIPE_HELP, examples=[{"base": "python", "python": ["requests==2.*"], "system": ["libpq5"]}]
+    )
+
+    def to_fields(self) -> ImageFields:
+        return ImageFields(self.name, self.description, self.recipe)
+
+
+class CustomImageChange(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    description: StrictStr = OMITTED
+    recipe: dict[str, Any] = OMITTED
+    version: Annotated[StrictInt | None, Field(description=CHANGE_VERSION_HELP)] = None
+
+    def to_fields(self) -> ImageFields:
+        given = {name: getattr(self, name) for name in ("description", "recipe") if name in self.model_fields_set}
+        return ImageFields(**given)
+
+
+class VersionChange(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    pinned: StrictBool

@@ -1,0 +1,192 @@
+"""Creates, edits and deletes custom images; for API and pages. `launch` starts their builds."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
+
+from cronium_admin.accounts.models import User
+from cronium_admin.accounts.permissions import Permission
+from cronium_admin.accounts.projects import check_can, choose_project_id, choose_row
+from cronium_admin.accounts.retired_versions import first_version, retire_version
+from cronium_admin.core.edit_versions import check_deletion, check_version, write_edit
+from cronium_admin.core.errors import ApiError
+from cronium_admin.core.line_text import find_line_problem
+from cronium_admin.image_builds.recipe import Recipe, parse_recipe
+from cronium_admin.image_builds.versions import find_use, list_job_slugs, mark_removed, settle_builds
+from cronium_admin.images.models import CustomImage, ImageVersion, VersionStatus
+
+KIND, BUILDS = "custom image", "custom image build"
+MAX_DESCRIPTION = 500
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
+
+
+@dataclass(frozen=True)
+class ImageFields:
+    """The given fields of a new image or of an edit; None: not given."""
+
+    name: str | None = None
+    description: str | None = None
+    recipe: Any = None
+
+
+def list_images(user: User) -> QuerySet[CustomImage, CustomImage]:
+    settle_builds()
+    return CustomImage.objects.visible_to(user).select_related("updated_by").order_by("name", "pk")
+
+
+def find_image(user: User, name: str, permission: Permission = Permission.VIEW) -> CustomImage:
+    """Raises ApiError: 404 if the user sees no such image, 403 without `permission` on it, 409 if several projects,
+    but not the default one, have it."""
+    rows = CustomImage.objects.visible_to(user).select_related("updated_by").filter(name=name.replace("\0", ""))
+    image = choose_row(rows.order_by("pk"), f"a custom image {name[:40]}")
+    if image is None:
+        raise ApiError(404, "not_found", f"There is no custom image {name[:40]!r}.")
+    check_can(user, permission, image)
+    return image
+
+
+def list_versions(image: CustomImage) -> QuerySet[ImageVersion, ImageVersion]:
+    settle_builds()
+    return image.versions.select_related("created_by").defer("sbom").order_by("-number")
+
+
+def find_version(image: CustomImage, number: int) -> ImageVersion:
+    settle_builds()
+    version = image.versions.select_related("image").filter(number=number).first() if 0 < number < 2**31 else None
+    if version is None:
+        raise ApiError(404, "not_found", f"The image {image.name} has no version {number}.")
+    return version
+
+
+def create_image(fields: ImageFields, by: User) -> CustomImage:
+    """Raises ValidationError by field; ApiError 409 for a name that the project has already."""
+    project_id = choose_project_id(by, Permission.EDIT)
+    recipe = _check_fields(fields, None)
+    assert recipe is not None
+    image = CustomImage(
+        project_id=project_id,
+        name=fields.name or "",
+        language=recipe.base,
+        description=(fields.description or "").strip(),
+        recipe=recipe.values,
+        created_by=by,
+        updated_by=by,
+        version=first_version(KIND, fields.name or "", project_id),
+        last_version=first_version(BUILDS, fields.name or "", project_id) - 1,
+    )
+    try:
+        with transaction.atomic():
+            image.save(force_insert=True)
+    except IntegrityError:
+        message = f"There is an image {image.name} already. Choose another name, or edit that image."
+        raise ApiError(409, "name_taken", message, {"name": [message]}) from None
+    return image
+
+
+def edit_image(image: CustomImage, fields: ImageFields, by: User, version: int | None = None) -> CustomImage:
+    """Changes description and recipe; the versions that were built stay as they are. Raises EditConflict."""
+    with transaction.atomic():
+        stored = _lock_image(image)
+        check_version(stored, version)
+        recipe = _check_fields(fields, stored)
+        changes: dict[str, Any] = {}
+        if recipe is not None and recipe.values != stored.recipe:
+            changes["recipe"] = recipe.values
+        if fields.description is not None and fields.description.strip() != stored.description:
+            changes["description"] = fields.description.strip()
+        if changes:
+            write_edit(stored, changes, by)
+    return stored
+
+
+def delete_image(image: CustomImage, version: int | None = None) -> None:
+    """Deletes an image that no job names; hosts then remove its versions. Raises ApiError 409, also during a build."""
+    with transaction.atomic():
+        stored = _lock_image(image)
+        check_deletion(stored, version)
+        settle_builds()
+        if stored.versions.filter(status=VersionStatus.BUILDING).exists():
+            raise ApiError(409, "build_in_progress", f"A build of {stored.name} is in progress. Cancel its run first.")
+        if slugs := list_job_slugs(stored):
+            named = ", ".join(slugs[:3]) + (" and others" if len(slugs) > 3 else "")
+            raise ApiError(409, "image_in_use", f"The image {stored.name} is used by {named}. Change them first.")
+        retire_version(KIND, stored.name, stored.version, stored.project_id)
+        retire_version(BUILDS, stored.name, stored.last_version, stored.project_id)
+        stored.delete()
+
+
+def pin_version(image: CustomImage, number: int, *, is_pinned: bool) -> ImageVersion:
+    """A pinned version is never removed because it is old."""
+    version = find_version(image, number)
+    if is_pinned and version.status != VersionStatus.READY:
+        state = version.get_status_display().lower()
+        raise ApiError(409, "not_ready", f"Version {number} is {state}. Only a version that is ready can be pinned.")
+    ImageVersion.objects.filter(pk=version.pk).update(pinned=is_pinned)
+    version.pinned = is_pinned
+    return version
+
+
+def remove_version(image: CustomImage, number: int) -> None:
+    """Raises ApiError 409 for a version that is not ready, pinned or in use."""
+    version = find_version(image, number)
+    if version.status != VersionStatus.READY:
+        state = version.get_status_display().lower()
+        raise ApiError(409, "not_ready", f"Version {number} is {state}: there is no image to remove.")
+    if use := "it is pinned" if version.pinned else find_use(version):
+        raise ApiError(409, "image_in_use", f"Version {number} of {image.name} stays: {use}.")
+    mark_removed(version)
+
+
+def read_sbom(image: CustomImage, number: int) -> str:
+    """The CycloneDX document. Raises ApiError 404 for a version that was never ready."""
+    version = find_version(image, number)
+    if not version.sbom:
+        raise ApiError(404, "not_found", f"Version {number} of {image.name} has no list of packages.")
+    return version.sbom
+
+
+def find_current_versions(images: Sequence[CustomImage]) -> dict[int, list[ImageVersion]]:
+    """The versions of each image that are ready or building, newest first, by the image's id."""
+    rows = ImageVersion.objects.filter(image__in=images, status__in=(VersionStatus.READY, VersionStatus.BUILDING))
+    found: dict[int, list[ImageVersion]] = {}
+    for version in rows.defer("sbom", "packages", "log_tail").order_by("-number"):
+        found.setdefault(version.image_id, []).append(version)
+    return found
+
+
+def _lock_image(image: CustomImage) -> CustomImage:
+    rows = CustomImage.objects.select_for_update(of=("self",)).select_related("updated_by")
+    stored = rows.filter(pk=image.pk).first()
+    if stored is None:
+        raise ApiError(404, "not_found", f"The image {image.name} was deleted in the meantime.")
+    return stored
+
+
+def _check_fields(fields: ImageFields, stored: CustomImage | None) -> Recipe | None:
+    problems: dict[str, list[str]] = {}
+    if stored is None and not _NAME.fullmatch(fields.name or ""):
+        problems["name"] = ["Use 1 to 40 lower-case letters, digits and single '-', such as python-reports."]
+    if stored is None and "--" in (fields.name or ""):
+        problems["name"] = ["Use single '-' only, such as python-reports."]
+    if fields.description is not None:
+        if len(fields.description) > MAX_DESCRIPTION:
+            problems["description"] = [f"Has {len(fields.description)} characters; at most {MAX_DESCRIPTION}."]
+        elif unclear := find_line_problem(fields.description):
+            problems["description"] = [unclear]
+    recipe = None
+    if fields.recipe is not None or stored is None:
+        try:
+            recipe = parse_recipe(fields.recipe)
+        except ValidationError as error:
+            problems |= {name: list(texts) for name, texts in error.message_dict.items()}
+        if recipe and stored and recipe.base != stored.language:
+            text = f"The base of {stored.name} is {stored.language} and stays. Create another image for {recipe.base}."
+            problems["recipe.base"] = [text]
+    if problems:
+        raise ValidationError({name: [ValidationError(text) for text in texts] for name, texts in problems.items()})
+    return recipe

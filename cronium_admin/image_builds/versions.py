@@ -1,0 +1,153 @@
+"""The versions of custom images: every change of their status, and which of them may go.
+
+A version is `building` as long as its run is live. What the run's host writes is conditional on the run's lease.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Exists, OuterRef, Q
+
+from cronium_admin.core.database.clock import Now
+from cronium_admin.images.custom import PREFIX, format_engine_tag, is_custom, parse_custom
+from cronium_admin.images.models import CustomImage, ImageVersion, VersionStatus
+from cronium_admin.jobs.models import Job
+from cronium_admin.runs.models import LIVE, ON_HOST, Run
+
+KEPT_VERSIONS = 3  # the newest ready versions of an image
+_TAIL_LINES = 20
+
+
+@dataclass(frozen=True)
+class BuiltVersion:
+    """What a host knows of the image that it has built, tested and named."""
+
+    host: str
+    base_digest: str
+    config_digest: str
+    manifest_digest: str
+    image_id: str
+    size: int
+    packages: Sequence[Sequence[str]]
+    sbom: str
+    smoke: Sequence[dict[str, Any]] = field(default_factory=tuple)
+
+
+def find_by_run(run_id: UUID) -> ImageVersion | None:
+    return ImageVersion.objects.select_related("image").filter(run_id=run_id).first()
+
+
+def mark_ready(run_id: UUID, epoch: int, built: BuiltVersion) -> bool:
+    """building -> ready, by the holder of the run's lease. False if it lost the lease or the version has ended."""
+    changed = _select_building(run_id, epoch).update(
+        status=VersionStatus.READY,
+        host=built.host,
+        base_digest=built.base_digest,
+        config_digest=built.config_digest,
+        manifest_digest=built.manifest_digest,
+        image_id_on_host=built.image_id,
+        size=built.size,
+        packages=[list(package) for package in built.packages],
+        sbom=built.sbom,
+        smoke=list(built.smoke),
+        ended_at=Now(),
+    )
+    return bool(changed)
+
+
+def mark_failed(
+    run_id: UUID, epoch: int, reason: str, message: str, output: bytes = b"", smoke: Sequence[dict[str, Any]] = ()
+) -> bool:
+    """building -> failed, by the holder of the run's lease. `output` is the end of the build's masked output."""
+    return bool(_select_building(run_id, epoch).update(**_make_failure(reason, message, output), smoke=list(smoke)))
+
+
+def _select_building(run_id: UUID, epoch: int) -> Any:
+    held = Run.objects.filter(pk=OuterRef("run_id"), status__in=ON_HOST, lease_epoch=epoch)
+    return ImageVersion.objects.filter(Exists(held), run_id=run_id, status=VersionStatus.BUILDING)
+
+
+def _make_failure(reason: str, message: str, output: bytes = b"") -> dict[str, Any]:
+    lines = output.decode("utf-8", "replace").replace("\0", "").splitlines()[-_TAIL_LINES:]
+    ending = {"status": VersionStatus.FAILED, "reason": reason, "message": message, "ended_at": Now()}
+    return {**ending, "log_tail": "\n".join(line[:500] for line in lines)}
+
+
+def settle_builds() -> int:
+    """Ends the versions whose run has ended without its host's word: cancelled in the queue, lost, or deleted.
+
+    Any process may call it. Returns the number of settled versions.
+    """
+    building = list(ImageVersion.objects.filter(status=VersionStatus.BUILDING).values_list("pk", "run_id"))
+    if not building:
+        return 0
+    rows = Run.objects.filter(pk__in=[run_id for _, run_id in building])
+    runs = {pk: (status, reason, message) for pk, status, reason, message in rows.values_list(*_RUN_COLUMNS)}
+    settled = 0
+    for pk, run_id in building:
+        status, reason, message = runs.get(run_id, ("", "run_deleted", "The run of this build was deleted."))
+        if status not in LIVE:
+            unchanged = ImageVersion.objects.filter(pk=pk, status=VersionStatus.BUILDING)
+            settled += unchanged.update(**_make_failure(reason, message))
+    return settled
+
+
+_RUN_COLUMNS = ("pk", "status", "reason", "message")
+
+
+def find_jobs_by_image(images: Sequence[CustomImage]) -> dict[int, list[tuple[str, int | None]]]:
+    """Of each image, by id: the jobs of its project that name it, with the number that they name; by slug."""
+    ids = {(image.project_id, image.name): image.pk for image in images}
+    rows = Job.objects.filter(project__in={image.project_id for image in images}, image__contains=PREFIX)
+    found: dict[int, list[tuple[str, int | None]]] = {}
+    for project_id, slug, reference in rows.order_by("slug").values_list("project_id", "slug", "image"):
+        name = parse_custom(reference) if is_custom(reference) else None
+        if name and (project_id, name.name) in ids:
+            found.setdefault(ids[project_id, name.name], []).append((slug, name.number))
+    return found
+
+
+def list_job_slugs(image: CustomImage) -> list[str]:
+    return [slug for slug, _ in find_jobs_by_image([image]).get(image.pk, [])]
+
+
+def list_unneeded(image: CustomImage) -> list[ImageVersion]:
+    """The ready versions that may be removed: not pinned, not among the last KEPT_VERSIONS, named by no job, and used
+    by no live run."""
+    ready = list(image.versions.filter(status=VersionStatus.READY).defer("sbom").order_by("-number"))
+    candidates = [version for version in ready[KEPT_VERSIONS:] if not version.pinned]
+    if not candidates:
+        return []
+    tags = {version.number: format_engine_tag(image.project_id, image.name, version.number) for version in candidates}
+    used = set(Run.objects.filter(status__in=LIVE, image__in=tags.values()).values_list("image", flat=True))
+    named = {number for _, number in find_jobs_by_image([image]).get(image.pk, [])}
+    return [version for version in candidates if tags[version.number] not in used and version.number not in named]
+
+
+def find_use(version: ImageVersion) -> str:
+    """Why the version's image can't be removed, as a clause; empty if it can."""
+    image = version.image
+    if slugs := [slug for slug, number in find_jobs_by_image([image]).get(image.pk, []) if number == version.number]:
+        return f"the job {slugs[0]} names it"
+    tag = format_engine_tag(image.project_id, image.name, version.number)
+    run = Run.objects.filter(status__in=LIVE, image=tag).values_list("pk", flat=True).first()
+    return f"the run {run} uses it" if run else ""
+
+
+def mark_removed(version: ImageVersion) -> bool:
+    """ready -> removed: no further run gets it, and its host removes the image."""
+    removable = Q(pk=version.pk, status=VersionStatus.READY, pinned=False)
+    return bool(ImageVersion.objects.filter(removable).update(status=VersionStatus.REMOVED))
+
+
+def select_kept_tags(tags: Sequence[tuple[int, str, int]]) -> set[tuple[int, str, int]]:
+    """Of (project, name, number): those whose image must stay on its host. It is ready or building, or a live run
+    names it."""
+    names = {name for _, name, _ in tags}
+    rows = ImageVersion.objects.filter(image__name__in=names, status__in=(VersionStatus.READY, VersionStatus.BUILDING))
+    kept = set(rows.values_list("image__project", "image__name", "number"))
+    by_tag = {format_engine_tag(*tag): tag for tag in tags}
+    live = Run.objects.filter(status__in=LIVE, image__in=by_tag).values_list("image", flat=True)
+    return (kept & set(tags)) | {by_tag[reference] for reference in live}

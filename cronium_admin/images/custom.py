@@ -1,0 +1,42 @@
+"""Names of custom images: what jobs write, and what engines have. Pure."""
+
+import re
+from dataclasses import dataclass
+
+from cronium_admin.images.reference import canonicalize_reference
+
+PREFIX = "cronium/custom/"
+_FULL_PREFIX = f"docker.io/{PREFIX}"
+_WRITTEN = re.compile(r"(?P<name>[a-z0-9][a-z0-9-]{0,39})(?::(?P<number>[1-9][0-9]{0,8}))?")
+
+
+@dataclass(frozen=True)
+class CustomName:
+    """A custom image as a job names it, within the job's project. `number` is None for the newest ready version."""
+
+    name: str
+    number: int | None = None
+
+    def __str__(self) -> str:
+        return f"{PREFIX}{self.name}{f':{self.number}' if self.number else ''}"
+
+
+def format_engine_tag(project_id: int | None, name: str, number: int) -> str:
+    """The name of a version's image on engines."""
+    return f"{PREFIX}{project_id}/{name}:{number}"
+
+
+def is_custom(reference: str) -> bool:
+    """Whether the engine would read `reference` as an image below cronium/custom, in any spelling."""
+    return canonicalize_reference(reference).startswith(_FULL_PREFIX)
+
+
+def parse_custom(reference: str) -> CustomName | None:
+    """None for another form than cronium/custom/NAME or cronium/custom/NAME:NUMBER."""
+    written = canonicalize_reference(reference).removeprefix(_FULL_PREFIX)
+    if written.endswith(":latest"):
+        written = written.removesuffix(":latest")
+    match = _WRITTEN.fullmatch(written)
+    if match is None:
+        return None
+    return CustomName(match["name"], int(match["number"]) if match["number"] else None)
