@@ -17,14 +17,14 @@ VERBS = frozenset(
     """
     abandon abort accept accumulate acquire add admit adopt advance allow anonymize answer append apply archive
     ask assign attach authenticate await beat bind borrow bracket build call cancel canonicalize cast change charge
-    check choose claim clean clear close collect commit compare compile compress compute conclude configure
+    check choose claim clean clear close collect commit compare compile complete compress compute conclude configure
     confirm connect consume convert count cover create cut declare decorate decrypt delete derive describe
     detach detect digest disconnect dispatch download drain drop dump edit enable encode encrypt end enqueue ensure
     escape estimate exclude exec execute exit expire explain extend extract feed fetch filter find finish fold
     follow forbid forget format forward generate get give guess hand handle hash hide hit hold identify import
     increment insert inspect intersect iterate join keep launch leave limit list listen load lock log look make mark
     mask match measure merge mint mount move name normalize note observe offer open pack pad parse pass peek
-    ping place point pop prepare present print process provide prune publish put query quote raise read receive
+    pin ping place point pop prepare present print process provide prune publish put query quote raise read receive
     reconnect record redirect reencrypt refresh refuse register reject relay release remember remove render
     renew reopen replace replay report request requeue require rerun reserve reset resolve restart restore
     restrict resume retire retry revoke rotate run save schedule seal search select send serve set settle

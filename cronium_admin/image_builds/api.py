@@ -55,7 +55,7 @@ def list_custom_images(request: HttpRequest) -> CustomImageList:
     auth=require_project_permission(Permission.EDIT),
     summary="Create a custom image",
 )
-def post_custom_image(request: HttpRequest, body: CustomImageIn) -> Status[CustomImageOut]:
+def create_custom_image(request: HttpRequest, body: CustomImageIn) -> Status[CustomImageOut]:
     """Builds nothing yet."""
     image = service.create_image(body.to_fields(), get_caller(request))
     return Status(201, _build_items([image])[0])
@@ -72,7 +72,7 @@ def get_custom_image(request: HttpRequest, name: str) -> CustomImageOut:
     auth=require_project_permission(Permission.EDIT),
     summary="Change a custom image",
 )
-def patch_custom_image(request: HttpRequest, name: str, body: CustomImageChange) -> CustomImageOut:
+def change_custom_image(request: HttpRequest, name: str, body: CustomImageChange) -> CustomImageOut:
     """Changes only the given fields, and builds nothing: versions stay as they were built."""
     image = service.find_image(get_caller(request), name, Permission.EDIT)
     return _build_items([service.edit_image(image, body.to_fields(), get_caller(request), body.version)])[0]
@@ -121,7 +121,7 @@ def list_versions(request: HttpRequest, name: str) -> VersionList:
     auth=require_project_permission(Permission.EDIT),
     summary="Pin or unpin a version",
 )
-def patch_version(request: HttpRequest, name: str, number: int, body: VersionChange) -> VersionOut:
+def change_version(request: HttpRequest, name: str, number: int, body: VersionChange) -> VersionOut:
     """A pinned version is not removed because it is old."""
     image = service.find_image(get_caller(request), name, Permission.EDIT)
     return _build_versions(image, [service.pin_version(image, number, is_pinned=body.pinned)])[0]

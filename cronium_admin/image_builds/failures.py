@@ -14,7 +14,7 @@ _MIRRORS = "CRONIUM_BUILD_APT_MIRROR, _APK_MIRROR, _PIP_INDEX_URL or _NPM_REGIST
 Explain = Callable[[re.Match[str]], str]
 
 
-def _say(text: str) -> Explain:
+def _always_say(text: str) -> Explain:
     return lambda match: text
 
 
@@ -36,14 +36,14 @@ _RULES: tuple[tuple[str, str, Explain], ...] = (
     (
         rf"setuid files remain: (?P<name>{_NAME})",
         "build_setuid",
-        _say("Files with a setuid or setgid bit can't be removed from the image. Leave out what installs them."),
+        _always_say("Files with a setuid or setgid bit can't be removed from the image. Leave out what installs them."),
     ),
     (
         r"CERTIFICATE_VERIFY_FAILED|certificate verify failed|SELF_SIGNED_CERT|self[- ]signed certificate"
         r"|unable to get local issuer|UNABLE_TO_VERIFY_LEAF|SSLCertVerificationError|certificate is NOT trusted"
         r"|SSL certificate problem",
         "build_tls",
-        _say(
+        _always_say(
             "A mirror's certificate is of an authority that the build does not trust. An administrator names the file "
             "of that authority in CRONIUM_BUILD_CA_FILE."
         ),
@@ -51,7 +51,7 @@ _RULES: tuple[tuple[str, str, Explain], ...] = (
     (
         r"No space left on device|ENOSPC|Disk quota exceeded",
         "build_no_space",
-        _say(
+        _always_say(
             "There was no space left. /tmp and /workspace of a build are in memory and small: use $TMPDIR in steps. "
             "Else the disk of the host is full."
         ),
@@ -59,7 +59,7 @@ _RULES: tuple[tuple[str, str, Explain], ...] = (
     (
         r"Resource temporarily unavailable|can't start new thread|Cannot fork|cannot fork|\bEAGAIN\b|retry: fork",
         "build_too_many_processes",
-        _say(
+        _always_say(
             "The build reached its limit of processes and threads. Run less side by side, such as make -j2; an "
             "administrator can raise CRONIUM_BUILD_PIDS."
         ),
@@ -67,7 +67,7 @@ _RULES: tuple[tuple[str, str, Explain], ...] = (
     (
         r"\b401\b.*Unauthorized|\bE401\b|401 Error|Unauthorized|\bE403\b",
         "build_denied",
-        _say(f"A mirror refused the credentials. An administrator corrects them in {_MIRRORS}."),
+        _always_say(f"A mirror refused the credentials. An administrator corrects them in {_MIRRORS}."),
     ),
     (
         rf"(?P<host>{_HOST}):\d{{1,5}} (?:\([^)]*\) )?refused: ",
@@ -108,13 +108,15 @@ _RULES: tuple[tuple[str, str, Explain], ...] = (
         r"ResolutionImpossible|conflicting dependencies|\bERESOLVE\b|unmet dependencies|which is incompatible"
         r"|has requirement .* but you have",
         "build_conflict",
-        _say("Packages of the recipe need versions of another package that exclude each other. Change their versions."),
+        _always_say(
+            "Packages of the recipe need versions of another package that exclude each other. Change their versions."
+        ),
     ),
     (
         r"error: command '?(?:gcc|cc|x86_64-linux-gnu-gcc|g\+\+|make)|gcc: No such file|gyp ERR!"
         r"|Failed (?:to build|building wheel)",
         "build_no_compiler",
-        _say(
+        _always_say(
             "A package has no binary for this image and was not compiled. Add the system packages that it needs, such "
             "as gcc, python3-dev or make, or choose a version with a binary."
         ),

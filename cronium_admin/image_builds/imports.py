@@ -49,7 +49,7 @@ _NPM_NAME = re.compile(r"(?:@[a-z0-9~][a-z0-9._~-]*/)?[a-z0-9~][a-z0-9._~-]*")
 MAX_BYTES = 1024 * 1024
 
 
-def propose_packages(language: str, script: str, installed: Collection[str]) -> list[str]:
+def suggest_packages(language: str, script: str, installed: Collection[str]) -> list[str]:
     """The packages that `script` needs beside the `installed` ones, by name.
 
     `installed`: names of packages of the index, such as those of an image's list. Understands a script with syntax
@@ -74,7 +74,7 @@ def _list_python_modules(script: str) -> set[str]:
     try:
         tree = ast.parse(script)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return _scan_python_lines(script)
+        return _search_python_lines(script)
     modules: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -84,7 +84,7 @@ def _list_python_modules(script: str) -> set[str]:
     return modules
 
 
-def _scan_python_lines(script: str) -> set[str]:
+def _search_python_lines(script: str) -> set[str]:
     modules: set[str] = set()
     for match in _PYTHON_LINE.finditer(script):
         if match[1]:
