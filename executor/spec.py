@@ -28,6 +28,7 @@ class Shape:
     language: str  # bash, python or node
     image: str
     image_digest: str = ""  # the exact image, as an engine reported it; empty: any
+    image_resolved: str = ""  # the same as repository@sha256:..., for engines that do not have it; empty: unknown
     sidecar_image: str
     limits: Limits
     log_limit_bytes: int
@@ -192,10 +193,18 @@ class RunHandler(Protocol):
         """Note the time at which the run reached `phase` (see `run.trace`). Only the first call for a phase counts."""
         ...
 
-    def mark_running(self, image_id: str, report: Mapping[str, Any]) -> bool:
+    def provide_image(self, spec: RunSpec, is_wanted: Callable[[], bool], *, is_prepared: bool) -> None:
+        """Return when the engine has the run's image; pull it before, if that is allowed and necessary.
+
+        Raises EngineError; ImagePullAborted soon after `is_wanted` is False. `is_prepared`: a sandbox waits for it.
+        """
+        ...
+
+    def mark_running(self, image_id: str, report: Mapping[str, Any], image_digests: tuple[str, ...] = ()) -> bool:
         """Mark the run as running and store the inspection of its sandbox, right before the payload is sent.
 
-        `report` is JSON. False: send nothing (lost lease or cancelled).
+        `report` is JSON; `image_digests` are the image's names of the form repository@sha256:... False: send nothing
+        (lost lease or cancelled).
         """
         ...
 

@@ -15,23 +15,23 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 VERBS = frozenset(
     """
-    abandon abort accept accumulate acquire add admit adopt advance allow anonymize answer append apply archive
-    ask assign attach authenticate await beat bind borrow bracket build call cancel canonicalize cast change charge
-    check choose claim clean clear close collect commit compare compile complete compress compute conclude configure
-    confirm connect consume convert count cover create cut declare decorate decrypt delete derive describe
-    detach detect digest disconnect dispatch download drain drop dump edit enable encode encrypt end enqueue ensure
-    escape estimate exclude exec execute exit expire explain extend extract feed fetch filter find finish fold
-    follow forbid forget format forward generate get give guess hand handle hash hide hit hold identify import
-    increment insert inspect intersect iterate join keep launch leave limit list listen load lock log look make mark
-    mask match measure merge mint mount move name normalize note observe offer open pack pad parse pass peek
-    pin ping place point pop prepare present print process provide prune publish put query quote raise read receive
-    reconnect record redirect reencrypt refresh refuse register reject relay release remember remove render
-    renew reopen replace replay report request requeue require rerun reserve reset resolve restart restore
-    restrict resume retire retry revoke rotate run save schedule seal search select send serve set settle
-    shorten show sign skip sort split start stop store stream strip submit suggest sum summarize sweep switch sync
-    round shift omit diff refer allocate announce begin continue discard enter expect free ignore plan
-    take tolerate track translate treat try unpack update upload use validate verify wait wake watch work wrap write
-    are can changed has holds is may overlaps runs same always from on to
+    abandon abort accept accumulate acquire add admit adopt advance allocate allow always announce anonymize answer
+    append apply archive are ask assign attach authenticate await beat begin bind borrow bracket build call can
+    cancel canonicalize cast change changed charge check choose claim clean clear close collect commit compare
+    compile complete compress compute conclude configure confirm connect consume continue convert count cover create
+    cut declare decorate decrypt delete derive describe detach detect diff digest discard disconnect dispatch
+    download drain drop dump edit enable encode encrypt end enqueue ensure enter escape estimate exclude exec
+    execute exit expect expire explain extend extract feed fetch filter find finish fold follow forbid forget format
+    forward free from generate get give guess hand handle has hash hide hit hold holds identify ignore import
+    increment insert inspect intersect is iterate join keep launch leave limit list listen load lock log look make
+    mark mask match may measure merge mint mount move name normalize note observe offer omit on open overlaps pack
+    pad parse pass peek pin ping place plan point pop prepare present print process provide prune publish pull push
+    put query quote raise read receive reconnect record redirect reencrypt refer refresh refuse register reject
+    relay release remember remove render renew reopen replace replay report request requeue require rerun reserve
+    reset resolve restart restore restrict resume retire retry revoke rotate round run runs same save schedule seal
+    search select send serve set settle shift shorten show sign skip sort split start stop store stream strip submit
+    suggest sum summarize sweep switch sync tag take to tolerate track translate treat try unpack untag update
+    upload use validate verify wait wake watch work wrap write
     """.split()  # noqa: SIM905
 )
 # Names that Django, ASGI, asyncio, logging, argparse or a protocol of ours gives, and names of pure conversions.

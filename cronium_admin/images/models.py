@@ -1,10 +1,10 @@
-"""Built images and overrides of the languages, and the images that hosts report."""
+"""Built images and overrides of the languages, the images that hosts report, and those that they pull."""
 
 from django.conf import settings
 from django.db import models
 
 from cronium_admin.accounts.projects import InProject
-from cronium_admin.core.database.clock import database_now
+from cronium_admin.core.database.clock import Now, database_now
 from cronium_admin.core.edit_versions import Edited
 
 
@@ -140,3 +140,51 @@ class ImageVersion(models.Model):
 
     def __str__(self) -> str:
         return f"version {self.number}"
+
+
+class PullState(models.TextChoices):
+    REQUESTED = "requested", "Requested"
+    PULLING = "pulling", "Pulling"
+    PRESENT = "present", "Pulled"
+    FAILED = "failed", "Failed"
+
+
+class PulledImage(models.Model):
+    """The last pull of an image on a host. Garbage collection removes only images that have such a row."""
+
+    host = models.CharField(max_length=100)
+    reference = models.CharField(max_length=400)  # canonical
+    state = models.CharField(max_length=12, choices=PullState.choices)
+    requested_at = models.DateTimeField(null=True)  # by a user; null: by a run, or ahead of one
+    started_at = models.DateTimeField(null=True)
+    changed_at = models.DateTimeField(db_default=Now())
+    last_used_at = models.DateTimeField(null=True)  # by a run, to the hour
+    # While it is pulled; bytes as far as the engine knows them.
+    done_bytes = models.BigIntegerField(default=0)
+    total_bytes = models.BigIntegerField(default=0)
+    done_layers = models.PositiveIntegerField(default=0)
+    total_layers = models.PositiveIntegerField(default=0)
+    # What was pulled last. A failed pull keeps them.
+    digest = models.CharField(max_length=400, blank=True, default="")  # repository@sha256:...
+    image_id = models.CharField(max_length=80, blank=True, default="")
+    # Of a failed pull.
+    reason = models.CharField(max_length=40, blank=True, default="")
+    message = models.TextField(blank=True, default="")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["host", "reference"], name="pulled_image_once_per_host")]
+        indexes = [
+            models.Index(
+                fields=["host"],
+                name="pulled_image_requested",
+                condition=models.Q(state="requested"),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.reference} on {self.host}"
+
+    @property
+    def percent(self) -> int | None:
+        """Of the bytes; None while their number is unknown."""
+        return None if not self.total_bytes else min(100, 100 * self.done_bytes // self.total_bytes)

@@ -5,6 +5,7 @@ import re
 from django.core.exceptions import ValidationError
 
 MAX_LENGTH = 255
+KEPT = "docker.io/cronium/kept"  # second names, by which hosts keep pulled images: they say nothing about permission
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _DOMAIN = (
     r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*(?::[0-9]{1,5})?/)?"
@@ -21,6 +22,10 @@ def validate_reference(value: str) -> None:
             "Not an image name. Write it as [registry/]name[:tag] or [registry/]name@sha256:digest, in lower "
             "case and without spaces, such as cronium/runner:python-alpine.",
             code="image_reference",
+        )
+    if canonicalize_reference(value).startswith(KEPT):
+        raise ValidationError(
+            "Names that begin with cronium/kept are Cronium's own. Name the image itself.", code="image_reference"
         )
 
 

@@ -16,6 +16,7 @@ from cronium_admin.images.models import Language
 from cronium_admin.jobs.models import Job, Network, OnLogLimit, Streams
 from cronium_admin.jobs.validation import DEFAULT_QUEUE
 from cronium_admin.profiles.models import DEFAULT_PROFILE
+from cronium_admin.registries.models import PullPolicy
 
 # Job fields with another name in the form.
 _FORM_FIELDS = {
@@ -30,7 +31,7 @@ LABELS = {
     "script": "Script", "language": "Language", "name": "Name", "profile": "Profile", "cpu": "CPU",
     "memory_mb": "Memory", "pids": "Processes", "log_limit_mb": "Log limit", "on_log_limit": "Full log",
     "streams": "stdout and stderr",
-    "image": "Image", "timeout_seconds": "Timeout",
+    "image": "Image", "pull_policy": "Pull policy", "timeout_seconds": "Timeout",
     "network": "Network", "egress_text": "Allowed hosts", "env": "Environment",
     "launch_env_text": "Set at launch", "secrets": "Secrets",
     "input_text": "Input", "tags_text": "Tags", "queue": "Queue", "log_keep_days": "Logs kept, days",
@@ -64,6 +65,11 @@ class JobForm(PlainForm):
     on_log_limit = forms.CharField(required=False)
     streams = forms.CharField(required=False)
     image = forms.CharField(required=False)
+    pull_policy = forms.ChoiceField(
+        required=False,
+        choices=[("", "As set for the image"), *PullPolicy.choices],
+        error_messages={"invalid_choice": "Choose one of the pull policies."},
+    )
     timeout_seconds = forms.IntegerField(
         error_messages={**_INTEGER_ERRORS, "required": "Enter the timeout in seconds."}
     )
@@ -238,7 +244,7 @@ def _make_initial(job: Job | None, script: str) -> dict[str, Any]:
         }
     same = ("name", "language", "script", "cpu", "memory_mb", "pids", "log_limit_mb", "on_log_limit")
     more = ("streams", "image", "timeout_seconds", "network", "queue", "log_keep_days", "log_keep_runs", "revision")
-    rest = ("run_keep_days", "run_keep_runs", "read_only_root", "enabled")
+    rest = ("pull_policy", "run_keep_days", "run_keep_runs", "read_only_root", "enabled")
     values = {name: getattr(job, name) for name in (*same, *more, *rest)}
     values["launch_env_text"] = " ".join(job.launch_env)
     values["egress_text"] = "\n".join(job.egress)

@@ -3,10 +3,25 @@
 # The fields that decide what runs and how.
 RUN_FIELDS = frozenset(
     {
-        *("language", "script", "image", "profile", "cpu", "memory_mb", "pids", "env", "launch_env", "secrets"),
+        *(
+            "language",
+            "script",
+            "image",
+            "pull_policy",
+            "profile",
+            "cpu",
+            "memory_mb",
+            "pids",
+            "env",
+            "launch_env",
+            "secrets",
+        ),
         *("log_limit_mb", "on_log_limit", "streams", "timeout_seconds", "network", "egress"),
         *("queue", "read_only_root", "input"),
     }
 )
 _RETENTION_FIELDS = {"log_keep_days", "log_keep_runs", "run_keep_days", "run_keep_runs"}
+# Fields that are younger than stored revisions: a revision omits them while they have this value, so that the digest of
+# a job that does not use them stays the same.
+DEFAULTS = {"pull_policy": ""}
 JOB_FIELDS = RUN_FIELDS | {"name", "slug", "enabled", "tags"} | _RETENTION_FIELDS

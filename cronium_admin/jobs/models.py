@@ -16,6 +16,7 @@ from cronium_admin.core.line_text import fold_case, make_sort_key
 from cronium_admin.images.models import Language
 from cronium_admin.images.reference import validate_reference
 from cronium_admin.jobs.egress_rules import validate_egress
+from cronium_admin.jobs.job_fields import DEFAULTS
 from cronium_admin.jobs.validation import (
     DEFAULT_QUEUE,
     validate_env,
@@ -42,6 +43,7 @@ from cronium_admin.profiles.limits import (
     resolve_log_limit,
 )
 from cronium_admin.profiles.models import Profile
+from cronium_admin.registries.models import PullPolicy
 
 
 class Network(models.TextChoices):
@@ -92,6 +94,8 @@ class Job(InProject):
     language = models.CharField(max_length=16, choices=Language.choices)
     script = models.TextField(validators=[validate_script])
     image = models.CharField(max_length=255, blank=True, default="", validators=[validate_reference])
+    # When hosts pull the image, if that is stricter than the administrator's policy; empty: the administrator's.
+    pull_policy = models.CharField(max_length=8, choices=PullPolicy.choices, blank=True, default="", db_default="")
     profile = models.ForeignKey(Profile, on_delete=models.PROTECT, related_name="jobs")
     # Override the profile's limits; empty means the profile's value.
     cpu = models.DecimalField(max_digits=4, decimal_places=2, null=True, blank=True, validators=[WithinBound("cpu")])
@@ -224,4 +228,4 @@ class JobRevision(models.Model):
     @cached_property
     def values(self) -> dict[str, Any]:
         """The settings by name, without the script."""
-        return dict(json.loads(self.settings))
+        return {**({} if self.is_partial else DEFAULTS), **json.loads(self.settings)}

@@ -9,7 +9,7 @@ from typing import Any
 from cronium_admin.accounts.models import User
 from cronium_admin.core.database.shared_rows import get_or_create_locked
 from cronium_admin.core.json_text import format_exact
-from cronium_admin.jobs.job_fields import JOB_FIELDS
+from cronium_admin.jobs.job_fields import DEFAULTS, JOB_FIELDS
 from cronium_admin.jobs.models import Job, JobRevision, ScriptText
 
 _EXACT = "input"  # compared exactly: a script can distinguish 1 from 1.0, and the order of keys
@@ -25,6 +25,7 @@ class CanonicalSettings:
 
 def canonicalize_job(job: Job) -> CanonicalSettings:
     own = {name: getattr(job, name) for name in JOB_FIELDS - {"profile", "cpu"}}
+    own = {name: value for name, value in own.items() if name not in DEFAULTS or value != DEFAULTS[name]}
     values = own | {"profile": job.profile.name, "cpu": None if job.cpu is None else float(job.cpu)}
     parts = {name: _format_setting(name, value) for name, value in values.items()}
     everything = _join_parts(parts)

@@ -1,7 +1,7 @@
 """Request and response bodies of the job routes. They check types only; the model validates values."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
 
@@ -34,6 +34,10 @@ LAUNCH_ENV = (
     "The variables that every launch may set, even with only the permission to run. Every operator can then choose "
     "their values: list only variables that the script treats as data."
 )
+PULL_POLICY = (
+    "When a host pulls the image: `missing`, `newer` or `never`; empty: as the administrator has set it for the image "
+    "or its registry. Each is stricter than the one before, and only a policy stricter than the administrator's counts."
+)
 KEEP_DAYS = "Logs of its runs are removed this many days after the end; 0: never, null: CRONIUM_LOG_KEEP_DAYS."
 KEEP_RUNS = "Only this many of its last ended runs keep their logs; 0: all, null: CRONIUM_LOG_KEEP_RUNS."
 
@@ -49,6 +53,7 @@ class JobItem(BaseModel):
     language: str
     profile: str
     image: str = Field(description="The job's own image; empty if it uses the image of its language.")
+    pull_policy: str = Field(description=PULL_POLICY)
     enabled: bool
     tags: list[str]
     timeout_seconds: int
@@ -62,7 +67,7 @@ class JobItem(BaseModel):
 
     @staticmethod
     def collect_fields(job: Job) -> dict[str, Any]:
-        columns = ("slug", "name", "language", "image", "enabled", "tags", "timeout_seconds", "network")
+        columns = ("slug", "name", "language", "image", "pull_policy", "enabled", "tags", "timeout_seconds", "network")
         more = ("queue", "read_only_root", "revision", "created_at", "updated_at")
         values = {name: getattr(job, name) for name in (*columns, *more)}
         return values | {"profile": job.profile.name, "runs": job.last_run_number}
@@ -126,6 +131,7 @@ class JobPatch(BaseModel):
     language: Language = OMITTED
     script: StrictStr = OMITTED
     image: StrictStr = OMITTED
+    pull_policy: Annotated[Literal["", "missing", "newer", "never"], Field(description=PULL_POLICY)] = OMITTED
     profile: StrictStr = OMITTED
     cpu: Cpu | None = OMITTED
     memory_mb: StrictInt | None = OMITTED

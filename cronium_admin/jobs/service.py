@@ -21,6 +21,7 @@ from cronium_admin.core.errors import ApiError
 from cronium_admin.core.form_errors import translate_error
 from cronium_admin.core.json_text import format_compact
 from cronium_admin.core.line_text import find_line_problem
+from cronium_admin.images.reference import validate_reference
 from cronium_admin.jobs.egress_rules import normalize_egress
 from cronium_admin.jobs.job_fields import JOB_FIELDS, RUN_FIELDS
 from cronium_admin.jobs.models import Job
@@ -29,6 +30,7 @@ from cronium_admin.jobs.revisions import create_revision
 from cronium_admin.jobs.run_numbers import retire_slug
 from cronium_admin.jobs.validation import validate_apart, validate_first_line, validate_secrets
 from cronium_admin.profiles.models import DEFAULT_PROFILE, Profile
+from cronium_admin.registries.rules import find_use_problem
 from cronium_admin.secrets.service import find_missing
 
 KIND = "job"
@@ -201,6 +203,8 @@ def _apply_fields(job: Job, data: Mapping[str, Any]) -> None:
         _check_first_line(job, problems)
     if "secrets" in data or "env" in data:
         _check_secrets(job, "secrets" in data, problems)
+    if "image" in data and "image" not in problems:
+        _check_image(job, problems)
     try:
         # The fields' validators check the same as the database's constraints, which would take three queries each.
         job.full_clean(exclude=[*problems, "project", "created_by", "updated_by"], validate_constraints=False)
@@ -223,6 +227,15 @@ def _check_first_line(job: Job, problems: dict[str, list[ValidationError]]) -> N
         validate_first_line(job.language, job.script)
     except ValidationError as error:
         problems["script"] = error.error_list
+
+
+def _check_image(job: Job, problems: dict[str, list[ValidationError]]) -> None:
+    try:
+        validate_reference(job.image or "x")
+    except ValidationError:
+        return  # the field's validator reports it
+    if problem := find_use_problem(job.image, job.project_id):
+        problems["image"] = [ValidationError(problem, code="registry_forbidden")]
 
 
 def _set_egress(job: Job, value: Any, problems: dict[str, list[ValidationError]]) -> None:

@@ -95,7 +95,9 @@ class Run(InProject):
     language = models.CharField(max_length=16, choices=Language.choices)
     image = models.CharField(max_length=255)
     image_rule = models.CharField(max_length=32)  # run, job, override, environment, default
-    image_digest = models.CharField(max_length=80, blank=True, default="")
+    image_digest = models.CharField(max_length=80, blank=True, default="")  # what the engine ran, by its own name
+    # The same as repository@sha256:...; empty for an image that no registry has.
+    image_resolved = models.CharField(max_length=400, blank=True, default="", db_default="")
     # The restricted overrides of its launch: `image`, `env.NAME`, `runtime`; null: not recorded.
     overridden = models.JSONField(null=True)
     profile_name = models.CharField(max_length=40)
@@ -244,6 +246,11 @@ class Run(InProject):
     def secrets(self) -> list[str]:
         """Names only."""
         return list(self._settings["secrets"])
+
+    @property
+    def pull_policy(self) -> str:
+        """The job's; empty: the administrator's."""
+        return str(self._settings.get("pull_policy") or "")
 
     @property
     def egress(self) -> list[str]:

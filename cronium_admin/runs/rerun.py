@@ -16,13 +16,24 @@ from cronium_admin.jobs.run_numbers import take_number
 from cronium_admin.jobs.validation import validate_env
 from cronium_admin.profiles.limits import BOUNDS
 from cronium_admin.profiles.models import Profile
+from cronium_admin.registries.rules import check_use
 from cronium_admin.runs.models import BUILD_TRIGGER, Run
 from cronium_admin.runs.overrides import RUNTIME, Overrides, check_overrides
 from cronium_admin.secrets.service import find_missing
 
 SNAPSHOT_FIELDS = (
-    *("job_revision", "language", "image", "image_rule", "image_digest", "env", "profile_name", "cpu"),
-    *("memory_mb", "pids", "log_limit_mb", "on_log_limit", "streams"),
+    *(
+        "job_revision",
+        "language",
+        "image",
+        "image_rule",
+        "image_digest",
+        "image_resolved",
+        "env",
+        "profile_name",
+        "cpu",
+    ),
+    *("pull_policy", "memory_mb", "pids", "log_limit_mb", "on_log_limit", "streams"),
     *("timeout_seconds", "network", "egress", "queue", "runtime", "read_only_root", "input", "secrets"),
 )
 _CAPPED_LIMITS = ("cpu", "memory_mb", "pids", "timeout_seconds")
@@ -58,9 +69,12 @@ def build_rerun(run: Run, by: User) -> RerunSnapshot:
         validate_env(run.env)
     except ValidationError as error:
         raise ValidationError({"env": error.messages}) from error
+    check_use(run.image, run.project_id)
     repeat = RerunSnapshot({name: getattr(run, name) for name in SNAPSHOT_FIELDS} | {"overridden": overridden})
     if "script" in (run.differs or {}):
         repeat.values["script"] = run.script
+    if run.image_digest and "@" not in run.image:
+        repeat.notes.append(f"With the image that run #{run.number} had, even if {run.image} names another one today.")
     _cut_secrets(repeat, run)
     _cut_network(repeat, run, by)
     _cut_limits(repeat)

@@ -7,12 +7,12 @@ from cronium_admin.core.json_text import JsonText, format_exact
 from cronium_admin.jobs.models import Network
 from cronium_admin.jobs.revisions import is_same_setting
 
-SETTINGS = ("env", "secrets", "egress", "input")
+SETTINGS = ("env", "secrets", "egress", "input", "pull_policy")
 
 
 def get_revision_settings(values: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of a run without overrides; of a partial revision, only those that it has."""
-    settings = {name: values[name] for name in ("env", "secrets", "input") if name in values}
+    settings = {name: values[name] for name in ("env", "secrets", "input", "pull_policy") if name in values}
     if "network" in values:
         settings["egress"] = values["egress"] if values["network"] == Network.EGRESS else []
     return settings

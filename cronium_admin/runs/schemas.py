@@ -27,7 +27,11 @@ class ImageRef(BaseModel):
     rule: str = Field(description="The source of the choice: run, job, override, environment or default.")
     why: str
     digest: str = Field(
-        description="The digest of the image that ran; empty until the container exists, except in a rerun."
+        description="The digest of the image that ran, as the host's engine names it; empty until the container "
+        "exists, except in a rerun."
+    )
+    resolved: str = Field(
+        description="The same image in its registry, as repository@sha256:...; empty if it was in none."
     )
 
 
@@ -96,6 +100,7 @@ class RunItem(BaseModel):
                 rule=run.image_rule,
                 why=RULES.get(run.image_rule, ""),
                 digest=run.image_digest,
+                resolved=run.image_resolved,
             ),
             "profile": run.profile_name,
             "warm": run.is_warm,
@@ -163,6 +168,7 @@ class TraceOut(BaseModel):
         None, description="The first line was sent to a client that waited for it, by the database's clock."
     )
     exit_seen: float | None = Field(None, description="The container of the script has stopped.")
+    image_pulled: float | None = Field(None, description="Its image was pulled; absent if that was not necessary.")
     drained: float | None = Field(None, description="All output was stored.")
     finished: float | None = Field(None, description="The result was stored.")
     taken_down: float | None = Field(None, description="Nothing of the sandbox is left on the engine.")

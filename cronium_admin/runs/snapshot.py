@@ -10,6 +10,7 @@ from cronium_admin.jobs.models import Job, Network
 from cronium_admin.jobs.validation import validate_apart, validate_env, validate_input
 from cronium_admin.profiles.limits import CPU, LOG_LIMIT_MB, MEMORY_MB, PIDS, TIMEOUT, resolve_log_limit
 from cronium_admin.profiles.models import Profile
+from cronium_admin.registries.rules import check_use
 from cronium_admin.runs.overrides import UNSET, Overrides
 
 
@@ -42,6 +43,7 @@ def build_snapshot(job: Job, overrides: Overrides, profile: Profile | None) -> d
     }
     _check_values(values, problems, job, overrides, profile)
     choice = resolve_custom(resolve_image(job.language, run=overrides.image, job=job.image), job.project_id)
+    check_use(choice.reference, job.project_id)
     return values | {
         "job_revision": job.revision,
         "language": job.language,
@@ -49,6 +51,7 @@ def build_snapshot(job: Job, overrides: Overrides, profile: Profile | None) -> d
         "image": choice.reference,
         "image_rule": choice.rule,
         "image_digest": choice.digest,
+        "pull_policy": job.pull_policy,
         "profile_name": profile.name,
         "log_limit_mb": limits.log_limit_mb
         if overrides.log_limit_mb is None

@@ -12,10 +12,12 @@ from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, connection, transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 
+from cronium_admin.core import notify
 from cronium_admin.core.database.clock import Now
 from cronium_admin.core.database.compiled import CompiledQuery
+from cronium_admin.jobs.models import Job
 from cronium_admin.runs import events, outbox
 from cronium_admin.runs.models import LIVE, ON_HOST, TERMINAL, Run, RunEvent, Status
 from cronium_admin.runs.shared_texts import store_report
@@ -106,13 +108,15 @@ def mark_running(
     report: Mapping[str, Any] | None = None,
     trace: str = "",
     columns: Mapping[str, Any] | None = None,
+    notes: Collection[tuple[str, str]] = (),
 ) -> bool:
     """starting -> running, immediately before the payload is sent: afterwards user code may have begun.
 
-    `report` is the engine's report of the run's sandbox, stored by the same UPDATE, as are further `columns`.
+    `report` is the engine's report of the run's sandbox, stored by the same UPDATE, as are further `columns`. `notes`
+    are kinds and messages of events.
     """
     with transaction.atomic():
-        return _change_row(
+        is_changed = _change_row(
             run_id,
             Q(status=Status.STARTING, lease_epoch=epoch, cancel_requested_at=None),
             "started",
@@ -123,6 +127,28 @@ def mark_running(
             **(store_report(str(run_id), report) if report else {}),
             **(columns or {}),
         )
+        for kind, message in notes if is_changed else ():
+            events.record_event(run_id, kind, message)
+        return is_changed
+
+
+def _select_earlier_image(job: int, number: int, image: str) -> "QuerySet[Run, tuple[int, str, str]]":
+    earlier = Run.objects.filter(job=job, number__lt=number, image=image).exclude(image_digest="")
+    return earlier.order_by("-created_at", "-id").values_list("number", "image_digest", "image_resolved")[:1]
+
+
+_FIND_EARLIER_IMAGE = CompiledQuery(
+    _select_earlier_image,
+    job=Job._meta.pk,
+    number=Run._meta.get_field("number"),
+    image=Run._meta.get_field("image"),
+)
+
+
+def find_earlier_image(job: int, number: int, image: str) -> tuple[int, str, str] | None:
+    """Number, `image_digest` and `image_resolved` of the job's last run with this image name that began."""
+    rows = _FIND_EARLIER_IMAGE.fetch(job=job, number=number, image=image)
+    return rows[0] if rows else None
 
 
 def adopt(run_id: UUID, epoch: int, owner: str, message: str, only_if: Q = ALWAYS) -> bool:
@@ -286,3 +312,10 @@ def record_note(run_id: UUID, kind: str, message: str) -> None:
     except IntegrityError:
         if Run.objects.filter(pk=run_id).exists():
             raise
+
+
+def replace_note(run_id: UUID, kind: str, message: str) -> None:
+    """Changes the message of the run's last event of this kind, without a line in the server's log."""
+    last = RunEvent.objects.filter(run_id=run_id, kind=kind).order_by("-at", "-id").values("pk")[:1]
+    if RunEvent.objects.filter(pk__in=last).update(message=message[: RunEvent.LONGEST]):
+        notify.publish_changed([run_id])

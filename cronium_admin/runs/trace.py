@@ -11,7 +11,7 @@ from itertools import pairwise
 STORED = (
     *("accepted", "queued", "claimed", "network_made", "main_started", "sidecar_loaded", "sidecar_ready"),
     *("taken", "prepared", "bound", "begun", "payload_sent", "first_byte", "first_line_stored", "exit_seen"),
-    *("drained", "finished", "taken_down", "adopted"),
+    *("drained", "finished", "taken_down", "adopted", "image_pulled"),
 )
 # Parts of the phase `prepared` that overlap.
 PARTS = ("network_made", "main_started", "sidecar_loaded", "sidecar_ready")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from cronium_admin.logs.store import LogWriter
 from cronium_admin.workers.database_threads import DatabaseThreads
+from cronium_admin.workers.images.puller import ImagePuller
 from cronium_admin.workers.leadership import Leadership
 from cronium_admin.workers.scheduling.capacity import Capacity
 from cronium_admin.workers.warm.pool import WarmPool
@@ -27,6 +28,7 @@ class HostContext:
     wake: threading.Event
     closing: threading.Event
     pool: WarmPool
+    puller: ImagePuller
     is_unsafe: bool = False  # the stored verdict of the isolation check
     is_draining: bool = False
     other_hosts: int = 0  # that are alive; counted by the heartbeat

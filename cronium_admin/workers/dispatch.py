@@ -13,6 +13,7 @@ from cronium_admin.secrets.retired_values import SecretUnavailable
 from cronium_admin.workers import lease
 from cronium_admin.workers.context import HostContext
 from cronium_admin.workers.engine_health import EngineHealth
+from cronium_admin.workers.images.run_image import RunImage
 from cronium_admin.workers.run_handler import DatabaseRunHandler
 from cronium_admin.workers.run_spec import build_spec
 from cronium_admin.workers.run_trace import RunTrace
@@ -80,6 +81,7 @@ class Dispatcher:
             database,
             writer,
             trace=trace,
+            image=RunImage(run, context.puller, database),
             may_wait=may_wait,
             start=start,
             on_begun=context.pool.count_start,

@@ -19,11 +19,12 @@ from cronium_admin.runs.state_machine import Ending
 from cronium_admin.runtime_api import handlers as runtime
 from cronium_admin.workers.database_threads import DatabaseThreads
 from cronium_admin.workers.gc.runs import mark_cleaned
+from cronium_admin.workers.images.run_image import MOVED, RunImage
 from cronium_admin.workers.run_trace import RunTrace
 from cronium_admin.workers.warm.pool import UNKNOWN_START, Start
 from executor.docker.errors import EngineUnreachable
 from executor.run.outcome import CANCEL, GONE, LIMIT, SHUTDOWN, TIMEOUT
-from executor.spec import Batch, LeaseLost, Reply, RunResult
+from executor.spec import Batch, LeaseLost, Reply, RunResult, RunSpec
 
 log = logging.getLogger("cronium.host")
 STOP_MESSAGES = {
@@ -48,12 +49,14 @@ class DatabaseRunHandler:
         run_log: RunLog | None = None,  # of an adopted run: the log stored so far
         *,
         trace: RunTrace | None = None,
+        image: RunImage | None = None,  # None for a run whose script has begun
         may_wait: bool = False,  # requeue the run if the engine stops answering before the script begins
         start: Start = UNKNOWN_START,
         on_begun: Callable[[Start], None] = lambda start: None,
     ) -> None:
         self._start, self._on_begun = start, on_begun
         self._may_wait = may_wait
+        self._image = image
         self._run_id = run_id
         self._epoch = epoch
         self._database = database
@@ -67,15 +70,26 @@ class DatabaseRunHandler:
         if phase == "payload_sent":  # now, because a script may be silent for hours
             self._trace.observe()
 
-    def mark_running(self, image_id: str, report: Mapping[str, Any]) -> bool:
-        is_running = self._database.call(self._mark_running, image_id, report)
+    def provide_image(self, spec: RunSpec, is_wanted: Callable[[], bool], *, is_prepared: bool) -> None:
+        if self._image and self._image.provide(spec, is_wanted, is_prepared=is_prepared):
+            self.note_phase("image_pulled")
+
+    def mark_running(self, image_id: str, report: Mapping[str, Any], image_digests: tuple[str, ...] = ()) -> bool:
+        is_running = self._database.call(self._mark_running, image_id, report, image_digests)
         if is_running:
             self._on_begun(self._start)
+            if self._image:
+                self._image.note_use()
         return is_running
 
-    def _mark_running(self, image_id: str, report: Mapping[str, Any]) -> bool:
+    def _mark_running(self, image_id: str, report: Mapping[str, Any], digests: tuple[str, ...]) -> bool:
         trace, columns = self._trace.pack("begun"), self._start.columns
-        if state_machine.mark_running(self._run_id, self._epoch, image_id, report, trace, columns):
+        notes = []
+        if self._image:
+            resolved, moved = self._image.describe_start(image_id, digests)
+            columns = {**columns, "image_resolved": resolved}
+            notes = [(MOVED, moved)] if moved else []
+        if state_machine.mark_running(self._run_id, self._epoch, image_id, report, trace, columns, notes):
             return True
         # The answer to an earlier commit was lost: the row is running under this lease, and nothing was sent yet.
         running = Run.objects.filter(pk=self._run_id, status=Status.RUNNING, lease_epoch=self._epoch)

@@ -22,7 +22,7 @@ SIDECAR_IMAGE = "cronium/runtime-api:latest"
 NO_SECRETS: Mapping[str, str] = {}
 
 
-def build_shape(shape: WarmShape, instance: str, host: str, image_digest: str = "") -> Shape:
+def build_shape(shape: WarmShape, instance: str, host: str, image_digest: str = "", image_resolved: str = "") -> Shape:
     """The executor's form of a shape. The only place that decides it, for runs and for sandboxes that wait for them."""
     return Shape(
         instance=instance,
@@ -30,6 +30,7 @@ def build_shape(shape: WarmShape, instance: str, host: str, image_digest: str = 
         language=shape.language,
         image=shape.image,
         image_digest=image_digest,
+        image_resolved=image_resolved,
         sidecar_image=SIDECAR_IMAGE,
         limits=Limits(nano_cpus=int(shape.cpu * 1_000_000_000), memory_bytes=shape.memory_mb * MB, pids=shape.pids),
         log_limit_bytes=resolve_log_limit(shape.log_limit_mb) * MB,
@@ -65,7 +66,7 @@ def _make_spec(
     # Derived from the row, so that a process that takes the run over masks the same token.
     claimed = run.claimed_at.timestamp() if run.claimed_at else None
     token = tokens.mint_token(tokens.derive_signing_key(settings.SECRET_KEY), str(run.pk), run.timeout_seconds, claimed)
-    shape = build_shape(WarmShape.from_row(run), instance, host, run.image_digest)
+    shape = build_shape(WarmShape.from_row(run), instance, host, run.image_digest, run.image_resolved)
     if is_build(run):
         return make_build_spec(run, shape, token, masked)
     return RunSpec(

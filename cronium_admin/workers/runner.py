@@ -22,6 +22,8 @@ from cronium_admin.workers.health import canary
 from cronium_admin.workers.health.scheduler import HealthScheduler
 from cronium_admin.workers.heartbeat import Heartbeat
 from cronium_admin.workers.image_inventory import ImageReporter
+from cronium_admin.workers.images.puller import ImagePuller
+from cronium_admin.workers.images.task import ImageTask
 from cronium_admin.workers.instance import get_instance_id
 from cronium_admin.workers.leadership import Leadership
 from cronium_admin.workers.own_engine import make_own_engine
@@ -66,7 +68,7 @@ class Runner:
         self.host = host
         self.context = context = HostContext(
             *(host, instance, engine, database, LogWriter(), leadership, supervisor, Capacity(queues), wake, closing),
-            WarmPool(host, Arrivals()),
+            *(WarmPool(host, Arrivals()), ImagePuller(host, engine, database)),
         )
         self.maker = WarmMaker(context, subnets)
         self.status = HostStatus(engine, closing)
@@ -85,6 +87,7 @@ class Runner:
             HealthScheduler(host, database, self._is_leader, closing),
             OrphanSealer(closing),
             ImageReporter(host, engine, database, self._is_leader, closing),
+            ImageTask(*(host, engine, database, context.puller, lambda: queues, self._is_leader, closing)),
             *([self.canary] if settings.CONFIG.canary == "on" else ()),
             self.maker,
         ]
@@ -161,6 +164,7 @@ class Runner:
         self.context.wake.set()
         self.announcements.close()
         self.canary.cancel()
+        self.context.puller.close()
         self.maker.stop()
 
     def _join_threads(self, end: float) -> None:

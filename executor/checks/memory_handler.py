@@ -1,10 +1,10 @@
 """A RunHandler without a database, for the runs of checks."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from executor.spec import Batch, Reply, RunResult
+from executor.spec import Batch, Reply, RunResult, RunSpec
 
 
 class MemoryHandler:
@@ -20,7 +20,10 @@ class MemoryHandler:
     def note_phase(self, phase: str) -> None:
         pass
 
-    def mark_running(self, image_id: str, report: Mapping[str, Any]) -> bool:
+    def provide_image(self, spec: RunSpec, is_wanted: Callable[[], bool], *, is_prepared: bool) -> None:
+        pass
+
+    def mark_running(self, image_id: str, report: Mapping[str, Any], image_digests: tuple[str, ...] = ()) -> bool:
         return True
 
     def record_cold_start(self, reason: str, message: str) -> None:

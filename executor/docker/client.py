@@ -30,6 +30,7 @@ from executor.docker.models import (
     parse_time,
 )
 from executor.docker.ownership import filter_own
+from executor.docker.protocol import ImageEngine
 from executor.docker.reverse_path import enable_reverse_path_filter
 from executor.docker.session import CONTROL_SECONDS, SessionCache, translate_errors
 
@@ -48,7 +49,7 @@ class Engine:
     def __init__(self, url: str = "", pool: int = 64, certificates: str = "") -> None:
         self._address = EngineAddress(url, certificates)
         self._sessions = SessionCache(self._address, pool)
-        self.images = ImageCalls(self._sessions)
+        self.image_calls: ImageEngine = ImageCalls(self._sessions)
         self.archives = ImageArchives(self._sessions)
 
     @property
@@ -62,6 +63,11 @@ class Engine:
     @property
     def _engine_info(self) -> dict[str, Any]:
         return self._sessions.open_session().info
+
+    @property
+    def is_local(self) -> bool:
+        """Whether its socket is on this machine, so that its files may be too."""
+        return self._address.url.startswith(("unix:", "/")) or not self._address.url
 
     @property
     def version(self) -> str:
@@ -274,7 +280,7 @@ class Engine:
 
     def read_clock(self) -> float:
         """The engine's clock in unix seconds. For a local socket this is this machine's clock."""
-        if self._address.url.startswith(("unix:", "/")) or not self._address.url:
+        if self.is_local:
             return time.time()
         with translate_errors("report its clock"):
             return parse_time(self._control_client.info().get("SystemTime"))

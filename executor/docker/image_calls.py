@@ -23,6 +23,7 @@ from executor.docker.transfer_errors import explain_failure
 
 STALL_SECONDS = 60.0  # without a word of the engine's progress stream
 RESOLVE_SECONDS = 20.0  # for a registry that does not answer
+EMPTY_TAR = bytes(1024)  # two empty blocks: the end of an archive
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,16 @@ class RegistryLogin:
     username: str
     password: str = field(repr=False)
 
+    @property
+    def values(self) -> dict[str, str]:
+        """As the engine takes them."""
+        if self.username == "<token>":  # a credential helper's way to return an identity token
+            return {"identitytoken": self.password, "serveraddress": self.server}
+        return {"username": self.username, "password": self.password, "serveraddress": self.server}
+
     def encode(self) -> str:
         """The header X-Registry-Auth. An engine ignores one that it can't decode, and then asks without credentials."""
-        values = {"username": self.username, "password": self.password, "serveraddress": self.server}
-        if self.username == "<token>":  # a credential helper's way to return an identity token
-            values = {"identitytoken": self.password, "serveraddress": self.server}
-        return base64.urlsafe_b64encode(json.dumps(values).encode()).decode()
+        return base64.urlsafe_b64encode(json.dumps(self.values).encode()).decode()
 
 
 class Transfer:
@@ -159,12 +164,19 @@ class ImageCalls:
             return False
         return True
 
+    def make_empty(self, reference: str) -> None:
+        """Create an image without files, for a push that shows whether pushes are allowed."""
+        name, tag = _split_reference(reference)
+        with translate_errors(f"create the image {reference}"):
+            self._control.import_image_from_data(EMPTY_TAR, repository=name, tag=tag)
+
     def check_login(self, login: RegistryLogin) -> None:
         """Let the engine sign in. Raises as `pull` does."""
         client: Any = self._control
-        body = {"username": login.username, "password": login.password, "serveraddress": login.server}
         with self._translate(f"sign in to {login.server}", login.server):
-            client._raise_for_status(client._post_json(client._url("/auth"), data=body, timeout=RESOLVE_SECONDS))
+            client._raise_for_status(
+                client._post_json(client._url("/auth"), data=login.values, timeout=RESOLVE_SECONDS)
+            )
 
     def is_insecure(self, host: str) -> bool:
         """Whether the engine would use plain HTTP, or an unchecked certificate, for this registry."""

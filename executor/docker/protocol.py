@@ -1,10 +1,13 @@
 """The engine's calls as protocols: `client.Engine` and the tests' fake implement them."""
 
+from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Network
 from typing import IO, Any, Protocol
 
 from executor.docker.attachment import Attachment
+from executor.docker.image_calls import RegistryLogin, Transfer
 from executor.docker.models import ContainerState, EngineObject, Image, ImageFacts
+from executor.docker.progress import TransferProgress
 
 
 class NetworkEngine(Protocol):
@@ -29,14 +32,43 @@ class ArchiveEngine(Protocol):
     def commit(self, container: str, name: str, tag: str) -> str: ...
     def save(self, reference: str, target: IO[bytes]) -> None: ...
     def load(self, source: IO[bytes]) -> str: ...
+
+
+class ImageEngine(Protocol):
+    """The engine's calls for images; see `image_calls.ImageCalls`."""
+
     def describe(self, reference: str) -> ImageFacts | None: ...
+    def resolve_digest(self, reference: str, login: RegistryLogin | None = None) -> str: ...
+    def pull(
+        self,
+        reference: str,
+        login: RegistryLogin | None = None,
+        *,
+        transfer: Transfer,
+        on_progress: Callable[[TransferProgress], None] = ...,
+    ) -> str: ...
+    def push(
+        self,
+        reference: str,
+        login: RegistryLogin | None = None,
+        *,
+        transfer: Transfer,
+        on_progress: Callable[[TransferProgress], None] = ...,
+    ) -> str: ...
     def tag(self, source: str, reference: str) -> None: ...
     def remove(self, reference: str) -> bool: ...
+    def make_empty(self, reference: str) -> None: ...
+    def check_login(self, login: RegistryLogin) -> None: ...
+    def is_insecure(self, host: str) -> bool: ...
 
 
 class EngineLike(NetworkEngine, Protocol):
     """All calls that the executor and the worker make."""
 
+    @property
+    def image_calls(self) -> ImageEngine: ...
+    @property
+    def is_local(self) -> bool: ...
     @property
     def log_driver(self) -> str: ...
     @property

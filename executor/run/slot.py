@@ -12,6 +12,7 @@ from executor import failpoints, log_context
 from executor.docker.errors import (
     EngineError,
     EngineUnreachable,
+    ImagePullAborted,
     SandboxDefect,
     SandboxDrift,
     SandboxGone,
@@ -164,7 +165,16 @@ class Slot:
             error = EngineUnreachable(f"{cause} Run it again.")
         return outcome.build_error_result(error)
 
+    def _is_wanted(self) -> bool:
+        return not (self._stop.request or self._released.is_set())
+
     def _execute_script(self) -> RunResult:
+        try:
+            self._handler.provide_image(self.spec, self._is_wanted, is_prepared=self._is_prepared)
+        except ImagePullAborted as error:
+            if self._is_wanted():
+                raise EngineUnreachable(f"{error} Run it again.") from error
+            return self._end_unbegun()
         if not (self._is_prepared and self._bind_prepared()):
             with self._builds:
                 if self._released.is_set():
@@ -178,7 +188,7 @@ class Slot:
         report = self._inspect_sandbox()
         if self._stop.request or self._released.is_set():
             return self._end_unbegun()
-        if not self._handler.mark_running(self._sandbox.image_id, report):
+        if not self._handler.mark_running(self._sandbox.image_id, report, self._sandbox.image_digests):
             return self._end_unbegun()
         self._has_begun = True
         self._handler.note_phase("begun")
@@ -213,7 +223,7 @@ class Slot:
         prepared, self._sandbox = self._sandbox, Sandbox(self._engine, self.spec.sandbox, self._subnets)
         prepared.take_down()  # `prepare` removes what is left: the names are the same
         prepared.abandon()
-        if not (self._stop.request or self._released.is_set()):  # else the stop made it unusable
+        if self._is_wanted():  # else the stop made it unusable
             reason = error.reason if isinstance(error, EngineError) else "internal_error"
             self._handler.record_cold_start(reason, str(error))
 

@@ -5,7 +5,17 @@ from collections.abc import Mapping
 
 # In the order in which a run reaches them. `taken` instead of `prepared`: a waiting sandbox was used.
 PHASES = (
-    *("claimed", "network_made", "main_started", "sidecar_loaded", "sidecar_ready", "taken", "prepared", "bound"),
+    *(
+        "claimed",
+        "image_pulled",
+        "network_made",
+        "main_started",
+        "sidecar_loaded",
+        "sidecar_ready",
+        "taken",
+        "prepared",
+        "bound",
+    ),
     *("begun", "payload_sent", "first_byte", "first_line_stored", "exit_seen", "drained", "finished", "taken_down"),
 )
 

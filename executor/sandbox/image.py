@@ -16,7 +16,8 @@ def find_image(engine: EngineLike, shape: Shape) -> ImageFacts:
     """
     if not shape.image_digest:
         return engine.describe_image(shape.image)
-    for reference in (shape.image_digest, f"{_strip_tag(shape.image)}@{shape.image_digest}"):
+    names = (shape.image_digest, f"{_strip_tag(shape.image)}@{shape.image_digest}", shape.image_resolved)
+    for reference in filter(None, names):
         with suppress(ImageMissing):
             return engine.describe_image(reference)
     raise ImageMissing(

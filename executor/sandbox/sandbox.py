@@ -81,6 +81,10 @@ class Sandbox:
         return self._main.name
 
     @property
+    def image_digests(self) -> tuple[str, ...]:
+        return self._image.digests
+
+    @property
     def output(self) -> Attachment | None:
         return self._main.output
 

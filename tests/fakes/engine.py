@@ -30,6 +30,7 @@ from executor.docker.attachment import Attachment
 from executor.docker.errors import AddressTaken, Conflict, EngineError, Forbidden, ImageMissing, NotFound
 from executor.docker.models import ContainerState, EngineObject, Image, ImageFacts, overlaps_any, parse_ipv4_subnets
 from executor.docker.ownership import filter_own
+from tests.fakes.images import FakeImages
 from tests.fakes.log import FakeLog, chunk, frame
 
 BRIDGE = "com.docker.network.bridge.name"
@@ -105,12 +106,15 @@ class FakeEngine:
     """Has the methods of `EngineLike`. `fail` makes one of them raise; `sidecar` sets the behaviour of sidecars."""
 
     version, log_driver, default_runtime = "fake", "local", "runc"
+    is_local = True
 
     def __init__(self, images: tuple[str, ...] = ("runner:bash", "sidecar:latest")) -> None:
         self.images = set(images)
         self.archives = FakeArchives()
         self.tags: dict[str, str] = {}  # names that were moved to another image, by that image's own name
         self.brings: dict[str, ImageFacts] = {}  # by id
+        self.pulled: dict[str, str] = {}  # names that were pulled or made by `image_calls`, with their ids
+        self.image_calls = FakeImages(self)
         self.containers: dict[str, FakeContainer] = {}
         self.networks: dict[str, dict[str, Any]] = {}
         self.calls: Counter[str] = Counter()
@@ -199,7 +203,8 @@ class FakeEngine:
 
     def list_images(self) -> list[Image]:
         self._enter("list_images")
-        return [Image(_digest(name), (name,), 1000) for name in sorted(self.images)]
+        known = {name: _digest(name) for name in self.images} | self.pulled
+        return [Image(found, (name,), 1000) for name, found in sorted(known.items())]
 
     def describe_image(self, reference: str) -> ImageFacts:
         self._enter("describe_image")
@@ -218,6 +223,7 @@ class FakeEngine:
         ids |= {
             f"@{number}": _digest(name) for number, name in enumerate(self.tags)
         }  # an image stays when its tag moves
+        ids |= self.pulled
         return ids.get(reference) or (reference if reference in ids.values() else None)
 
     def list_runtimes(self) -> tuple[str, ...]:

@@ -57,6 +57,7 @@ class Remembering:
     phases: dict[str, float] = field(default_factory=dict)
     result: RunResult | None = None
     on_event: Callable[[str], None] = lambda event: None
+    provide: Callable[[RunSpec, Callable[[], bool], bool], None] = lambda spec, is_wanted, is_prepared: None
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
     def _note(self, event: str) -> None:
@@ -68,7 +69,10 @@ class Remembering:
     def note_phase(self, phase: str) -> None:
         self.phases.setdefault(phase, time.monotonic())
 
-    def mark_running(self, image_id: str, report: Mapping[str, Any]) -> bool:
+    def provide_image(self, spec: RunSpec, is_wanted: Callable[[], bool], *, is_prepared: bool) -> None:
+        self.provide(spec, is_wanted, is_prepared)
+
+    def mark_running(self, image_id: str, report: Mapping[str, Any], image_digests: tuple[str, ...] = ()) -> bool:
         self.report = dict(report)
         self._note("may_begin")
         return self.begin

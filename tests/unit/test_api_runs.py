@@ -58,6 +58,7 @@ class TestLaunch:
             "rule": "default",
             "why": "the language's default",
             "digest": "",
+            "resolved": "",
         }
         assert (run["env"], run["input"], run["output"]) == (["REGION"], {"day": 1}, None)
         assert (run["created_by"], run["parent"], run["trigger"]) == ("operator", None, "api")

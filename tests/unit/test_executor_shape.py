@@ -28,7 +28,7 @@ OTHER: dict[str, tuple[Any, str]] = {
     "joined_network": (False, "isolated"),
     "is_build": (True, "none"),
 }
-BY_ID = {"image", "image_digest", "sidecar_image"}  # of these, the digest has the ids of the images
+BY_ID = {"image", "image_digest", "image_resolved", "sidecar_image"}  # of these, the digest has the ids of the images
 
 
 def digest(

@@ -63,7 +63,8 @@ class TestSecrets:
     def test_all_stay_that_the_job_has(self, operator: Api, ended: Run) -> None:
         again = _again(operator, ended)
         assert again["secrets"] == ["KEPT", "LOST"]
-        assert _said(again["id"]) == "Queued by operator"
+        said = "With the image that run #1 had, even if cronium/runner:bash-alpine names another one today."
+        assert _said(again["id"]) == f"Queued by operator. {said}"
 
     def test_what_the_job_lost_is_cut_and_told(self, operator: Api, ended: Run) -> None:
         Job.objects.update(secrets=["KEPT"])

@@ -49,6 +49,7 @@ def build_phases(
 _STEPS = {
     "queued": "Request checked and stored",
     "claimed": "In the queue",
+    "image_pulled": "Image pulled",
     "taken": "Waiting sandbox taken",
     "prepared": "Sandbox built",
     "bound": "Sandbox given to the run",

@@ -1,0 +1,59 @@
+"""The image of one run: provides it before the sandbox is built, and notices a name that points to another image."""
+
+from collections.abc import Callable
+
+from cronium_admin.runs import state_machine
+from cronium_admin.runs.models import Run
+from cronium_admin.workers.database_threads import DatabaseThreads
+from cronium_admin.workers.images.puller import ImagePuller, Waiter, choose_digest
+from executor.spec import RunSpec
+
+PULL = "image_pull"  # kind of the event whose message shows the progress
+MOVED = "image_moved"
+
+
+class RunImage:
+    """For `DatabaseRunHandler`."""
+
+    def __init__(self, run: Run, puller: ImagePuller, database: DatabaseThreads) -> None:
+        self._run_id, self._job_id, self._number = run.pk, run.job_id, run.number
+        self._reference, self._policy = run.image, run.pull_policy
+        self._is_rerun = bool(run.image_digest)
+        self._puller, self._database = puller, database
+
+    def provide(self, spec: RunSpec, is_wanted: Callable[[], bool], *, is_prepared: bool) -> bool:
+        """As `RunHandler.provide_image`. Returns whether the run waited for a pull."""
+        waiter = Waiter(is_wanted, self._report, self._show)
+        return self._puller.provide(spec, self._policy, waiter, is_prepared=is_prepared)
+
+    def describe_start(self, image_id: str, digests: tuple[str, ...]) -> tuple[str, str]:
+        """The run's `image_resolved`, and the message of the event `image_moved`; empty if nothing moved.
+
+        Needs the database.
+        """
+        resolved = choose_digest(self._reference, digests)
+        if self._is_rerun or "@" in self._reference or self._job_id is None:
+            return resolved, ""
+        earlier = state_machine.find_earlier_image(self._job_id, self._number, self._reference)
+        if earlier is None:
+            return resolved, ""
+        number, was_id, was_resolved = earlier
+        # Two image stores name one image differently; the registry's digest is the same in both.
+        before, now = (was_resolved, resolved) if was_resolved and resolved else (was_id, image_id)
+        if before == now:
+            return resolved, ""
+        names = f"{_shorten(now)} now, {_shorten(before)} in run #{number}"
+        return resolved, f"{self._reference} is another image than in the job's last run with it: {names}"
+
+    def note_use(self) -> None:
+        self._puller.note_use(self._reference)
+
+    def _report(self, kind: str, text: str) -> None:
+        self._database.call(state_machine.record_note, self._run_id, kind, text)
+
+    def _show(self, text: str) -> None:
+        self._database.call(state_machine.replace_note, self._run_id, PULL, text)
+
+
+def _shorten(digest: str) -> str:
+    return digest.rpartition("@")[2][:19]  # sha256: and twelve digits

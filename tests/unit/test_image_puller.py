@@ -1,0 +1,366 @@
+"""Pulls at the claim: the policy, one pull for all who wait, progress, errors in words, and what runs record."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from django.db import connections
+
+from cronium_admin.images import pulls
+from cronium_admin.images.models import PulledImage
+from cronium_admin.jobs.models import Job
+from cronium_admin.registries import service
+from cronium_admin.registries.models import Registry
+from cronium_admin.runs.launch import launch
+from cronium_admin.runs.models import Run, RunEvent
+from cronium_admin.workers.database_threads import DatabaseThreads
+from cronium_admin.workers.images.puller import ImagePuller, Waiter, choose_digest
+from cronium_admin.workers.images.registry_check import check_registry
+from cronium_admin.workers.images.run_image import RunImage
+from cronium_admin.workers.images.task import ImageTask, list_needed_images
+from executor.docker.errors import (
+    EngineUnreachable,
+    ImageMissing,
+    ImageNotFound,
+    ImagePullAborted,
+    ImagePullDenied,
+    ImagePullLimited,
+    ImagePullStalled,
+)
+from executor.spec import RunSpec
+from tests.fakes.engine import FakeEngine
+from tests.fakes.images import make_digest
+from tests.fakes.specs import make_spec
+from tests.users import get_admin
+
+pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+TOOLS = "reg.example/acme/tools:1"
+
+
+@pytest.fixture
+def database(transactional_db: None) -> Iterator[DatabaseThreads]:
+    made = DatabaseThreads(1)
+    yield made
+    made._pool.submit(connections.close_all).result()
+    made.close()
+
+
+@pytest.fixture
+def engine() -> Iterator[FakeEngine]:
+    made = FakeEngine()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def registry(transactional_db: None) -> Registry:
+    return service.add_registry({"address": "reg.example"}, get_admin())
+
+
+@pytest.fixture
+def puller(engine: FakeEngine, database: DatabaseThreads, registry: Registry) -> ImagePuller:
+    return ImagePuller("east", engine, database)
+
+
+class Told:
+    """A waiter that keeps its events and its progress."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, str]] = []
+        self.shown: list[str] = []
+        self.wanted = True
+        self.waiter = Waiter(
+            lambda: self.wanted, lambda kind, text: self.events.append((kind, text)), self.shown.append
+        )
+
+
+def spec(image: str = TOOLS, **more: Any) -> RunSpec:
+    return replace(make_spec(), image=image, **more)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_a_missing_image_is_pulled_by_digest_named_and_recorded(engine: FakeEngine, puller: ImagePuller) -> None:
+    digest = engine.image_calls.offer(TOOLS, "one")
+    told = Told()
+    assert puller.provide(spec(), "", told.waiter) is True
+    exact = f"reg.example/acme/tools@{digest}"
+    assert engine.image_calls.pulled == [exact]
+    assert {TOOLS, exact, f"cronium/kept:{digest[7:19]}"} <= set(engine.pulled)
+    row = PulledImage.objects.get()
+    assert (row.host, row.reference, row.state, row.digest) == ("east", TOOLS, "present", exact)
+    assert told.events == [("image_pull", f"Pulling {TOOLS}")]
+    assert told.shown == [f"Pulling {TOOLS}: 1.0 of 4.0 MB, 1 of 3 layers", f"Pulled {exact} in 0 s"]
+    assert puller.provide(spec(), "", told.waiter) is False  # it is here now
+    assert engine.image_calls.pulled == [exact]
+
+
+def test_local_images_and_unknown_registries_are_never_pulled(engine: FakeEngine, puller: ImagePuller) -> None:
+    assert puller.provide(spec("cronium/runner:python-alpine"), "", Told().waiter) is False
+    for image, why in (("10.1.2.3:5000/x:1", "no registry is set up"), ("quay.io/x", "Ask an administrator")):
+        with pytest.raises(ImageMissing, match=why):
+            puller.provide(spec(image), "", Told().waiter)
+    assert engine.image_calls.pulled == []
+
+
+def test_never_means_never(engine: FakeEngine, puller: ImagePuller, registry: Registry) -> None:
+    engine.image_calls.offer(TOOLS, "one")
+    with pytest.raises(ImageMissing, match="the job's pull policy is never"):
+        puller.provide(spec(), "never", Told().waiter)
+    service.set_image_policy(TOOLS, "never", get_admin())
+    with pytest.raises(ImageMissing, match="the image's pull policy is never"):
+        puller.provide(spec(), "newer", Told().waiter)
+    assert engine.image_calls.pulled == []
+
+
+def test_newer_pulls_what_is_newer_and_goes_on_with_the_old_one_if_nobody_answers(
+    engine: FakeEngine, puller: ImagePuller, registry: Registry
+) -> None:
+    service.save_registry(registry, {"policy": "newer"}, get_admin())
+    first = engine.image_calls.offer(TOOLS, "one")
+    assert puller.provide(spec(), "", Told().waiter) is True
+    assert puller.provide(spec(), "", Told().waiter, is_prepared=True) is False  # asked, and the same
+    second = engine.image_calls.offer(TOOLS, "two")
+    assert puller.provide(spec(), "", Told().waiter, is_prepared=True) is True
+    assert [name.partition("@")[2] for name in engine.image_calls.pulled] == [first, second]
+    engine.image_calls.errors["resolve_digest"] = [ImagePullDenied("refused")]
+    told = Told()
+    assert puller.provide(spec(), "", told.waiter) is False
+    assert told.events == [("image_check_failed", "Using the image that is on this host, which may be old: refused")]
+
+
+def test_one_pull_serves_all_who_wait(engine: FakeEngine, puller: ImagePuller) -> None:
+    engine.image_calls.offer(TOOLS, "one")
+    engine.image_calls.gate.clear()
+    told = [Told() for _ in range(5)]
+    threads = [threading.Thread(target=puller.provide, args=(spec(), "", one.waiter)) for one in told]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: all(one.events for one in told))
+    engine.image_calls.gate.set()
+    for thread in threads:
+        thread.join(10)
+    assert len(engine.image_calls.pulled) == 1
+    texts = sorted(one.events[0][1] for one in told)
+    assert texts == [f"Pulling {TOOLS}", *[f"Waiting for the pull of {TOOLS}, which another run has begun"] * 4]
+    assert all(one.shown[-1].startswith("Pulled ") for one in told)
+
+
+def test_the_pull_stops_when_the_last_waiter_leaves(engine: FakeEngine, puller: ImagePuller) -> None:
+    engine.image_calls.offer(TOOLS, "one")
+    engine.image_calls.gate.clear()
+    first, second, caught = Told(), Told(), list[type[BaseException]]()
+
+    def provide(told: Told) -> None:
+        try:
+            puller.provide(spec(), "", told.waiter)
+        except ImagePullAborted as error:
+            caught.append(type(error))
+
+    threads = [threading.Thread(target=provide, args=(told,)) for told in (first, second)]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: bool(first.events and second.events))
+    first.wanted = False
+    threads[0].join(10)
+    assert engine.image_calls.aborted == 0
+    second.wanted = False
+    threads[1].join(10)
+    wait_until(lambda: engine.image_calls.aborted == 1)
+    assert caught == [ImagePullAborted, ImagePullAborted]
+    engine.image_calls.gate.set()
+    wait_until(lambda: PulledImage.objects.get().state == "failed")
+    assert puller.provide(spec(), "", Told().waiter) is True  # a later run begins another pull
+
+
+@pytest.mark.parametrize("error", [ImagePullDenied, ImageNotFound, ImagePullStalled])
+def test_a_failed_pull_says_why_and_is_recorded(
+    engine: FakeEngine, puller: ImagePuller, error: type[ImagePullDenied]
+) -> None:
+    engine.image_calls.offer(TOOLS, "one")
+    engine.image_calls.errors["pull"] = [error("why, and the mend")]
+    with pytest.raises(error, match="why, and the mend"):
+        puller.provide(spec(), "", Told().waiter)
+    row = PulledImage.objects.get()
+    assert (row.state, row.reason, row.message) == ("failed", error.reason, "why, and the mend")
+
+
+def test_a_limited_pull_is_tried_again(
+    engine: FakeEngine, puller: ImagePuller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cronium_admin.workers.images.transfer.LIMITED_SECONDS", (0.01, 0.01))
+    engine.image_calls.offer(TOOLS, "one")
+    engine.image_calls.errors["pull"] = [ImagePullLimited("limited."), ImagePullLimited("limited.")]
+    told = Told()
+    assert puller.provide(spec(), "", told.waiter) is True
+    assert told.shown[0] == "limited. The next attempt is in 0 s."
+    other = "reg.example/acme/other:1"
+    engine.image_calls.offer(other, "two")
+    engine.image_calls.errors["pull"] = [ImagePullLimited("limited.")] * 3
+    with pytest.raises(ImagePullLimited):
+        puller.provide(spec(other), "", Told().waiter)
+
+
+def test_credentials_are_read_for_the_pull_and_not_sent_over_plain_http(
+    engine: FakeEngine, puller: ImagePuller, registry: Registry
+) -> None:
+    service.save_registry(registry, {"username": "bot", "secret": "s3cret-s3cret"}, get_admin())
+    engine.image_calls.offer(TOOLS, "one")
+    puller.provide(spec(), "", Told().waiter)
+    [login] = engine.image_calls.logins
+    assert login is not None
+    assert (login.username, login.password) == ("bot", "s3cret-s3cret")
+    engine.image_calls.insecure.add("reg.example")
+    engine.image_calls.offer("reg.example/acme/other:1", "two")
+    with pytest.raises(ImagePullDenied, match="insecure-registries"):
+        puller.provide(spec("reg.example/acme/other:1"), "", Told().waiter)
+    assert "s3cret" not in PulledImage.objects.get(reference="reg.example/acme/other:1").message
+
+
+def test_a_rerun_pulls_the_exact_image_after_its_tag_has_moved(engine: FakeEngine, puller: ImagePuller) -> None:
+    old, _ = engine.image_calls.offer(TOOLS, "one"), engine.image_calls.offer(TOOLS, "two")
+    exact = f"reg.example/acme/tools@{old}"
+    again = spec(image_digest=make_digest("gone"), image_resolved=exact)
+    assert puller.provide(again, "", Told().waiter) is True
+    assert engine.image_calls.pulled == [exact]
+    assert TOOLS not in engine.pulled  # the tag is not moved back
+
+
+def test_a_closed_puller_ends_all_waiting(engine: FakeEngine, puller: ImagePuller) -> None:
+    engine.image_calls.offer(TOOLS, "one")
+    engine.image_calls.gate.clear()
+    told, errors = Told(), list[BaseException]()
+
+    def provide() -> None:
+        try:
+            puller.provide(spec(), "", told.waiter)
+        except ImagePullAborted as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=provide)
+    thread.start()
+    wait_until(lambda: bool(told.events))
+    puller.close()
+    thread.join(10)
+    assert len(errors) == 1
+    with pytest.raises(ImagePullAborted):
+        puller.provide(spec(), "", Told().waiter)
+
+
+class TestOfARun:
+    @pytest.fixture
+    def job(self, job: Job, registry: Registry) -> Job:
+        Job.objects.filter(pk=job.pk).update(image=TOOLS)
+        job.refresh_from_db()
+        return job
+
+    def test_a_tag_that_moved_is_an_event(self, job: Job, puller: ImagePuller, database: DatabaseThreads) -> None:
+        earlier = launch(job, get_admin())
+        exact = f"reg.example/acme/tools@{make_digest('one')}"
+        Run.objects.filter(pk=earlier.pk).update(image_digest="sha256:1", image_resolved=exact)
+        image = RunImage(launch(job, get_admin()), puller, database)
+        assert image.describe_start("sha256:1", (exact,)) == (exact, "")
+        # Another image store calls the same image differently.
+        assert image.describe_start("sha256:9", (exact,)) == (exact, "")
+        other = f"reg.example/acme/tools@{make_digest('two')}"
+        resolved, moved = image.describe_start("sha256:2", (other,))
+        assert resolved == other
+        assert moved.startswith(f"{TOOLS} is another image than in the job's last run with it: sha256:")
+        assert "in run #1" in moved
+
+    def test_progress_replaces_the_message_of_one_event(
+        self, job: Job, puller: ImagePuller, engine: FakeEngine, database: DatabaseThreads
+    ) -> None:
+        run = launch(job, get_admin())
+        engine.image_calls.offer(TOOLS, "one")
+        assert RunImage(run, puller, database).provide(spec(), lambda: True, is_prepared=False) is True
+        [event] = RunEvent.objects.filter(run=run, kind="image_pull")
+        assert event.message.startswith("Pulled reg.example/acme/tools@sha256:")
+
+    def test_the_hosts_queues_decide_what_is_prefetched(
+        self, job: Job, puller: ImagePuller, engine: FakeEngine, database: DatabaseThreads
+    ) -> None:
+        assert list_needed_images(("default",)) == [TOOLS]
+        assert list_needed_images(("gpu",)) == []
+        engine.image_calls.offer(TOOLS, "one")
+        task = ImageTask("east", engine, database, puller, lambda: ("default",), lambda: True, threading.Event())
+        task.run_once()
+        wait_until(lambda: TOOLS in engine.pulled)
+        Job.objects.update(enabled=False)
+        assert list_needed_images(("default",)) == []
+
+    def test_a_failed_prefetch_waits_longer_each_time(
+        self, job: Job, puller: ImagePuller, engine: FakeEngine, database: DatabaseThreads
+    ) -> None:
+        task = ImageTask("east", engine, database, puller, lambda: ("default",), lambda: True, threading.Event())
+        task.run_once()
+        wait_until(lambda: task._backoff.get(TOOLS) == 60.0)
+        task._prefetch_at = 0.0
+        task.run_once()
+        time.sleep(0.05)
+        assert task._backoff[TOOLS] == 60.0  # not tried before its time
+        task._not_before[TOOLS] = task._prefetch_at = 0.0
+        task.run_once()
+        wait_until(lambda: task._backoff.get(TOOLS) == 120.0)
+
+    def test_a_requested_pull_is_made_or_refused_in_words(
+        self, job: Job, puller: ImagePuller, engine: FakeEngine, database: DatabaseThreads
+    ) -> None:
+        task = ImageTask("east", engine, database, puller, lambda: (), lambda: True, threading.Event())
+        engine.image_calls.offer(TOOLS, "one")
+        assert pulls.request_pull(TOOLS, "east") == ["east"]
+        pulls.request_pull("quay.io/x:1", "east")
+        task.run_once()
+        wait_until(lambda: PulledImage.objects.get(reference=TOOLS).state == "present")
+        refused = PulledImage.objects.get(reference="quay.io/x:1")
+        assert (refused.state, refused.reason) == ("failed", "image_missing")
+
+
+class TestCheck:
+    def test_each_step_says_what_it_did(
+        self, engine: FakeEngine, database: DatabaseThreads, registry: Registry
+    ) -> None:
+        engine.image_calls.offer(TOOLS, "one")
+        values = {"username": "bot", "secret": "s3cret-s3cret", "may_push": True, "check_image": TOOLS}
+        registry = service.save_registry(registry, values, get_admin())
+        results = check_registry(registry, engine, database)
+        assert [(row["step"], row["ok"]) for row in results] == [("sign-in", True), ("pull", True), ("push", True)]
+        assert "reg.example/cronium-check:latest" not in engine.pulled
+        engine.image_calls.errors = {"check_login": [ImagePullDenied("wrong password")]}
+        assert check_registry(registry, engine, database) == [
+            {"step": "sign-in", "ok": False, "text": "wrong password"}
+        ]
+        engine.image_calls.errors = {"push": [ImagePullDenied("read only")]}
+        assert [row["ok"] for row in check_registry(registry, engine, database)] == [True, True, False]
+        assert "reg.example/cronium-check:latest" not in engine.pulled
+
+    def test_what_is_not_checked_is_said(
+        self, engine: FakeEngine, database: DatabaseThreads, registry: Registry
+    ) -> None:
+        assert [row["ok"] for row in check_registry(registry, engine, database)] == [True, None, None]
+
+
+def test_of_several_registries_the_one_of_the_name_counts() -> None:
+    digests = ("other.example/x@sha256:1", "reg.example/acme/tools@sha256:2")
+    assert choose_digest(TOOLS, digests) == "reg.example/acme/tools@sha256:2"
+    assert choose_digest("alpine:3", ("alpine@sha256:3",)) == "docker.io/library/alpine@sha256:3"
+    assert choose_digest("cronium/runner:python-alpine", ()) == ""
+
+
+def test_an_engine_that_is_away_is_not_a_failed_check(
+    engine: FakeEngine, puller: ImagePuller, registry: Registry
+) -> None:
+    service.save_registry(registry, {"policy": "newer"}, get_admin())
+    engine.image_calls.offer(TOOLS, "one")
+    puller.provide(spec(), "", Told().waiter)
+    engine.image_calls.errors["resolve_digest"] = [EngineUnreachable("away")]
+    with pytest.raises(EngineUnreachable):
+        puller.provide(spec(), "", Told().waiter)
