@@ -14,6 +14,7 @@ from cronium_admin.images.models import PulledImage
 from cronium_admin.jobs.models import Job
 from cronium_admin.registries import service
 from cronium_admin.registries.models import Registry
+from cronium_admin.registries.policies import set_image_policy
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run, RunEvent
 from cronium_admin.workers.database_threads import DatabaseThreads
@@ -115,7 +116,7 @@ def test_never_means_never(engine: FakeEngine, puller: ImagePuller, registry: Re
     engine.image_calls.offer(TOOLS, "one")
     with pytest.raises(ImageMissing, match="the job's pull policy is never"):
         puller.provide(spec(), "never", Told().waiter)
-    service.set_image_policy(TOOLS, "never", get_admin())
+    set_image_policy(TOOLS, "never", get_admin())
     with pytest.raises(ImageMissing, match="the image's pull policy is never"):
         puller.provide(spec(), "newer", Told().waiter)
     assert engine.image_calls.pulled == []

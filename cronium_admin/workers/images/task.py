@@ -12,7 +12,7 @@ from cronium_admin.images import pulls
 from cronium_admin.images.reference import canonicalize_reference
 from cronium_admin.images.resolution import resolve_image
 from cronium_admin.jobs.models import Job
-from cronium_admin.registries import service
+from cronium_admin.registries import checks
 from cronium_admin.registries.addresses import is_local_name
 from cronium_admin.registries.models import PullPolicy, Registry
 from cronium_admin.registries.rules import resolve_policy
@@ -57,7 +57,7 @@ class ImageTask(PeriodicTask):
         if not self._has_begun:
             self._database.call(pulls.fail_interrupted, self._host)
             self._has_begun = True
-        if registry := self._database.call(service.take_check, self._host):
+        if registry := self._database.call(checks.take_check, self._host):
             self._start_thread(lambda: self._check(registry))
         for reference in self._database.call(pulls.list_requested, self._host):
             self._pull_requested(reference)
@@ -68,7 +68,7 @@ class ImageTask(PeriodicTask):
 
     def _check(self, registry: Registry) -> None:
         results = check_registry(registry, self._engine, self._database)
-        self._database.call(service.store_check, registry, self._host, results)
+        self._database.call(checks.store_check, registry, self._host, results)
 
     def _pull_requested(self, reference: str) -> None:
         rule = self._database.call(resolve_policy, reference)
