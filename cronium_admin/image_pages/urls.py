@@ -7,6 +7,9 @@ from cronium_admin.image_pages import registry_views, views
 app_name = "images"
 urlpatterns = [
     path("images/", views.show_images, name="list"),
+    path("images/presence/", views.render_presence, name="presence"),
+    path("images/pull/", views.pull_image, name="pull"),
+    path("images/policy/", views.set_pull_policy, name="policy"),
     path("images/registries/", registry_views.show_registries, name="registries"),
     path("images/registries/checks/", registry_views.render_checks, name="checks"),
     path("images/registries/check/", registry_views.check_all, name="check-all"),

@@ -1,5 +1,6 @@
-"""The Images page: the image of each language's runs, and the override that an administrator can set."""
+"""The tab Images: what runs use, where it is, and the override and pull policy that an administrator can set."""
 
+from hashlib import sha256
 from typing import Any
 
 from django.contrib import messages
@@ -12,25 +13,77 @@ from cronium_admin.accounts.page_permissions import get_current_user, require_pe
 from cronium_admin.accounts.permissions import Permission
 from cronium_admin.core.edit_versions import EditConflict, parse_version
 from cronium_admin.core.errors import ApiError
+from cronium_admin.image_pages.rows import ImageRow, build_rows
 from cronium_admin.image_pages.usage import count_default_jobs
 from cronium_admin.images.inventory import find_presence
 from cronium_admin.images.models import Language
+from cronium_admin.images.pulls import request_pull
 from cronium_admin.images.reference import validate_reference
 from cronium_admin.images.service import (
     ImageFacts,
     clear_override,
     describe_image,
     find_warnings,
-    format_pull_command,
     parse_language,
     set_override,
 )
+from cronium_admin.registries.models import PullPolicy
+from cronium_admin.registries.policies import delete_image_policy, parse_image_name, set_image_policy
 
 
 @require_safe
 @require_permission(Permission.VIEW)
 def show_images(request: HttpRequest) -> HttpResponse:
     return _render_page(request)
+
+
+@require_safe
+@require_permission(Permission.VIEW)
+def render_presence(request: HttpRequest) -> HttpResponse:
+    # The cells about hosts; 204 if nothing has changed since version `v`
+    context = _build_rows_context(request)
+    if context["version"] == request.GET.get("v"):
+        return HttpResponse(status=204)
+    return render(request, "images/_live.html", context)
+
+
+@require_POST
+@require_permission(Permission.ADMIN)
+def pull_image(request: HttpRequest) -> HttpResponse:
+    reference = request.POST.get("reference", "").strip()
+    try:
+        validate_reference(reference)
+    except ValidationError as error:
+        messages.error(request, error.messages[0])
+        return redirect("images:list")
+    hosts = request_pull(reference)
+    if hosts:
+        messages.success(request, f"{', '.join(hosts[:5])} {'pull' if len(hosts) > 1 else 'pulls'} {reference}.")
+    else:
+        messages.error(request, f"{reference} is not pulled: no host has reported in the last minute.")
+    return redirect("images:list")
+
+
+@require_POST
+@require_permission(Permission.ADMIN)
+def set_pull_policy(request: HttpRequest) -> HttpResponse:
+    reference, policy = request.POST.get("image", "").strip(), request.POST.get("policy", "")
+    version, by = parse_version(request.POST.get("version", "")), get_current_user(request)
+    try:
+        name = parse_image_name(reference)
+        if policy:
+            set_image_policy(reference, policy, by, version)
+        else:
+            delete_image_policy(reference, version)
+    except EditConflict as error:
+        error.theirs = [("Pull policy", error.stored.get_policy_display().lower())]
+        form = {"image": reference, "policy": policy, "version": error.stored.version, "conflict": error}
+        return _render_page(request, {"policy_form": form}, 409)
+    except ValidationError as error:
+        messages.error(request, error.messages[0])
+        return _render_page(request, status=422)
+    messages.success(request, f"The pull policy of {name} is saved. It applies from the next run on.")
+    return redirect("images:list")
 
 
 @require_POST
@@ -46,12 +99,12 @@ def set_image_override(request: HttpRequest, language: str) -> HttpResponse:
         return _render_page(request, form_state | {"errors": error.messages})
     presence = find_presence([typed])[typed]
     warnings = find_warnings(choice, presence)
-    jobs = count_default_jobs(get_current_user(request)).get(choice.value, 0)
+    jobs = count_default_jobs(get_current_user(request), choice)
     confirmed = request.POST.get("confirmed", "")
     if confirmed != "all" and (warnings or (jobs and confirmed != "number")):
         context = {"language": choice, "typed": typed, "presence": presence, "warnings": warnings, "jobs": jobs}
         context["version"] = "" if sent is None else sent
-        return render(request, "images/confirm.html", {**context, "pull": format_pull_command(typed), "nav": "images"})
+        return render(request, "images/confirm.html", {**context, "nav": "images"})
     try:
         set_override(choice, typed, get_current_user(request), sent)
     except EditConflict as error:
@@ -90,21 +143,27 @@ def _render_conflict(request: HttpRequest, form_state: dict[str, Any], error: Ed
 
 
 def _render_page(request: HttpRequest, form_state: dict[str, Any] | None = None, status: int = 0) -> HttpResponse:
-    facts = [describe_image(language) for language in Language]
-    presence = find_presence([fact.reference for fact in facts])
-    jobs = count_default_jobs(get_current_user(request))
-    rows = [
-        {
-            "facts": fact,
-            "presence": presence[fact.reference],
-            "pull": format_pull_command(fact.reference),
-            "rules": _list_rules(fact),
-            "jobs": jobs.get(fact.language, 0),
-        }
-        for fact in facts
-    ]
-    context = {"rows": rows, "wrong": form_state or {}, "nav": "images", "tab": "images"}
+    context = _build_rows_context(request)
+    for row in context["rows"]:
+        row.rules = _list_rules(row.facts) if row.facts else []
+    policies = [("", "As its registry"), *((policy.value, policy.label) for policy in PullPolicy)]
+    context |= {"wrong": form_state or {}, "policies": policies, "nav": "images", "tab": "images"}
     return render(request, "images/list.html", context, status=status or (422 if form_state else 200))
+
+
+def _build_rows_context(request: HttpRequest) -> dict[str, Any]:
+    rows = build_rows(get_current_user(request))
+    states = [(row.key, row.reference, row.hosts, row.problem, row.size, row.digest, row.can_pull) for row in rows]
+    return {
+        "rows": rows,
+        "version": sha256(repr(states).encode()).hexdigest()[:16],
+        "is_changing": any(row.is_pulling or row.hosts.is_missing for row in rows),
+        "has_broken": any(_is_to_build(row) for row in rows),
+    }
+
+
+def _is_to_build(row: ImageRow) -> bool:
+    return row.is_local and row.facts is not None and row.hosts.state == "broken"
 
 
 def _list_rules(fact: ImageFacts) -> list[dict[str, Any]]:

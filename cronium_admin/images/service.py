@@ -1,6 +1,7 @@
 """The image of each language with the rule that decides it, and its override; for the Images page and the API."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -10,7 +11,7 @@ from cronium_admin.accounts.models import User
 from cronium_admin.core.edit_versions import check_deletion, check_version, write_edit
 from cronium_admin.core.errors import ApiError
 from cronium_admin.images.inventory import Presence
-from cronium_admin.images.models import ImageOverride, Language
+from cronium_admin.images.models import BuiltImage, ImageOverride, Language
 from cronium_admin.images.reference import find_other_family, validate_reference
 from cronium_admin.images.resolution import RULES, find_default_reference, resolve_image
 
@@ -99,9 +100,15 @@ def _write_override(language: Language, reference: str, by: User, version: int |
         return True
 
 
-def format_pull_command(reference: str) -> str:
-    is_local = reference.startswith("cronium/runner:")  # built on the host, and in no registry
-    return "python manage.py images build" if is_local else f"docker pull {reference}"
+def find_built_times() -> dict[str, datetime]:
+    """When each runner image was built here, by reference."""
+    return dict(BuiltImage.objects.values_list("reference", "built_at"))
+
+
+def find_overriders() -> dict[str, str]:
+    """By language, the name of the user who set the override; overrides of deleted users are missing."""
+    rows = ImageOverride.objects.exclude(reference="").exclude(updated_by=None)
+    return dict(rows.values_list("language", "updated_by__username"))
 
 
 def find_warnings(language: Language, presence: Presence) -> list[str]:

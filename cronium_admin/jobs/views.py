@@ -155,8 +155,20 @@ def remove_job(request: HttpRequest, slug: str) -> HttpResponse:
 def _search_jobs(user: User, query: str) -> ProjectQuerySet[Job]:
     jobs = Job.objects.visible_to(user).defer("script", "env", "input")
     for word in query.split():
-        jobs = jobs.filter(Q(search_text__contains=fold_case(word)) | Q(tags__icontains=fold_case(word)))
+        jobs = jobs.filter(_match_word(word))
     return jobs
+
+
+def _match_word(word: str) -> Q:
+    """`image:NAME` (`image:default`: no image of its own) and `language:NAME` filter; other words are searched for."""
+    name, _, value = word.partition(":")
+    if name == "image" and value == "default":
+        return Q(image="")
+    if name == "image" and value:
+        return Q(image=value) | Q(image__startswith=f"{value}:")
+    if name == "language" and value:
+        return Q(language=value)
+    return Q(search_text__contains=fold_case(word)) | Q(tags__icontains=fold_case(word))
 
 
 @require_safe

@@ -37,7 +37,7 @@ def get_registries(request: HttpRequest) -> RegistryList:
     auth=require_permission(Permission.ADMIN),
     summary="Add a registry",
 )
-def post_registry(request: HttpRequest, body: RegistryIn) -> Status[RegistryOut]:
+def create_registry(request: HttpRequest, body: RegistryIn) -> Status[RegistryOut]:
     return Status(201, _build_out(request, add_registry(body.list_changes(), get_caller(request)).pk))
 
 

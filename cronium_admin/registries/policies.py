@@ -1,5 +1,7 @@
 """Pull policies of single images, which precede those of their registries."""
 
+from collections.abc import Iterable
+
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
@@ -30,6 +32,13 @@ def list_policies() -> list[ImagePolicy]:
 def find_policy(image: str) -> ImagePolicy | None:
     """The image's own policy; `image` is a canonical name."""
     return ImagePolicy.objects.filter(image=image).select_related("updated_by").first()
+
+
+def find_policies(references: Iterable[str]) -> dict[str, ImagePolicy]:
+    """The own policies of the images, by reference; images without one are missing."""
+    names = {reference: list_prefixes(reference)[0] for reference in references if not is_local_name(reference)}
+    found = {row.image: row for row in ImagePolicy.objects.filter(image__in=set(names.values()))} if names else {}
+    return {reference: found[name] for reference, name in names.items() if name in found}
 
 
 def set_image_policy(reference: str, policy: str, by: User, version: int | None = None) -> ImagePolicy:

@@ -174,7 +174,7 @@ def test_a_hidden_page_asks_for_nothing(page: Page) -> None:
         ("/profiles/", "New profile"),
         ("/profiles/", "Edit medium"),
         ("/secrets/", "New secret"),
-        ("/images/", "Set override for bash"),
+        ("/images/", "Edit… override for bash"),
         ("/hosts/", "Drain local"),
     ],
 )

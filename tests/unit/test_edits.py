@@ -46,6 +46,11 @@ FORMS: dict[str, tuple[dict[str, str], str, tuple[str, str, Any]]] = {
         'value="corp/mine:1"',
         ("PUT", "/images/bash", {"reference": "corp/theirs:2"}),
     ),
+    "images:policy": (
+        {"image": "ubuntu", "policy": "never"},
+        'value="never" checked',
+        ("PUT", "/images/policies/ubuntu", {"policy": "missing"}),
+    ),
     "images:registry": (REGISTRY, 'value="mine"', ("PATCH", "/registries/1", {"may_push": True})),
     "images:registry-delete": ({}, "", ("PATCH", "/registries/1", {"may_push": True})),
     "images:reset": ({}, "", ("PUT", "/images/bash", {"reference": "corp/theirs:2"})),
@@ -67,7 +72,7 @@ FORMS: dict[str, tuple[dict[str, str], str, tuple[str, str, Any]]] = {
 NO_EDIT = {
     "makes a row": {"jobs:new", "profiles:create", "secrets:create", "variables:new", "access:tokens", "access:add"}
     | {"images:registry-new"},
-    "asks a host for a check": {"images:check", "images:check-all"},
+    "asks hosts for a check or a pull": {"images:check", "images:check-all", "images:pull"},
     "acts on a run": {"runs:launch", "runs:cancel", "runs:rerun", "retention:one", "retention:many"},
     "is one's own, or ends sessions": {"access:end-sessions", "account:password", "account:end-others"},
 }
@@ -78,10 +83,15 @@ def _counter(view: str) -> str:
 
 
 @pytest.fixture
-def stored(people: dict[str, User], run: Run, address: Callable[[str, str], str]) -> Callable[[str], str]:
+def stored(
+    people: dict[str, User], run: Run, address: Callable[[str, str], str], make_job: Callable[..., Job]
+) -> Callable[[str], str]:
     """Rows behind every form; gives the URL of a view."""
     Secret.objects.create(name="API_KEY", encrypted=encrypt("API_KEY", "the first"))
     ImageOverride.objects.create(language="bash", reference="corp/first:1")
+    for image in ("library/ubuntu", "corp/first"):  # those of all images on the page
+        ImagePolicy.objects.create(image=f"docker.io/{image}", policy="newer")
+    make_job(image="ubuntu")
     kinds = {name: kind for _, name, kind, _ in PAGES}
     return lambda view: address(view, kinds[view])
 
@@ -110,7 +120,7 @@ class TestForms:
         """In each of its forms with this URL."""
         url = stored(view)
         lists = {"profiles:edit": "/profiles/", "secrets:replace": "/secrets/", "hosts:drain": "/hosts/"}
-        lists |= {"images:override": "/images/", "images:reset": "/images/"}
+        lists |= dict.fromkeys(("images:override", "images:reset", "images:policy"), "/images/")
         lists |= {"profiles:delete": "/profiles/", "secrets:delete": "/secrets/", "hosts:delete": "/hosts/"}
         lists |= {"images:registry-delete": url.replace("/delete/", "/")}
         lists |= {"jobs:delete": url.replace("/delete/", "/edit/")}

@@ -25,7 +25,7 @@ def client(people: dict[str, User]) -> Client:
 def test_each_language_says_what_it_gets_and_why(client: Client, settings: Any) -> None:
     settings.CONFIG = settings.CONFIG.model_copy(update={"container_images_node": "corp/node:1"})
     text = client.get("/images/").content.decode()
-    for shown in ("cronium/runner:bash-alpine", "corp/node:1", "CRONIUM_CONTAINER_IMAGES_NODE", "No host has reported"):
+    for shown in ("cronium/runner:bash-alpine", "corp/node:1", "CRONIUM_CONTAINER_IMAGES_NODE", "not known"):
         assert shown in text or shown.replace("&#x27;", "'") in text
 
 
@@ -58,17 +58,18 @@ def has(host: str, *references: str) -> None:
 def test_the_page_says_where_an_image_is_and_what_to_do(client: Client, settings: Any) -> None:
     has("local", "cronium/runner:bash-alpine")
     text = client.get("/images/").content.decode()
-    assert text.count("<span>On this host</span>") == 1
-    assert text.count("Not on this host. Runs fail until the image is pulled there.") == 2
+    assert text.count("<span>on this host</span>") == 1
+    assert text.count("On no host: runs with it fail until it is built there.</span>") == 2
     assert "python manage.py images build" in text
-    settings.CONFIG = settings.CONFIG.model_copy(update={"container_images_node": "corp/node:1"})
-    assert ">docker pull corp/node:1<" in client.get("/images/").content.decode()
-    has("edge", "cronium/runner:bash-alpine", "corp/node:1")
+    settings.CONFIG = settings.CONFIG.model_copy(update={"container_images_node": "ghcr.io/corp/node:1"})
     text = client.get("/images/").content.decode()
-    assert text.count("<span>On all 2 hosts</span>") == 1
-    assert "Not on local. Runs that start there fail" in text
-    assert "On none of the 2 hosts." in text
-    assert "pull it" not in text  # nothing is pulled
+    assert "because ghcr.io is not among the registries." in text
+    assert 'href="/images/registries/new/?address=ghcr.io"' in text
+    has("edge", "cronium/runner:bash-alpine", "ghcr.io/corp/node:1")
+    text = client.get("/images/").content.decode()
+    assert text.count("<span>all 2 hosts</span>") == 1
+    assert "<span>1 of 2, not on local</span>" in text
+    assert "Runs that start on local fail, because ghcr.io" in text
 
 
 def test_what_a_host_said_long_ago_counts_no_more(client: Client) -> None:
@@ -76,7 +77,7 @@ def test_what_a_host_said_long_ago_counts_no_more(client: Client) -> None:
     HostInventory.objects.update(reported_at=timezone.now() - timedelta(minutes=5))
     assert client.get("/images/").content.decode().count("No host has reported") == 3
     has("local", "cronium/runner:bash-alpine")  # the same again
-    assert client.get("/images/").content.decode().count("<span>On this host</span>") == 1
+    assert client.get("/images/").content.decode().count("<span>on this host</span>") == 1
 
 
 def test_a_hosts_report_is_bounded_and_replaced(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,7 +117,7 @@ def test_an_image_that_is_nowhere_counts_after_a_second_word(client: Client, mak
     text = asked.content.decode()
     assert "<strong>2 Bash jobs</strong> use it from their next run on" in text
     assert "Not on this host" in text
-    assert "docker pull ghcr.io/acme/tools:9" in text
+    assert "Runs that start there pull it first" in text
     assert not ImageOverride.objects.exists()
     saved = client.post(
         "/images/bash/override/", {"reference": "ghcr.io/acme/tools:9", "confirmed": "all"}, follow=True
