@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,19 +17,27 @@ import docker.errors
 import requests.exceptions
 
 from cronium_admin.images.build_context import SOURCES, compute_sources_digest, pack_context
-from cronium_admin.images.debian_base import DEBIAN_BASE, ensure_debian_base, inspect_image
+from cronium_admin.images.debian_base import ensure_debian_base, inspect_image
+from cronium_admin.images.engine_archives import use_timeout
 from cronium_admin.images.errors import ImageBuildError
-
-Family = Literal["alpine", "debian"]
-ImageName = Literal["bash", "python", "node", "runtime-api"]
+from cronium_admin.images.finishing import finish_image
+from cronium_admin.images.recipes import (
+    LABEL_BASE,
+    LABEL_FAMILY,
+    LABEL_RAW,
+    LABEL_SOURCES,
+    RECIPES,
+    Family,
+    ImageName,
+    Recipe,
+    compute_base_digest,
+)
+from cronium_admin.images.replaced import keep_image, remove_image
+from executor.docker.progress import find_aux, find_error
 
 # The timeout of the registry, after which the Debian family is chosen.
 REGISTRY_SECONDS = 10
 BUILD_READ_SECONDS = 900
-
-LABEL_SOURCES = "cronium.sources"
-LABEL_BASE = "cronium.base"
-LABEL_FAMILY = "cronium.family"
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,11 @@ class Progress:
 
 @dataclass(frozen=True)
 class BuiltImage:
-    """An image on the engine. `size` is in bytes; `skipped` if it was up to date."""
+    """An image on the engine. `size` is in bytes; `skipped` if it was up to date.
+
+    `replaced` is the id of the former image of this name, which stays under a kept name; empty if there was none, or
+    if the build gave the same image.
+    """
 
     name: ImageName
     reference: str
@@ -53,31 +64,13 @@ class BuiltImage:
     family: Family
     size: int
     skipped: bool
+    base: str = ""
+    sbom: bytes = b""
+    replaced: str = ""
 
-
-@dataclass(frozen=True)
-class Recipe:
-    """The name and base of an image."""
-
-    name: ImageName
-    alpine_base: str
-
-    def get_base(self, family: Family) -> str:
-        return self.alpine_base if family == "alpine" else DEBIAN_BASE
-
-    def get_reference(self, family: Family) -> str:
-        # The sidecar's name has no family: no script depends on its contents.
-        return "cronium/runtime-api:latest" if self.name == "runtime-api" else f"cronium/runner:{self.name}-{family}"
-
-
-RECIPES = (
-    Recipe("bash", "alpine:3.21"),
-    Recipe("python", "python:3.12-alpine3.21"),
-    Recipe("node", "node:22-alpine3.21"),
-    Recipe("runtime-api", "alpine:3.21"),
-)
 
 Report = Callable[[Progress], None]
+SmokeTest = Callable[["BuiltImage"], None]
 
 
 def build_all(
@@ -87,28 +80,44 @@ def build_all(
     family: Literal["auto", "alpine", "debian"] = "auto",
     force: bool = False,
     build_args: Mapping[str, str] | None = None,
+    labels: Mapping[str, str] | None = None,
+    smoke: SmokeTest = lambda image: None,
     sources: Path = SOURCES,
 ) -> list[BuiltImage]:
     """Builds the images that are missing or not up to date. Raises ImageBuildError.
 
-    `build_args` are passed to every build, for example for proxies (HTTP_PROXY). `force` rebuilds from scratch.
+    `build_args` are passed to every build, for example for proxies (HTTP_PROXY); `labels` are added to every image.
+    `force` rebuilds from scratch. `smoke` gets each built image before any image gets its name; its ImageBuildError
+    ends the build, and the former images keep their names.
     """
     try:
-        return _Builder(client, report, force, dict(build_args or {}), sources).run(family)
+        settings = BuildSettings(force, dict(build_args or {}), dict(labels or {}), sources)
+        return _Builder(client, report, settings, smoke).run(family)
     except docker.errors.DockerException as error:
         raise ImageBuildError(f"The Docker Engine refused: {explain_error(error)}") from error
     except requests.exceptions.RequestException as error:
         raise ImageBuildError(f"The Docker Engine does not answer: {error}") from error
 
 
+@dataclass(frozen=True)
+class BuildSettings:
+    """The arguments of `build_all`."""
+
+    force: bool
+    build_args: Mapping[str, str]
+    labels: Mapping[str, str]
+    sources: Path
+
+
 class _Builder:
     """The state of one call of build_all."""
 
-    def __init__(
-        self, client: docker.APIClient, report: Report, force: bool, args: dict[str, str], sources: Path
-    ) -> None:
-        self.client, self.force, self.args, self.sources = client, force, args, sources
-        self._report, self._done, self._total = report, 0, len(RECIPES)
+    def __init__(self, client: docker.APIClient, report: Report, settings: BuildSettings, smoke: SmokeTest) -> None:
+        self.client, self._report, self._smoke = client, report, smoke
+        self.force, self.args, self.sources = settings.force, settings.build_args, settings.sources
+        self.labels = settings.labels
+        self._done, self._total = 0, len(RECIPES)
+        self._raw: list[str] = []
 
     def report_step(self, step: str, detail: str) -> None:
         self._report(Progress(step, self._done, self._total, detail))
@@ -131,7 +140,17 @@ class _Builder:
             self.report_step("pull", f"failed ({why}); building the Debian images from a local base")
             family = "debian"
             self.provide_bases(family)
-        return [self.build_if_outdated(recipe, family) for recipe in RECIPES]
+        try:
+            images = [self.build_if_outdated(recipe, family) for recipe in RECIPES]
+            for image in images:
+                if not image.skipped:
+                    self.report_step(image.name, f"testing {image.reference}")
+                    self._smoke(image)
+        finally:
+            # At the end: the images of one build share the builder's cached steps.
+            for raw_id in self._raw:
+                remove_image(self.client, raw_id)
+        return [self.name_image(image) for image in images]
 
     def find_current(self, recipe: Recipe, family: Family) -> BuiltImage | None:
         image = inspect_image(self.client, recipe.get_reference(family))
@@ -141,9 +160,13 @@ class _Builder:
         if labels.get(LABEL_SOURCES) != compute_sources_digest(self.sources, recipe.name):
             return None
         base = inspect_image(self.client, recipe.get_base(family))
-        if labels.get(LABEL_FAMILY) != family or (base is not None and labels.get(LABEL_BASE) != base["Id"]):
+        if labels.get(LABEL_FAMILY) != family or (
+            base is not None and labels.get(LABEL_BASE) != compute_base_digest(base)
+        ):
             return None
-        return BuiltImage(recipe.name, recipe.get_reference(family), image["Id"], family, image["Size"], skipped=True)
+        return BuiltImage(
+            recipe.name, recipe.get_reference(family), image["Id"], family, image["Size"], True, recipe.get_base(family)
+        )
 
     def report_skipped(self, image: BuiltImage) -> BuiltImage:
         self._done += 1
@@ -152,7 +175,7 @@ class _Builder:
 
     def choose_family(self) -> Family:
         self.report_step("registry", f"requesting {RECIPES[0].alpine_base}")
-        with read_timeout(self.client, REGISTRY_SECONDS):
+        with use_timeout(self.client, REGISTRY_SECONDS):
             try:
                 self.client.inspect_distribution(RECIPES[0].alpine_base)  # type: ignore[no-untyped-call]
                 return "alpine"
@@ -181,8 +204,8 @@ class _Builder:
                 self.report_step("pull", base)
                 name, _, tag = base.partition(":")
                 for event in self.client.pull(name, tag=tag, stream=True, decode=True):
-                    if "error" in event:
-                        raise ImageBuildError(f"{base} could not be pulled: {event['error']}")
+                    if problem := find_error(event):
+                        raise ImageBuildError(f"{base} could not be pulled: {problem}")
 
     def build_if_outdated(self, recipe: Recipe, family: Family) -> BuiltImage:
         present = None if self.force else self.find_current(recipe, family)
@@ -193,67 +216,78 @@ class _Builder:
         base = inspect_image(self.client, recipe.get_base(family))
         if base is None:
             raise ImageBuildError(f"The base {recipe.get_base(family)} was removed from the engine. Build again.")
-        labels = {
-            LABEL_SOURCES: compute_sources_digest(self.sources, recipe.name),
-            LABEL_BASE: base["Id"],
-            LABEL_FAMILY: family,
-        }
-        previous = inspect_image(self.client, reference)
-        self.follow_build(recipe, self.start_build(recipe, family, reference, labels))
-        built = inspect_image(self.client, reference)
-        if built is None:
-            raise ImageBuildError(f"{reference} was built but is not on the engine.")
-        if previous and previous["Id"] != built["Id"]:
-            self.remove_replaced(previous["Id"])
+        raw_id = self.follow_build(recipe, self.start_build(recipe, family))
+        self.report_step(recipe.name, f"normalising {reference}")
+        finished = finish_image(
+            self.client,
+            raw_id,
+            reference=reference,
+            labels=self.make_labels(recipe, family, raw_id, base),
+            keep_layers=base["RootFS"]["Layers"],
+        )
+        size = self.client.inspect_image(finished.image_id)["Size"]  # type: ignore[no-untyped-call]
         self._done += 1
         self.report_step(recipe.name, f"{reference} built in {time.monotonic() - started:.0f} s")
-        return BuiltImage(recipe.name, reference, built["Id"], family, built["Size"], skipped=False)
+        base_name = recipe.get_base(family)
+        return BuiltImage(recipe.name, reference, finished.image_id, family, size, False, base_name, finished.sbom)
 
-    def remove_replaced(self, image_id: str) -> None:
-        # The engine keeps an image that a container or another name uses.
-        with suppress(docker.errors.APIError):
-            self.client.remove_image(image_id)
+    def make_labels(self, recipe: Recipe, family: Family, raw_id: str, base: Mapping[str, Any]) -> dict[str, str]:
+        config = self.client.inspect_image(raw_id)["Config"]  # type: ignore[no-untyped-call]
+        inherited = {key: value for key, value in (config.get("Labels") or {}).items() if key != LABEL_RAW}
+        return {
+            **inherited,
+            **self.labels,
+            LABEL_SOURCES: compute_sources_digest(self.sources, recipe.name),
+            LABEL_BASE: compute_base_digest(base),
+            LABEL_FAMILY: family,
+        }
 
-    def start_build(
-        self, recipe: Recipe, family: Family, reference: str, labels: dict[str, str]
-    ) -> Iterator[dict[str, Any]]:
+    def name_image(self, image: BuiltImage) -> BuiltImage:
+        """Gives a built image its name. The image that had it gets a kept one."""
+        if image.skipped:
+            return image
+        previous = inspect_image(self.client, image.reference)
+        replaced = previous["Id"] if previous and previous["Id"] != image.image_id else ""
+        if replaced:
+            keep_image(self.client, replaced)
+        repository, _, tag = image.reference.partition(":")
+        self.client.tag(image.image_id, repository, tag, force=True)
+        return replace(image, replaced=replaced)
+
+    def start_build(self, recipe: Recipe, family: Family) -> Iterator[dict[str, Any]]:
         stream: Iterator[dict[str, Any]] = self.client.build(
             fileobj=pack_context(self.sources, recipe.name),
             custom_context=True,
-            tag=reference,
             rm=True,
             forcerm=True,
             nocache=self.force,
             decode=True,
             timeout=BUILD_READ_SECONDS,
-            labels=labels,
+            labels={LABEL_RAW: recipe.name},
             buildargs={"BASE": recipe.get_base(family), "FAMILY": family, **self.args},
         )
         return stream
 
-    def follow_build(self, recipe: Recipe, events: Iterator[dict[str, Any]]) -> None:
+    def follow_build(self, recipe: Recipe, events: Iterator[dict[str, Any]]) -> str:
+        """Returns the id of the builder's image."""
         tail: list[str] = []
+        built = ""
         for event in events:
             text = str(event.get("stream", "")).rstrip()
             if text:
                 tail = [*tail[-40:], text]
             if text.startswith("Step "):
                 self.report_step(recipe.name, text)
-            if "error" in event:
-                log = "\n".join(tail)
-                raise ImageBuildError(f"The image {recipe.name} could not be built: {event['error']}", log)
+            built = find_aux(event, "ID") or built
+            if problem := find_error(event):
+                raise ImageBuildError(f"The image {recipe.name} could not be built: {problem}", "\n".join(tail))
+        if not built:
+            raise ImageBuildError(f"The image {recipe.name} was built, but the engine did not report its id.")
+        self._raw.append(built)
+        return built
 
 
 def explain_error(error: docker.errors.DockerException) -> str:
     # docker-py adds the address and the status to the engine's message.
     text = getattr(error, "explanation", None) or str(error)
     return str(text).strip().rstrip(".")
-
-
-@contextmanager
-def read_timeout(client: docker.APIClient, seconds: int) -> Iterator[None]:
-    previous, client.timeout = client.timeout, seconds
-    try:
-        yield
-    finally:
-        client.timeout = previous

@@ -7,19 +7,21 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, BinaryIO
 
 import docker
 import docker.errors
 
+from cronium_admin.images.engine_archives import load_image, open_archive_file
 from cronium_admin.images.errors import ImageBuildError
+from cronium_admin.images.finishing import get_epoch
+from cronium_admin.images.normalize import ArchiveError, ImageConfig, normalize_file_system
+from cronium_admin.images.recipes import DEBIAN_BASE, LABEL_SOURCES
 
-DEBIAN_BASE = "cronium/base:debian"
 SUITE = "trixie"
 MIRROR = "http://deb.debian.org/debian"
-LABEL_SOURCES = "cronium.sources"
 SCRIPT = Path("base") / "debian-rootfs.sh"
 
 LogLine = Callable[[str], None]
@@ -83,36 +85,34 @@ def _require_debootstrap(say: LogLine) -> None:
 
 def _make_base(client: docker.APIClient, script: Path, digest: str, say: LogLine) -> None:
     # /var/tmp is on a disk and allows device files; /tmp is often a small tmpfs.
-    with tempfile.TemporaryDirectory(prefix="cronium-base-", dir="/var/tmp") as work, tempfile.TemporaryFile() as log:
-        with subprocess.Popen(
+    with (
+        tempfile.TemporaryDirectory(prefix="cronium-base-", dir="/var/tmp") as work,
+        open_archive_file() as tar,
+        tempfile.TemporaryFile() as log,
+    ):
+        done = subprocess.run(
             [str(script), SUITE, MIRROR, work],
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=tar,
             stderr=log,
+            check=False,
             umask=0o022,  # the files' permissions in the image
-        ) as process:
-            assert process.stdout is not None
-            first_byte = process.stdout.read(1)
-            if first_byte:
-                say("importing the base")
-                _import_base(client, first_byte, process.stdout, digest)
-            status = process.wait()
-        if status != 0 or not first_byte:
+        )
+        if done.returncode != 0 or not tar.seek(0, os.SEEK_END):
             log.seek(0)
             text = log.read().decode("utf-8", "replace")[-4000:]
             raise ImageBuildError(f"debootstrap could not build a Debian base from {MIRROR}.", text)
+        say("loading the base")
+        _load_base(client, tar, digest)
 
 
-def _import_base(client: docker.APIClient, first_byte: bytes, stream: IO[bytes], digest: str) -> None:
-    name, _, tag = DEBIAN_BASE.partition(":")
-
-    def iterate_blocks() -> Iterator[bytes]:
-        yield first_byte
-        while block := stream.read(1 << 20):
-            yield block
-
-    response = client.import_image_from_stream(
-        iterate_blocks(), repository=name, tag=tag, changes=[f"LABEL {LABEL_SOURCES}={digest}", 'CMD ["/bin/sh"]']
-    )
-    if '"error"' in response:
-        raise ImageBuildError(f"The Docker Engine refused the Debian base: {response.strip()[-300:]}")
+def _load_base(client: docker.APIClient, tar: BinaryIO, digest: str) -> None:
+    config = ImageConfig(labels={LABEL_SOURCES: digest}, command=["/bin/sh"])
+    architecture = str(client.version()["Arch"])
+    with open_archive_file() as archive:
+        try:
+            image = normalize_file_system(tar, archive, config=config, architecture=architecture, epoch=get_epoch())
+        except ArchiveError as error:
+            raise ImageBuildError(f"The root file system of the Debian base is unusable: {error}") from error
+        repository, _, tag = DEBIAN_BASE.partition(":")
+        client.tag(load_image(client, archive, image), repository, tag, force=True)

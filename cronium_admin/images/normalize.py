@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, cast
 
 from cronium_admin.images.archive.layers import write_layer
 from cronium_admin.images.archive.saved_image import (
+    LAYER_TYPE,
     SavedImage,
     SavedLayer,
     open_layer,
@@ -26,8 +27,9 @@ from cronium_admin.images.archive.saved_image import (
 from cronium_admin.images.archive.tar_reader import BLOCK, FILE, ArchiveError, TarEntry, iterate_data
 from cronium_admin.images.archive.tar_writer import END, HashingWriter, format_header, pad_data
 
-__all__ = ["ArchiveError", "ImageConfig", "NormalizedImage", "normalize_archive"]
+__all__ = ["ArchiveError", "ImageConfig", "NormalizedImage", "normalize_archive", "normalize_file_system"]
 
+_PLATFORM = ("architecture", "os", "variant")
 _CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
 _MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 _INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
@@ -102,28 +104,38 @@ def normalize_archive(
     are. Both files may be streams; those that cannot seek are copied to a temporary file.
     """
     with open_seekable(source) as archive, _open_target(target) as output:
-        image = read_saved_image(archive)
-        writer = _ArchiveWriter(output)
-        layers = [_copy_layer(image, layer, writer, keep_layers, epoch) for layer in image.layers]
-        diff_ids = tuple(diff_id for diff_id, _ in layers)
-        blobs = [blob for _, blob in layers]
-        config_blob = writer.add_document(_format_config(image, config, diff_ids, epoch), _CONFIG_TYPE)
-        manifest = {"schemaVersion": 2, "mediaType": _MANIFEST_TYPE, "config": config_blob, "layers": blobs}
-        manifest_blob = writer.add_document(manifest, _MANIFEST_TYPE)
-        platform = {key: image.config[key] for key in ("architecture", "os", "variant") if image.config.get(key)}
-        writer.add_file(
-            "index.json",
-            {"schemaVersion": 2, "mediaType": _INDEX_TYPE, "manifests": [{**manifest_blob, "platform": platform}]},
-        )
-        writer.add_file(
-            "manifest.json",
-            [{"Config": _get_path(config_blob), "RepoTags": None, "Layers": [_get_path(blob) for blob in blobs]}],
-        )
-        writer.add_file("oci-layout", {"imageLayoutVersion": "1.0.0"})
-        writer.finish()
-    return NormalizedImage(
-        config_blob["digest"], manifest_blob["digest"], diff_ids, sum(int(blob["size"]) for blob in blobs)
-    )
+        return _write_image(read_saved_image(archive), output, keep_layers, config, epoch)
+
+
+def normalize_file_system(
+    source: BinaryIO, target: BinaryIO, *, config: ImageConfig, architecture: str, epoch: int
+) -> NormalizedImage:
+    """As `normalize_archive`, but `source` is the tar of a root file system: the image has one layer."""
+    with open_seekable(source) as tar, _open_target(target) as output:
+        layer = SavedLayer("", 0, tar.seek(0, 2), LAYER_TYPE)
+        image = SavedImage(tar, {"architecture": architecture, "os": "linux"}, (layer,))
+        return _write_image(image, output, (), config, epoch)
+
+
+def _write_image(
+    image: SavedImage, output: BinaryIO, keep_layers: Collection[str], config: ImageConfig, epoch: int
+) -> NormalizedImage:
+    writer = _ArchiveWriter(output)
+    layers = [_copy_layer(image, layer, writer, keep_layers, epoch) for layer in image.layers]
+    diff_ids = tuple(diff_id for diff_id, _ in layers)
+    blobs = [blob for _, blob in layers]
+    config_blob = writer.add_document(_format_config(image, config, diff_ids, epoch), _CONFIG_TYPE)
+    manifest = {"schemaVersion": 2, "mediaType": _MANIFEST_TYPE, "config": config_blob, "layers": blobs}
+    manifest_blob = writer.add_document(manifest, _MANIFEST_TYPE)
+    platform = {key: image.config[key] for key in _PLATFORM if image.config.get(key)}
+    index = [{**manifest_blob, "platform": platform}]
+    writer.add_file("index.json", {"schemaVersion": 2, "mediaType": _INDEX_TYPE, "manifests": index})
+    paths = [_get_path(blob) for blob in blobs]
+    writer.add_file("manifest.json", [{"Config": _get_path(config_blob), "RepoTags": None, "Layers": paths}])
+    writer.add_file("oci-layout", {"imageLayoutVersion": "1.0.0"})
+    writer.finish()
+    size = sum(int(blob["size"]) for blob in blobs)
+    return NormalizedImage(config_blob["digest"], manifest_blob["digest"], diff_ids, size)
 
 
 @contextmanager
@@ -151,7 +163,7 @@ def _copy_layer(
         return layer.diff_id, writer.last
     with (
         open_layer(image, layer) as (file, start, end),
-        writer.add_blob("application/vnd.oci.image.layer.v1.tar") as blob,
+        writer.add_blob(LAYER_TYPE) as blob,
     ):
         write_layer(file, start, end, blob, epoch)
     return writer.last["digest"], writer.last
@@ -159,7 +171,7 @@ def _copy_layer(
 
 def _format_config(image: SavedImage, config: ImageConfig, diff_ids: Sequence[str], epoch: int) -> dict[str, Any]:
     created = datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    formatted = {key: image.config[key] for key in ("architecture", "os", "variant") if image.config.get(key)}
+    formatted = {key: image.config[key] for key in _PLATFORM if image.config.get(key)}
     return {
         **formatted,
         "created": created,

@@ -41,7 +41,7 @@ run_in_root() { DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 chroot "$root" "$@
 cp /etc/resolv.conf "$root/etc/resolv.conf"
 run_in_root apt-get update -q
 run_in_root apt-get upgrade -y -q
-rm -f "$root/etc/resolv.conf"
+rm -f "$root/etc/resolv.conf" "$root/etc/hostname"  # debootstrap copies those of this machine
 
 find "$root/usr/share/doc" -mindepth 2 -not -name copyright -not -type d -delete
 find "$root/usr/share/doc" -mindepth 1 -type d -empty -delete

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
 import tarfile
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, BinaryIO
 
 import docker.errors
 import pytest
 import requests
 
-from cronium_admin.images.build import RECIPES, Progress, build_all
+from cronium_admin.images.archive.saved_image import read_saved_image
+from cronium_admin.images.build import RECIPES, BuiltImage, Progress, build_all
 from cronium_admin.images.build_context import SOURCES, compute_sources_digest, pack_context
 from cronium_admin.images.errors import ImageBuildError
+from cronium_admin.images.replaced import list_replaced
+from tests.fakes.saved_images import compute_digest, make_entry, pack_tar, save_image
 
 
 class Engine:
-    """Images by name; `registry` is the registry's answer or error."""
+    """Images by name and id; `registry` is the registry's answer or error."""
 
     def __init__(self, registry: Exception | None = None, pull: Exception | None = None) -> None:
         self.timeout: Any = 60
@@ -28,14 +33,23 @@ class Engine:
         self.calls: list[str] = []
         self.removed: list[str] = []
         self.broken = ""
+        self.problem: dict[str, Any] = {"errorDetail": {"message": "it returned 1"}}
+        self.load_problem: dict[str, Any] = {}
 
     def add(self, reference: str, labels: dict[str, str]) -> None:
-        self.images[reference] = {"Id": f"sha256:{reference}", "Size": 1, "Config": {"Labels": labels}}
+        self.images[reference] = {
+            "Id": f"sha256:{reference}",
+            "Size": 1,
+            "Config": {"Labels": labels, "Cmd": ["sh"]},
+            "RootFS": {"Layers": [f"layer of {reference}"]},
+            "Metadata": {"LastTagTime": f"{len(self.images):04}"},
+        }
 
     def inspect_image(self, reference: str) -> dict[str, Any]:
-        if reference not in self.images:
+        found = self.images.get(reference) or {row["Id"]: row for row in self.images.values()}.get(reference)
+        if found is None:
             raise docker.errors.ImageNotFound("no such image")
-        return self.images[reference]
+        return found
 
     def inspect_distribution(self, reference: str) -> dict[str, Any]:
         self.calls.append("registry")
@@ -51,13 +65,33 @@ class Engine:
         self.add(f"{name}:{tag}", {})
         return [{"status": "done"}]
 
-    def build(self, *, tag: str, labels: dict[str, str], **_: Any) -> list[dict[str, Any]]:
-        self.calls.append(f"build {tag}")
-        if self.broken and self.broken in tag:
-            return [{"stream": "Step 1/1 : RUN false\n"}, {"stream": "the reason\n"}, {"error": "it returned 1"}]
-        self.add(tag, labels)
-        self.images[tag]["Id"] += f"-{len(self.calls)}"
-        return [{"stream": "Step 1/1 : FROM x\n"}]
+    def build(self, *, labels: dict[str, str], buildargs: dict[str, str], **_: Any) -> list[dict[str, Any]]:
+        name = labels["cronium.raw"]
+        self.calls.append(f"build {name}")
+        if self.broken == name:
+            return [{"stream": "Step 1/1 : RUN false\n"}, {"stream": "the reason\n"}, self.problem]
+        raw = f"raw-{name}-{len(self.calls)}"
+        self.add(raw, {**labels, "cronium.image": "runner", "cronium.language": name})
+        return [{"stream": "Step 1/1 : FROM x\n"}, {"aux": {"ID": f"sha256:{raw}"}}]
+
+    def get_image(self, reference: str) -> list[bytes]:
+        layer = pack_tar([make_entry("made/at", f"{reference.split('-')[1]}".encode(), mtime=2_000_000_000)])
+        archive = save_image([layer], "oci")
+        return [archive[:1000], archive[1000:]]
+
+    def load_image(self, archive: BinaryIO, quiet: bool) -> list[dict[str, Any]]:
+        if self.load_problem:
+            return [{"stream": "Loading layer"}, self.load_problem]
+        saved = read_saved_image(archive)
+        content = json.dumps(saved.config, sort_keys=True, separators=(",", ":")).encode()
+        image_id = compute_digest(content)
+        loaded = {"Id": image_id, "Size": 2, "Config": saved.config["config"], "RootFS": {"Layers": []}}
+        self.images[image_id] = {**loaded, "Metadata": {"LastTagTime": f"{len(self.images):04}"}}
+        return [{"stream": f"Loaded image ID: {image_id}\n"}]
+
+    def tag(self, image_id: str, repository: str, tag: str, force: bool) -> None:
+        self.calls.append(f"tag {repository}:{tag}")
+        self.images[f"{repository}:{tag}"] = self.inspect_image(image_id)
 
     def remove_image(self, image_id: str) -> None:
         self.removed.append(image_id)
@@ -74,7 +108,8 @@ def build(engine: Engine, told: list[Progress] | None = None, **more: Any) -> li
 
 def test_it_builds_alpine_where_a_registry_answers_and_skips_all_the_next_time() -> None:
     engine = Engine()
-    assert [image.family for image in build(engine)] == ["alpine"] * 4
+    first = build(engine)
+    assert [image.family for image in first] == ["alpine"] * 4
     assert "cronium/runner:bash-alpine" in engine.images
     assert engine.calls.count("pull alpine:3.21") == 1
     assert engine.timeout == 60, "the caller's client is as it was"
@@ -83,7 +118,12 @@ def test_it_builds_alpine_where_a_registry_answers_and_skips_all_the_next_time()
     assert all(image.skipped for image in build(engine, told))
     assert engine.calls == []
     assert told[-1].done == told[-1].total == 4
-    assert not any(image.skipped for image in build(engine, force=True))
+    again = build(engine, force=True)
+    assert not any(image.skipped or image.replaced for image in again)
+    assert [image.image_id for image in again] == [image.image_id for image in first], "same inputs, same digest"
+    assert [json.loads(image.sbom)["metadata"]["component"]["name"] for image in again] == [
+        image.reference for image in first
+    ]
 
 
 @pytest.mark.parametrize(
@@ -140,19 +180,80 @@ def test_only_what_changed_is_built_again(tmp_path: Path) -> None:
     (sources / "python" / "cronium.py").write_text("changed = True\n")
     old = engine.images["cronium/runner:python-alpine"]["Id"]
     assert [image.skipped for image in build(engine, sources=sources)] == [True, False, True, True]
-    assert engine.removed == [old], "what lost its name is removed, if nothing uses it"
-    assert names(engine) == ["cronium/runner:python-alpine"]
+    assert old not in engine.removed, "a queued run may name the replaced image"
+    assert engine.images[f"cronium/kept:{old[7:19]}"]["Id"] == old
+    assert names(engine) == ["python"]
     engine.calls.clear()
-    engine.images["alpine:3.21"]["Id"] = "sha256:newer"
+    engine.images["alpine:3.21"]["Id"] = "the same image in another image store"
+    assert all(image.skipped for image in build(engine, sources=sources))
+    engine.images["alpine:3.21"]["RootFS"] = {"Layers": ["a newer layer"]}
     assert [image.skipped for image in build(engine, sources=sources)] == [False, True, True, False]
 
 
-def test_a_failing_step_ends_the_build_with_its_words() -> None:
+@pytest.mark.parametrize("problem", [{"errorDetail": {"message": "it returned 1"}}, {"error": "it returned 1"}])
+def test_a_failing_step_ends_the_build_with_its_words(problem: dict[str, Any]) -> None:
     engine = Engine()
-    engine.broken = "node"
+    engine.broken, engine.problem = "node", problem
     with pytest.raises(ImageBuildError, match="The image node could not be built: it returned 1") as caught:
         build(engine)
     assert "the reason" in caught.value.log
+    assert not any(call.startswith("tag ") for call in engine.calls), "all names move together, or none"
+    assert len(engine.removed) == 2, "the images before it are not left behind"
+
+
+def test_what_the_engine_cannot_load_ends_the_build() -> None:
+    engine = Engine()
+    engine.load_problem = {"errorDetail": {"message": "no space left on device"}}
+    with pytest.raises(ImageBuildError, match="could not load the image: no space left on device"):
+        build(engine)
+
+
+def test_an_image_that_fails_its_smoke_test_gets_no_name() -> None:
+    def refuse(image: BuiltImage) -> None:
+        if image.name == "python":
+            raise ImageBuildError("The image python failed its smoke test.")
+
+    engine = Engine()
+    with pytest.raises(ImageBuildError, match="smoke test"):
+        build(engine, smoke=refuse)
+    assert "cronium/runner:bash-alpine" not in engine.images
+    assert len(engine.removed) == 4
+
+
+def test_labels_say_what_an_image_is_made_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Engine()
+    build(engine, labels={"org.opencontainers.image.version": "1.2"})
+    labels = engine.images["cronium/runner:bash-alpine"]["Config"]["Labels"]
+    assert "cronium.raw" not in labels
+    assert {key: labels[key] for key in labels if key.startswith(("org.", "cronium.fam"))} == {
+        "cronium.family": "alpine",
+        "org.opencontainers.image.created": "2025-01-01T00:00:00Z",
+        "org.opencontainers.image.version": "1.2",
+    }
+    assert labels["cronium.base"].startswith("sha256:")
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "yesterday")
+    with pytest.raises(ImageBuildError, match="SOURCE_DATE_EPOCH"):
+        build(engine, force=True)
+
+
+def test_replaced_versions_stay_while_something_needs_them() -> None:
+    engine = Engine()
+    for number in range(4):
+        engine.add(f"cronium/kept:{number:012}", {"cronium.image": "runner", "cronium.language": "bash"})
+    engine.add("cronium/kept:sidecar", {"cronium.image": "runtime-api"})
+    for reference, row in engine.images.items():
+        row["RepoTags"] = [reference]
+    engine.images["cronium/kept:000000000003"]["RepoTags"].append("cronium/runner:bash-debian")
+    rows = [{"Id": row["Id"]} for row in engine.images.values()]
+    client = SimpleNamespace(images=lambda filters: rows, inspect_image=engine.inspect_image)
+    found = list_replaced(client, {"sha256:cronium/kept:000000000000": "run 7 is queued"})  # type: ignore[arg-type]
+    assert [(image.reference[-1:], image.why) for image in found] == [
+        ("3", "its name is cronium/runner:bash-debian"),
+        ("2", "the previous version"),
+        ("1", ""),
+        ("0", "run 7 is queued"),
+        ("r", "the previous version"),
+    ]
 
 
 def test_an_engine_that_does_not_answer_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

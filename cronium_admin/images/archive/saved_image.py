@@ -22,6 +22,7 @@ from cronium_admin.images.archive.tar_reader import (
     read_entries,
 )
 
+LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"
 _MAX_DOCUMENT = 8 << 20
 _CHUNK = 1 << 20
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
@@ -151,7 +152,7 @@ def _find_media_type(file: BinaryIO, entry: TarEntry) -> str:
     file.seek(entry.offset)
     start = file.read(min(4, entry.size))
     suffix = "+gzip" if start.startswith(_GZIP) else "+zstd" if start == _ZSTD else ""
-    return f"application/vnd.oci.image.layer.v1.tar{suffix}"
+    return LAYER_TYPE + suffix
 
 
 def _decompress(chunks: Iterator[bytes], media_type: str, target: IO[bytes]) -> None:
