@@ -3,7 +3,7 @@
 from django.contrib import admin
 
 from cronium_admin.accounts.admin_site import ReadOnlyAdmin
-from cronium_admin.images.models import BuiltImage, HostImage, ImageOverride
+from cronium_admin.images.models import BuiltImage, HostImage, ImageOverride, OwnImage
 
 
 @admin.register(BuiltImage)
@@ -21,3 +21,9 @@ class ImageOverrideAdmin(ReadOnlyAdmin):
 class HostImageAdmin(ReadOnlyAdmin):
     list_display = ("reference", "inventory", "image_id", "size")
     list_select_related = ("inventory",)
+
+
+@admin.register(OwnImage)
+class OwnImageAdmin(ReadOnlyAdmin):
+    list_display = ("reference", "image_id", "size", "version", "built_at", "updates_checked_at")
+    exclude = ("sbom",)

@@ -16,9 +16,9 @@ import docker
 import docker.errors
 import requests.exceptions
 
+from cronium_admin.images.bases import choose_family, explain_error, provide_bases
 from cronium_admin.images.build_context import SOURCES, compute_sources_digest, pack_context
-from cronium_admin.images.debian_base import ensure_debian_base, inspect_image
-from cronium_admin.images.engine_archives import use_timeout
+from cronium_admin.images.debian_base import inspect_image
 from cronium_admin.images.errors import ImageBuildError
 from cronium_admin.images.finishing import finish_image
 from cronium_admin.images.recipes import (
@@ -35,8 +35,6 @@ from cronium_admin.images.recipes import (
 from cronium_admin.images.replaced import keep_image, remove_image
 from executor.docker.progress import find_aux, find_error
 
-# The timeout of the registry, after which the Debian family is chosen.
-REGISTRY_SECONDS = 10
 BUILD_READ_SECONDS = 900
 
 
@@ -70,7 +68,8 @@ class BuiltImage:
 
 
 Report = Callable[[Progress], None]
-SmokeTest = Callable[["BuiltImage"], None]
+# Takes a built image, the id of the runner that shows whether it works, and the sidecar's id. Raises ImageBuildError.
+SmokeTest = Callable[["BuiltImage", str, str], None]
 
 
 def build_all(
@@ -81,7 +80,7 @@ def build_all(
     force: bool = False,
     build_args: Mapping[str, str] | None = None,
     labels: Mapping[str, str] | None = None,
-    smoke: SmokeTest = lambda image: None,
+    smoke: SmokeTest = lambda image, runner, sidecar: None,
     sources: Path = SOURCES,
 ) -> list[BuiltImage]:
     """Builds the images that are missing or not up to date. Raises ImageBuildError.
@@ -129,7 +128,7 @@ class _Builder:
                 present = [self.find_current(recipe, family) for recipe in RECIPES]
                 if all(present):
                     return [self.report_skipped(image) for image in present if image]
-        family = self.choose_family() if requested == "auto" else requested
+        family = choose_family(self.client, self.report_step) if requested == "auto" else requested
         try:
             self.provide_bases(family)
         except (ImageBuildError, docker.errors.APIError) as error:
@@ -142,15 +141,21 @@ class _Builder:
             self.provide_bases(family)
         try:
             images = [self.build_if_outdated(recipe, family) for recipe in RECIPES]
-            for image in images:
-                if not image.skipped:
-                    self.report_step(image.name, f"testing {image.reference}")
-                    self._smoke(image)
+            self.check_images(images)
         finally:
             # At the end: the images of one build share the builder's cached steps.
             for raw_id in self._raw:
                 remove_image(self.client, raw_id)
         return [self.name_image(image) for image in images]
+
+    def check_images(self, images: list[BuiltImage]) -> None:
+        ids = {image.name: image.image_id for image in images}
+        for image in images:
+            if not image.skipped:
+                self.report_step(image.name, f"testing {image.reference}")
+                # The sidecar shows it beside a runner.
+                runner = ids["bash" if image.name == "runtime-api" else image.name]
+                self._smoke(image, runner, ids["runtime-api"])
 
     def find_current(self, recipe: Recipe, family: Family) -> BuiltImage | None:
         image = inspect_image(self.client, recipe.get_reference(family))
@@ -173,39 +178,8 @@ class _Builder:
         self.report_step(image.name, f"{image.reference} is up to date")
         return image
 
-    def choose_family(self) -> Family:
-        self.report_step("registry", f"requesting {RECIPES[0].alpine_base}")
-        with use_timeout(self.client, REGISTRY_SECONDS):
-            try:
-                self.client.inspect_distribution(RECIPES[0].alpine_base)  # type: ignore[no-untyped-call]
-                return "alpine"
-            except docker.errors.APIError as error:
-                why = explain_error(error)
-            except requests.exceptions.RequestException:
-                why = f"no answer within {REGISTRY_SECONDS} s"
-        bases = {recipe.alpine_base for recipe in RECIPES}
-        if all(inspect_image(self.client, base) for base in bases):
-            self.report_step("registry", f"not reachable ({why}); using the Alpine bases on the engine")
-            return "alpine"
-        self.report_step("registry", f"not reachable ({why}); building the Debian images from a local base")
-        return "debian"
-
     def provide_bases(self, family: Family) -> None:
-        if family == "debian":
-            ensure_debian_base(
-                self.client,
-                say=lambda detail: self.report_step("debian base", detail),
-                force=self.force,
-                sources=self.sources,
-            )
-            return
-        for base in dict.fromkeys(recipe.alpine_base for recipe in RECIPES):
-            if self.force or inspect_image(self.client, base) is None:
-                self.report_step("pull", base)
-                name, _, tag = base.partition(":")
-                for event in self.client.pull(name, tag=tag, stream=True, decode=True):
-                    if problem := find_error(event):
-                        raise ImageBuildError(f"{base} could not be pulled: {problem}")
+        provide_bases(self.client, family, force=self.force, sources=self.sources, report=self.report_step)
 
     def build_if_outdated(self, recipe: Recipe, family: Family) -> BuiltImage:
         present = None if self.force else self.find_current(recipe, family)
@@ -287,7 +261,8 @@ class _Builder:
         return built
 
 
-def explain_error(error: docker.errors.DockerException) -> str:
-    # docker-py adds the address and the status to the engine's message.
-    text = getattr(error, "explanation", None) or str(error)
-    return str(text).strip().rstrip(".")
+def find_own_images(client: docker.APIClient) -> list[str]:
+    """The references of own images on the engine, of both families."""
+    families: tuple[Family, ...] = ("alpine", "debian")
+    references = dict.fromkeys(recipe.get_reference(family) for recipe in RECIPES for family in families)
+    return [reference for reference in references if inspect_image(client, reference)]

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -50,6 +51,9 @@ def ensure_debian_base(client: docker.APIClient, *, say: LogLine, force: bool, s
     built = inspect_image(client, DEBIAN_BASE)
     if built is None:
         raise ImageBuildError(f"{DEBIAN_BASE} was built but is not on the engine.")
+    if existing is not None and existing["Id"] != built["Id"]:
+        with suppress(docker.errors.APIError):  # the images that were made of it keep its layers
+            client.remove_image(existing["Id"])
     return str(built["Id"])
 
 

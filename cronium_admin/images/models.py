@@ -1,4 +1,6 @@
-"""Built images and overrides of the languages, the images that hosts report, and those that they pull."""
+"""Own images and overrides of the languages, the images that hosts report, and those that they pull."""
+
+from typing import Any
 
 from django.conf import settings
 from django.db import models
@@ -23,6 +25,27 @@ class BuiltImage(models.Model):
 
     def __str__(self) -> str:
         return f"{self.language}: {self.reference}"
+
+
+class OwnImage(models.Model):
+    """An image that `images build` made or `images pull` brought, by its name on the engines."""
+
+    reference = models.CharField(max_length=255, unique=True)
+    image_id = models.CharField(max_length=80)  # of the engine that built it
+    base = models.CharField(max_length=255, blank=True, default="")
+    version = models.CharField(max_length=64, blank=True, default="")  # of Cronium
+    size = models.BigIntegerField()  # bytes
+    # When its contents were made; a build that gives the same image leaves it.
+    built_at = models.DateTimeField(default=database_now)
+    sbom_digest = models.CharField(max_length=80, blank=True, default="")
+    sbom = models.BinaryField(default=b"", editable=False)  # CycloneDX JSON, compressed with Zstandard
+    # The last search for updates: a list of {"name", "installed", "candidate", "is_security"}; null: not known.
+    updates: Any = models.JSONField(null=True, blank=True)
+    updates_checked_at = models.DateTimeField(null=True, blank=True)
+    updates_problem = models.CharField(max_length=300, blank=True, default="")  # why they are not known
+
+    def __str__(self) -> str:
+        return self.reference
 
 
 class ImageOverride(Edited):

@@ -121,7 +121,7 @@ def _write_image(
     image: SavedImage, output: BinaryIO, keep_layers: Collection[str], config: ImageConfig, epoch: int
 ) -> NormalizedImage:
     writer = _ArchiveWriter(output)
-    layers = [_copy_layer(image, layer, writer, keep_layers, epoch) for layer in image.layers]
+    layers = [_add_layer(image, layer, writer, keep_layers, epoch) for layer in image.layers]
     diff_ids = tuple(diff_id for diff_id, _ in layers)
     blobs = [blob for _, blob in layers]
     config_blob = writer.add_document(_format_config(image, config, diff_ids, epoch), _CONFIG_TYPE)
@@ -149,7 +149,7 @@ def _open_target(target: BinaryIO) -> Iterator[BinaryIO]:
         shutil.copyfileobj(copy, target, 1 << 20)
 
 
-def _copy_layer(
+def _add_layer(
     image: SavedImage, layer: SavedLayer, writer: _ArchiveWriter, keep_layers: Collection[str], epoch: int
 ) -> tuple[str, dict[str, Any]]:
     """The diff id of the new layer, and its descriptor."""

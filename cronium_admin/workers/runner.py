@@ -24,6 +24,7 @@ from cronium_admin.workers.heartbeat import Heartbeat
 from cronium_admin.workers.image_inventory import ImageReporter
 from cronium_admin.workers.images.puller import ImagePuller
 from cronium_admin.workers.images.task import ImageTask
+from cronium_admin.workers.images.update_search import UpdateSearch
 from cronium_admin.workers.instance import get_instance_id
 from cronium_admin.workers.leadership import Leadership
 from cronium_admin.workers.own_engine import make_own_engine
@@ -88,6 +89,7 @@ class Runner:
             OrphanSealer(closing),
             ImageReporter(host, engine, database, self._is_leader, closing),
             ImageTask(*(host, engine, database, context.puller, lambda: queues, self._is_leader, closing)),
+            UpdateSearch(database, self._is_leader, closing),
             *([self.canary] if settings.CONFIG.canary == "on" else ()),
             self.maker,
         ]

@@ -49,6 +49,8 @@ def build_rows(spec: SandboxSpec, requested: Json, reported: Json, default_runti
         if role := names.get(name):
             rows += _inspect_container(role, spec, body, answer, default_runtime)
             rows += _inspect_networks(role, spec, answer, sidecar_id)
+            if role == "sidecar":  # created by the id that its name had then
+                rows.append(_make_row(role, "image", body["Image"], format_value(answer.get("Image", MISSING))))
         else:
             own_names = {naming.name_sidecar(spec.run_id)}
             own_names |= {naming.name_main(spec.run_id)} if sidecar_id is None else set()

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from ipaddress import IPv4Network
@@ -16,11 +17,13 @@ from cronium_admin.accounts.models import ApiToken, User
 from cronium_admin.core.database.clock import database_now
 from cronium_admin.images import build
 from cronium_admin.images.errors import ImageBuildError
-from cronium_admin.images.management.commands import images as images_command
-from cronium_admin.images.models import BuiltImage
+from cronium_admin.images.models import BuiltImage, OwnImage
+from cronium_admin.images.own_images import read_sbom
 from cronium_admin.images.resolution import resolve_image
 from cronium_admin.jobs.models import Job
+from cronium_admin.ops.image_commands import output
 from cronium_admin.runs.launch import launch
+from cronium_admin.settings import VERSION
 from cronium_admin.workers.health import runner
 from cronium_admin.workers.health.checks import docker_engine as engine_checks
 from cronium_admin.workers.health.checks import machine
@@ -169,13 +172,14 @@ class TestImagesBuild:
         """Replaces the engine's part by a fake that reports two steps and then succeeds or fails."""
 
         def stand_in(ending: Callable[[], list[build.BuiltImage]]) -> None:
-            def build_all(client: Any, *, report: build.Report, family: str, force: bool) -> list[build.BuiltImage]:
+            def build_all(client: Any, *, report: build.Report, **more: Any) -> list[build.BuiltImage]:
+                assert (more["family"], more["force"]) == ("auto", False)
                 report(build.Progress("bash", 0, 4, "Step 1/2"))
                 report(build.Progress("bash", 1, 4, ""))
                 return ending()
 
             monkeypatch.setattr(build, "build_all", build_all)
-            monkeypatch.setattr(images_command, "connect_engine", lambda seconds: None)
+            monkeypatch.setattr(output, "connect_engine", lambda seconds: None)
 
         return stand_in
 
@@ -191,6 +195,26 @@ class TestImagesBuild:
             name: f"made/{name}:1" for name in ("bash", "python", "node")
         }
         assert resolve_image("bash").reference == "made/bash:1"
+        assert set(OwnImage.objects.values_list("reference", "image_id", "version")) == {
+            (f"made/{name}:1", "sha256:1", VERSION) for name in names
+        }
+
+    def test_keeps_when_an_unchanged_image_was_built(self, db: None, built: Callable[..., None]) -> None:
+        sbom = b'{"components": []}'
+        images = [build.BuiltImage("bash", "made/bash:1", "sha256:1", "debian", 10**7, False, "base:1", sbom)]
+        built(lambda: images)
+        run("images", "build")
+        updates = [{"name": "curl", "installed": "1", "candidate": "2", "is_security": True}]
+        OwnImage.objects.update(built_at=datetime(2026, 1, 1, tzinfo=UTC), updates=updates)
+        images[0] = replace(images[0], skipped=True, sbom=b"")
+        run("images", "build")
+        stored = OwnImage.objects.get()
+        assert (stored.built_at.year, stored.updates, read_sbom(stored)) == (2026, updates, sbom)
+        images[0] = replace(images[0], skipped=False, image_id="sha256:2")
+        run("images", "build")
+        stored = OwnImage.objects.get()
+        assert (stored.image_id, stored.updates, stored.sbom_digest) == ("sha256:2", None, "")
+        assert stored.built_at.month != 1 or stored.built_at.year != 2026
 
     def test_ends_with_one_sentence_when_it_fails(self, db: None, built: Callable[..., None]) -> None:
         def fail() -> list[build.BuiltImage]:

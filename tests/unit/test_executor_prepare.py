@@ -457,6 +457,46 @@ def test_a_sidecar_of_an_older_image_serves_runs_and_does_not_wait_for_one(
     assert sandbox.take_down()
 
 
+def find_sidecar_image(engine: FakeEngine, sandbox: Sandbox, spec: RunSpec) -> set[str]:
+    """By the create call, and by the rows of the run's report."""
+    rows = [row for row in sandbox.build_report() if (row.of, row.what) == ("sidecar", "image")]
+    assert [row.drift for row in rows] == [False]
+    return {engine.containers[naming.name_sidecar(spec.run_id)].body["Image"], rows[0].asked, rows[0].reported}
+
+
+@pytest.mark.parametrize("network", ["isolated", "egress", "open"])
+def test_the_sidecar_is_pinned_by_its_id(engine: FakeEngine, pool: SubnetPool, network: str) -> None:
+    spec = make_spec(network=network)
+    first = engine.describe_image("sidecar:latest").id
+    sandbox = Sandbox(engine, spec.sandbox, pool)
+    sandbox.prepare(make_binding(spec))
+    engine.tags["sidecar:latest"] = "sidecar:newer"
+    assert engine.describe_image("sidecar:latest").id != first
+    assert find_sidecar_image(engine, sandbox, spec) == {first}
+    adopted = Sandbox(engine, spec.sandbox, pool)
+    adopted.adopt(make_binding(spec))
+    sidecar = engine.containers[naming.name_sidecar(spec.run_id)]
+    assert sidecar.body["Image"] == first, "the run continues with the sidecar that it has"
+    assert sandbox.take_down()
+
+
+@pytest.mark.parametrize("is_stem", [False, True])
+def test_a_waiting_sandbox_keeps_its_sidecar_and_serves_no_run_with_another(
+    engine: FakeEngine, pool: SubnetPool, is_stem: bool
+) -> None:
+    spec = make_spec()
+    first = engine.describe_image("sidecar:latest").id
+    sandbox = Sandbox(engine, spec.shape.make_sandbox_spec(spec.run_id, spec.epoch), pool)
+    sandbox.prepare_stem() if is_stem else sandbox.prepare()
+    assert find_sidecar_image(engine, sandbox, spec) == {first}
+    engine.tags["sidecar:latest"] = "sidecar:newer"
+    with pytest.raises(SandboxMismatch, match="an image or the engine, which changed meanwhile"):
+        sandbox.bind(make_binding(spec))
+    assert find_sidecar_image(engine, sandbox, spec) == {first}
+    assert received(engine, spec) == []
+    assert sandbox.take_down()
+
+
 def test_a_joined_sidecar_gets_its_configuration_when_its_network_is_connected(
     engine: FakeEngine, pool: SubnetPool
 ) -> None:

@@ -29,7 +29,8 @@ def found_for(spec: RunSpec, engine: FakeEngine) -> tuple[dict[str, Any], dict[s
     network = options.build_network(spec, addresses)
     main, sidecar = naming.name_main(spec.run_id), naming.name_sidecar(spec.run_id)
     asked: dict[str, Any] = {network["Name"]: network}
-    asked[sidecar] = options.build_sidecar_container(spec, None if is_joined else addresses)
+    sidecar_image = engine.describe_image(spec.sidecar_image)
+    asked[sidecar] = options.build_sidecar_container(spec, None if is_joined else addresses, sidecar_image)
     engine.create_network(network)
     sidecar_id = engine.create_container(sidecar, asked[sidecar])
     if is_joined:
@@ -173,6 +174,7 @@ DRIFT: list[tuple[str, Twist, str]] = [
     ("sidecar", host(Sysctls=None), "kernel settings"),
     ("sidecar", host(LogConfig={"Type": "json-file", "Config": {}}), "log driver"),
     ("main", lambda told: told.update(Image="sha256:other"), "image"),
+    ("sidecar", lambda told: told.update(Image="sha256:other"), "image"),
     ("network", lambda told: told["IPAM"]["Config"][0].update(Subnet="10.0.0.0/8"), "subnet"),
 ]
 

@@ -149,7 +149,7 @@ def debian_base(monkeypatch: pytest.MonkeyPatch) -> None:
         client.add("cronium/base:debian", {})
         return "sha256:base"
 
-    monkeypatch.setattr("cronium_admin.images.build.ensure_debian_base", make)
+    monkeypatch.setattr("cronium_admin.images.bases.ensure_debian_base", make)
 
 
 @pytest.mark.usefixtures("debian_base")
@@ -209,7 +209,9 @@ def test_what_the_engine_cannot_load_ends_the_build() -> None:
 
 
 def test_an_image_that_fails_its_smoke_test_gets_no_name() -> None:
-    def refuse(image: BuiltImage) -> None:
+    def refuse(image: BuiltImage, runner: str, sidecar: str) -> None:
+        assert runner.startswith("sha256:")
+        assert sidecar.startswith("sha256:")
         if image.name == "python":
             raise ImageBuildError("The image python failed its smoke test.")
 

@@ -44,7 +44,7 @@ def find_packages(image: SavedImage) -> ImageContents:
             documents.update(_read_documents(file, members))
     packages = {package for path, content in documents.items() for package in _parse_document(path, content)}
     system = documents.get(b"usr/lib/os-release") or documents.get(b"etc/os-release") or b""
-    return ImageContents(tuple(sorted(packages)), _parse_system(_decode(system)))
+    return ImageContents(tuple(sorted(packages)), _parse_system(_read_text(system)))
 
 
 def _is_hidden(path: bytes, members: Mapping[bytes, Inode]) -> bool:
@@ -77,14 +77,14 @@ Parser = Callable[[str], Iterator[FoundPackage]]
 
 def _parse_document(path: bytes, content: bytes) -> Iterator[FoundPackage]:
     parser = _find_parser(path)
-    return parser(_decode(content)) if parser else iter(())
+    return parser(_read_text(content)) if parser else iter(())
 
 
 def _find_parser(path: bytes) -> Parser | None:
     return next((parser for pattern, parser in _PARSERS if pattern.fullmatch(path)), None)
 
 
-def _decode(content: bytes) -> str:
+def _read_text(content: bytes) -> str:
     return content.decode("utf-8", "replace")
 
 

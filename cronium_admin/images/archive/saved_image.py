@@ -86,7 +86,7 @@ def open_layer(image: SavedImage, layer: SavedLayer) -> Iterator[tuple[BinaryIO,
         return
     with tempfile.TemporaryFile(dir="/var/tmp") as plain:
         entry = TarEntry(b"layer", FILE, size=layer.size, offset=layer.offset)
-        _decompress(iterate_data(image.file, entry), layer.media_type, plain)
+        _unpack_blocks(iterate_data(image.file, entry), layer.media_type, plain)
         yield cast(BinaryIO, plain), 0, plain.tell()
 
 
@@ -155,7 +155,7 @@ def _find_media_type(file: BinaryIO, entry: TarEntry) -> str:
     return LAYER_TYPE + suffix
 
 
-def _decompress(chunks: Iterator[bytes], media_type: str, target: IO[bytes]) -> None:
+def _unpack_blocks(chunks: Iterator[bytes], media_type: str, target: IO[bytes]) -> None:
     try:
         if media_type.endswith("+zstd"):
             zstd = zstandard.ZstdDecompressor().decompressobj()

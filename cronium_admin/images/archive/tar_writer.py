@@ -87,19 +87,19 @@ class HashingWriter:
         if len(self._buffer) + len(data) < _BUFFER:
             self._buffer += data
             return
-        self._flush()
+        self._write_buffer()
         if len(data) < _BUFFER // 4:
             self._buffer += data
         else:
             self._hash.update(data)
             self._target.write(data)
 
-    def _flush(self) -> None:
+    def _write_buffer(self) -> None:
         self._hash.update(self._buffer)
         self._target.write(self._buffer)
         self._buffer = bytearray()
 
     def close(self) -> str:
         """Returns the digest, such as `sha256:…`."""
-        self._flush()
+        self._write_buffer()
         return f"sha256:{self._hash.hexdigest()}"

@@ -10,6 +10,7 @@ from cronium_admin.workers.health import canary
 from cronium_admin.workers.health.checks import docker_engine, machine, services
 from cronium_admin.workers.health.checks.ceilings import check_ceilings
 from cronium_admin.workers.health.checks.log_storage import check_log_storage
+from cronium_admin.workers.health.checks.own_images import check_own_images
 from cronium_admin.workers.health.probe import DatabaseCall, HealthProbe, call_directly
 from cronium_admin.workers.health.results import CheckResult
 from cronium_admin.workers.own_engine import make_own_engine
@@ -22,6 +23,7 @@ CHECKS: dict[str, Callable[[HealthProbe], Iterator[CheckResult]]] = {
     "database": services.check_database,
     "ceilings": check_ceilings,
     "images": docker_engine.check_images,
+    "updates": check_own_images,
     "broker": services.check_broker,
     "proxies": services.check_proxies,
     "log storage": check_log_storage,

@@ -1,0 +1,1 @@
+"""The subcommands of `manage.py images`, one per module with HELP, `add_arguments` and `handle`."""

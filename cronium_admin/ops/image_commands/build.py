@@ -1,0 +1,90 @@
+"""`manage.py images build`: builds the images that are not up to date, tests them and stores their facts."""
+
+import os
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+from django.db import connection
+
+from cronium_admin.images import build
+from cronium_admin.images.errors import ImageBuildError
+from cronium_admin.images.models import OwnImage
+from cronium_admin.images.own_images import record_built_images
+from cronium_admin.images.updates import find_updates
+from cronium_admin.ops.image_commands.gc import remove_unneeded
+from cronium_admin.ops.image_commands.output import Report, format_size, open_client, open_reporter
+from cronium_admin.ops.image_commands.smoke import check_built_image
+
+HELP = "build images that are not up to date"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--family", choices=["auto", "alpine", "debian"], default="auto")
+    parser.add_argument("--force", action="store_true", help="rebuild all images from scratch")
+    parser.add_argument(
+        "--refresh",
+        action="store_true",
+        help="rebuild all images if the distribution has updates for one of them, although their sources are unchanged",
+    )
+
+
+def handle(command: BaseCommand, options: dict[str, Any]) -> None:
+    try:
+        with open_client() as client, open_reporter(command) as report:
+            _migrate_new_database()
+            force = options["force"] or (options["refresh"] and _needs_refresh(client, report))
+            built = build.build_all(
+                client,
+                report=lambda event: report(event.step, event.done, event.total, event.detail),
+                family=options["family"],
+                force=force,
+                labels=make_labels(),
+                smoke=check_built_image,
+            )
+            record_built_images(built, settings.VERSION)
+            if any(image.replaced for image in built):
+                remove_unneeded(client)
+    except ImageBuildError as error:
+        if error.log:
+            command.stderr.write(error.log)
+        raise CommandError(str(error)) from error
+    for image in built:
+        state = "up to date" if image.skipped else "built"
+        command.stdout.write(f"{image.reference}  {format_size(image.size)}  {state}")
+
+
+def make_labels() -> dict[str, str]:
+    """The labels that say where an image comes from. CRONIUM_IMAGE_SOURCE and CRONIUM_IMAGE_REVISION are optional."""
+    labels = {
+        "org.opencontainers.image.version": settings.VERSION,
+        "org.opencontainers.image.licenses": "Apache-2.0",
+        "org.opencontainers.image.source": os.environ.get("CRONIUM_IMAGE_SOURCE", ""),
+        "org.opencontainers.image.revision": os.environ.get("CRONIUM_IMAGE_REVISION", ""),
+    }
+    return {name: value for name, value in labels.items() if value}
+
+
+def _needs_refresh(client: Any, report: Report) -> bool:
+    """Raises ImageBuildError if the updates of an image are unknown."""
+    images = build.find_own_images(client)
+    for number, reference in enumerate(images):
+        report(reference, number, len(images), "looking for updates")
+        check = find_updates(client, reference)
+        if check.problem:
+            raise ImageBuildError(
+                f"The updates of {reference} are unknown: {check.problem}. The images stay as they are."
+            )
+        if check.updates:
+            names = ", ".join(update.name for update in check.updates[:5])
+            report(reference, number, len(images), f"{len(check.updates)} updates ({names})")
+            return True
+    return False
+
+
+def _migrate_new_database() -> None:
+    # The first `images build` may run before the first `migrate`.
+    if OwnImage._meta.db_table not in connection.introspection.table_names():
+        call_command("migrate", interactive=False, verbosity=0)

@@ -1,0 +1,71 @@
+"""`manage.py images list`: own images on the engine, with their age, base, updates and SBOM."""
+
+import json
+from argparse import ArgumentParser
+from typing import Any
+
+import docker
+from django.core.management.base import BaseCommand
+from django.utils.timesince import timesince
+from rich.console import Console
+from rich.table import Table
+
+from cronium_admin.core.database.clock import database_now
+from cronium_admin.images.build import find_own_images
+from cronium_admin.images.models import OwnImage
+from cronium_admin.images.own_images import describe_updates, search_updates, store_updates
+from cronium_admin.images.recipes import LABEL_SBOM
+from cronium_admin.ops.image_commands.output import format_size, open_client
+
+HELP = "list own images: id, size, age, base, updates and SBOM"
+COLUMNS = ("reference", "id", "size", "age", "base", "updates", "SBOM")
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--updates", action="store_true", help="look for updates now (about ten seconds for each image)"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def handle(command: BaseCommand, options: dict[str, Any]) -> None:
+    with open_client() as client:
+        if options["updates"]:
+            for image in OwnImage.objects.order_by("reference").defer("sbom"):
+                if check := search_updates(client, image):
+                    store_updates(image, check)
+        stored = {image.reference: image for image in OwnImage.objects.defer("sbom")}
+        rows = [_describe_image(client, name, stored.get(name)) for name in find_own_images(client)]
+    if options["json"]:
+        command.stdout.write(json.dumps(rows, indent=2))
+    elif rows:
+        _print_table(command, rows)
+    else:
+        command.stdout.write("No own images are on the engine. Run `manage.py images build`.")
+
+
+def _describe_image(client: docker.APIClient, reference: str, stored: OwnImage | None) -> dict[str, str]:
+    image = client.inspect_image(reference)  # type: ignore[no-untyped-call]
+    is_known = stored is not None and stored.image_id == image["Id"]
+    labels = image["Config"].get("Labels") or {}
+    return {
+        "reference": reference,
+        "id": image["Id"],
+        "size": format_size(image["Size"]),
+        "age": timesince(stored.built_at, database_now(), depth=1) if stored and is_known else "unknown",
+        "base": stored.base if stored and is_known else "",
+        "updates": describe_updates(stored) if stored and is_known else "not built from here",
+        "SBOM": labels.get(LABEL_SBOM, "none"),
+    }
+
+
+def _print_table(command: BaseCommand, rows: list[dict[str, str]]) -> None:
+    table = Table(box=None, pad_edge=False)
+    for column in COLUMNS:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        short = {key: value[:19] if value.startswith("sha256:") else value for key, value in row.items()}
+        table.add_row(*(short[column].replace("\xa0", " ") for column in COLUMNS))
+    console = Console(file=getattr(command.stdout, "_out", None))
+    console.width = max(console.width, 150) if not console.is_terminal else console.width
+    console.print(table)

@@ -1,0 +1,112 @@
+"""`manage.py images pull`: takes own images from a registry, tests them and gives them their local names."""
+
+from argparse import ArgumentParser
+from typing import Any
+
+import docker
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from cronium_admin.images.build import BuiltImage
+from cronium_admin.images.debian_base import inspect_image
+from cronium_admin.images.errors import ImageBuildError
+from cronium_admin.images.own_images import record_built_images
+from cronium_admin.images.recipes import LABEL_FAMILY, LABEL_IMAGE, LABEL_LANGUAGE, LABEL_VERSION, RECIPES, Family
+from cronium_admin.images.replaced import keep_image
+from cronium_admin.ops.image_commands.gc import remove_unneeded
+from cronium_admin.ops.image_commands.output import Report, format_size, open_client, open_reporter
+from cronium_admin.ops.image_commands.smoke import check_built_image
+from cronium_admin.ops.image_commands.transfer import (
+    add_registry_arguments,
+    find_login,
+    make_progress_report,
+    make_remote_reference,
+    parse_registry,
+)
+from cronium_admin.workers.own_engine import make_own_engine
+from executor.docker.client import Engine
+from executor.docker.errors import EngineError, ImageNotFound
+from executor.docker.image_calls import RegistryLogin, Transfer
+
+HELP = "pull own images from a registry; they replace those on the engine if they work"
+FAMILIES: tuple[Family, ...] = ("alpine", "debian")
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    add_registry_arguments(parser)
+    parser.add_argument("--family", choices=["auto", *FAMILIES], default="auto")
+
+
+def handle(command: BaseCommand, options: dict[str, Any]) -> None:
+    registry = parse_registry(options["registry"])
+    engine = make_own_engine(4)
+    families = FAMILIES if options["family"] == "auto" else (options["family"],)
+    try:
+        with open_client() as client, open_reporter(command) as report:
+            login = find_login(engine, registry, options["username"])
+            images = _pull_family(engine, client, registry, families, login, report)
+            ids = {image.name: image.image_id for image in images}
+            for image in images:
+                report(image.reference, len(images), len(images), "testing")
+                runner = ids["bash" if image.name == "runtime-api" else image.name]
+                check_built_image(image, runner, ids["runtime-api"])
+            for image in images:
+                _name_image(engine, client, image)
+            record_built_images(images, settings.VERSION)
+            remove_unneeded(client)
+    except (EngineError, ImageBuildError) as error:
+        raise CommandError(f"{error} The images on the engine stay as they were.") from error
+    for image in images:
+        command.stdout.write(f"{image.reference}  {format_size(image.size)}  {image.image_id}")
+
+
+def _pull_family(
+    engine: Engine,
+    client: docker.APIClient,
+    registry: str,
+    families: tuple[Family, ...],
+    login: RegistryLogin | None,
+    report: Report,
+) -> list[BuiltImage]:
+    """The first family that the registry has."""
+    for family in families:
+        try:
+            return [
+                _pull_image(engine, client, registry, family, number, login, report) for number in range(len(RECIPES))
+            ]
+        except ImageNotFound:
+            if family == families[-1]:
+                raise
+    raise AssertionError("there is a family")
+
+
+def _pull_image(
+    engine: Engine,
+    client: docker.APIClient,
+    registry: str,
+    family: Family,
+    number: int,
+    login: RegistryLogin | None,
+    report: Report,
+) -> BuiltImage:
+    recipe = RECIPES[number]
+    reference = recipe.get_reference(family)
+    remote = make_remote_reference(registry, reference)
+    report(remote, number, len(RECIPES), "pulling")
+    on_progress = make_progress_report(report, remote, number, len(RECIPES))
+    engine.images.pull(remote, login, transfer=Transfer(), on_progress=on_progress)
+    image = client.inspect_image(remote)  # type: ignore[no-untyped-call]
+    labels = image["Config"].get("Labels") or {}
+    name = labels.get(LABEL_LANGUAGE) or labels.get(LABEL_IMAGE)
+    if (name, labels.get(LABEL_FAMILY)) != (recipe.name, family) and recipe.name != "runtime-api":
+        raise ImageBuildError(f"{remote} is no image of Cronium for {recipe.name}: its labels say {name!r}.")
+    if not labels.get(LABEL_VERSION):
+        raise ImageBuildError(f"{remote} has no label {LABEL_VERSION}: it was not made by `images build`.")
+    return BuiltImage(recipe.name, reference, image["Id"], family, image["Size"], skipped=False)
+
+
+def _name_image(engine: Engine, client: docker.APIClient, image: BuiltImage) -> None:
+    previous = inspect_image(client, image.reference)
+    if previous and previous["Id"] != image.image_id:
+        keep_image(client, previous["Id"])
+    engine.images.tag(image.image_id, image.reference)
