@@ -1,6 +1,5 @@
 """`manage.py images build`: builds the images that are not up to date, tests them and stores their facts."""
 
-import os
 from argparse import ArgumentParser
 from typing import Any
 
@@ -34,8 +33,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 def handle(command: BaseCommand, options: dict[str, Any]) -> None:
     try:
         with open_client() as client, open_reporter(command) as report:
-            _migrate_new_database()
-            force = options["force"] or (options["refresh"] and _needs_refresh(client, report))
+            _prepare_database()
+            force = options["force"] or (options["refresh"] and _has_updates(client, report))
             built = build.build_all(
                 client,
                 report=lambda event: report(event.step, event.done, event.total, event.detail),
@@ -57,17 +56,16 @@ def handle(command: BaseCommand, options: dict[str, Any]) -> None:
 
 
 def make_labels() -> dict[str, str]:
-    """The labels that say where an image comes from. CRONIUM_IMAGE_SOURCE and CRONIUM_IMAGE_REVISION are optional."""
     labels = {
         "org.opencontainers.image.version": settings.VERSION,
         "org.opencontainers.image.licenses": "Apache-2.0",
-        "org.opencontainers.image.source": os.environ.get("CRONIUM_IMAGE_SOURCE", ""),
-        "org.opencontainers.image.revision": os.environ.get("CRONIUM_IMAGE_REVISION", ""),
+        "org.opencontainers.image.source": settings.CONFIG.image_source,
+        "org.opencontainers.image.revision": settings.CONFIG.image_revision,
     }
     return {name: value for name, value in labels.items() if value}
 
 
-def _needs_refresh(client: Any, report: Report) -> bool:
+def _has_updates(client: Any, report: Report) -> bool:
     """Raises ImageBuildError if the updates of an image are unknown."""
     images = build.find_own_images(client)
     for number, reference in enumerate(images):
@@ -84,7 +82,7 @@ def _needs_refresh(client: Any, report: Report) -> bool:
     return False
 
 
-def _migrate_new_database() -> None:
+def _prepare_database() -> None:
     # The first `images build` may run before the first `migrate`.
     if OwnImage._meta.db_table not in connection.introspection.table_names():
         call_command("migrate", interactive=False, verbosity=0)

@@ -94,7 +94,7 @@ def _pull_image(
     remote = make_remote_reference(registry, reference)
     report(remote, number, len(RECIPES), "pulling")
     on_progress = make_progress_report(report, remote, number, len(RECIPES))
-    engine.images.pull(remote, login, transfer=Transfer(), on_progress=on_progress)
+    engine.image_calls.pull(remote, login, transfer=Transfer(), on_progress=on_progress)
     image = client.inspect_image(remote)  # type: ignore[no-untyped-call]
     labels = image["Config"].get("Labels") or {}
     name = labels.get(LABEL_LANGUAGE) or labels.get(LABEL_IMAGE)
@@ -109,4 +109,4 @@ def _name_image(engine: Engine, client: docker.APIClient, image: BuiltImage) -> 
     previous = inspect_image(client, image.reference)
     if previous and previous["Id"] != image.image_id:
         keep_image(client, previous["Id"])
-    engine.images.tag(image.image_id, image.reference)
+    engine.image_calls.tag(image.image_id, image.reference)

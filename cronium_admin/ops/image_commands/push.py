@@ -45,11 +45,11 @@ def handle(command: BaseCommand, options: dict[str, Any]) -> None:
             for number, reference in enumerate(references):
                 remote = make_remote_reference(registry, reference)
                 on_progress = make_progress_report(report, remote, number, len(references))
-                engine.images.tag(reference, remote)
+                engine.image_calls.tag(reference, remote)
                 try:
-                    digest = engine.images.push(remote, login, transfer=Transfer(), on_progress=on_progress)
+                    digest = engine.image_calls.push(remote, login, transfer=Transfer(), on_progress=on_progress)
                 finally:
-                    engine.images.remove(remote)
+                    engine.image_calls.remove(remote)
                 pushed[remote] = digest
                 report(remote, number + 1, len(references), digest)
     except EngineError as error:

@@ -1,12 +1,12 @@
 """Names and credentials of own images in a registry, for push and pull."""
 
 import getpass
-import os
 import sys
 from argparse import ArgumentParser
 from collections.abc import Callable
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
 from django.db import DatabaseError
@@ -60,7 +60,7 @@ def find_login(engine: Engine, registry: str, username: str) -> RegistryLogin | 
             login = ask_helper(row.helper, row.address) if row.helper else read_stored_login(row)
     except CredentialsUnavailable as error:
         raise CommandError(str(error)) from error
-    insecure = login is not None and engine.images.is_insecure(split_host(registry))
+    insecure = login is not None and engine.image_calls.is_insecure(split_host(registry))
     if row and (problem := find_transport_problem(row, is_insecure=insecure, has_login=login is not None)):
         raise CommandError(problem)
     if insecure and not row and not is_loopback(registry):
@@ -94,7 +94,7 @@ def _find_row(registry: str) -> Registry | None:
 
 
 def _read_password(username: str) -> str:
-    if password := os.environ.get(PASSWORD_VARIABLE, ""):
+    if password := str(settings.CONFIG.registry_password):
         return password
     if sys.stdin.isatty():
         return getpass.getpass(f"Password of {username}: ")
