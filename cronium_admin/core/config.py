@@ -172,7 +172,6 @@ class Config(BaseSettings):
     # Labels of own images: where their sources are, and of which commit they are.
     image_source: str = ""
     image_revision: str = ""
-    registry_password: str = Field(default="", repr=False)  # of `images push` and `images pull` with --username
     # Where builds of custom images get packages; a URL may contain credentials, which no image and no log keeps.
     build_apt_mirror: Annotated[str, Field(repr=False), AfterValidator(check_mirror)] = ""
     build_apk_mirror: Annotated[str, Field(repr=False), AfterValidator(check_mirror)] = ""

@@ -173,14 +173,14 @@ def call(*words: str) -> str:
 
 @pytest.mark.long
 @pytest.mark.django_db(transaction=True)
-def test_push_and_pull_through_a_registry(docker_client: docker.APIClient, settings: Any) -> None:
+def test_push_and_pull_through_a_registry(docker_client: docker.APIClient, monkeypatch: pytest.MonkeyPatch) -> None:
     own = find_own_images(docker_client)
     with start_registry({USER: PASSWORD}) as registry:
         options = ["--registry", f"{registry.host}/team", "--username", USER]
-        settings.CONFIG = settings.CONFIG.model_copy(update={"registry_password": "wrong"})
+        monkeypatch.setenv("CRONIUM_REGISTRY_PASSWORD", "wrong")
         with pytest.raises(CommandError, match="Pushed before: 0 of"):
             call("push", *options)
-        settings.CONFIG = settings.CONFIG.model_copy(update={"registry_password": PASSWORD})
+        monkeypatch.setenv("CRONIUM_REGISTRY_PASSWORD", PASSWORD)
         shown = call("push", *options)
         pushed = dict(line.rsplit("@", 1) for line in shown.splitlines() if "@sha256:" in line)
         assert set(pushed) == {f"{registry.host}/team/{name}" for name in own}

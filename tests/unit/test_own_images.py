@@ -266,14 +266,14 @@ def test_a_refused_push_is_no_success(db: None, engine: Engine) -> None:
 
 
 def test_credentials_come_from_the_page_or_the_environment(
-    db: None, engine: Engine, monkeypatch: pytest.MonkeyPatch, settings: Any
+    db: None, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transfer.sys, "stdin", StringIO("from-stdin\n"))
     run("push", "--registry", "r.example.com", "--username", "ci", "cronium/runtime-api:latest")
     assert (engine.logins[-1].username, engine.logins[-1].password) == ("ci", "from-stdin")
     with pytest.raises(CommandError, match=r"There is no password\. Set CRONIUM_REGISTRY_PASSWORD"):
         run("push", "--registry", "r.example.com", "--username", "ci", "cronium/runtime-api:latest")
-    settings.CONFIG = settings.CONFIG.model_copy(update={"registry_password": "from-env"})
+    monkeypatch.setenv("CRONIUM_REGISTRY_PASSWORD", "from-env")
     run("push", "--registry", "r.example.com", "--username", "ci", "cronium/runtime-api:latest")
     assert engine.logins[-1].password == "from-env"
     engine.insecure = True

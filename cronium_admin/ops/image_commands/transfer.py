@@ -1,12 +1,12 @@
 """Names and credentials of own images in a registry, for push and pull."""
 
 import getpass
+import os
 import sys
 from argparse import ArgumentParser
 from collections.abc import Callable
 from typing import Any
 
-from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
 from django.db import DatabaseError
@@ -25,6 +25,7 @@ from executor.docker.client import Engine
 from executor.docker.image_calls import RegistryLogin
 from executor.docker.progress import TransferProgress
 
+# Of one command; it is no setting of a server, so `core.config` does not read it.
 PASSWORD_VARIABLE = "CRONIUM_REGISTRY_PASSWORD"  # noqa: S105 - the name of a variable
 
 
@@ -94,7 +95,7 @@ def _find_row(registry: str) -> Registry | None:
 
 
 def _read_password(username: str) -> str:
-    if password := str(settings.CONFIG.registry_password):
+    if password := os.environ.get(PASSWORD_VARIABLE, ""):
         return password
     if sys.stdin.isatty():
         return getpass.getpass(f"Password of {username}: ")
