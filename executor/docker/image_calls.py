@@ -17,7 +17,7 @@ import requests
 
 from executor.docker import errors
 from executor.docker.models import ImageFacts, parse_image_facts
-from executor.docker.progress import TransferMeter, TransferProgress, find_error
+from executor.docker.progress import TransferMeter, TransferProgress, find_error, parse_events
 from executor.docker.session import SessionCache, translate_errors
 from executor.docker.transfer_errors import explain_failure
 
@@ -204,7 +204,8 @@ class ImageCalls:
             try:
                 client._raise_for_status(answer)
                 with transfer.hold_socket(client._get_raw_response_socket(answer)):
-                    yield from client._stream_helper(answer, decode=True)
+                    # docker-py's own reader takes one byte at a time and raises the errors of urllib3.
+                    yield from parse_events(answer.iter_content(chunk_size=None))
             finally:
                 answer.close()
 

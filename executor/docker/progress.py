@@ -4,13 +4,35 @@ Once a stream has begun, the engine's answer is 200 and an error is an entry of 
 `error` and `progress` are deprecated: `errorDetail.message` and `progressDetail` are the ones to read.
 """
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 # Layers in one of these states are done; the engine sends no numbers with them.
 _DONE = {"Pull complete", "Already exists", "Download complete", "Pushed", "Layer already exists"}
 _UNPACKED = {"Pull complete", "Already exists", "Pushed", "Layer already exists"}
+
+
+def parse_events(blocks: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+    """The entries of a stream, each a JSON object on a line; blocks may be cut anywhere. Skips what is no object."""
+    rest = b""
+    for block in blocks:
+        *lines, rest = (rest + block).split(b"\n")
+        yield from _parse_lines(lines)
+    yield from _parse_lines([rest])
+
+
+def _parse_lines(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+    for line in lines:
+        if not line.strip():
+            continue
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(event, dict):
+            yield event
 
 
 def find_error(event: Mapping[str, Any]) -> str:

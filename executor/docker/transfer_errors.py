@@ -30,7 +30,11 @@ _CAUSES: tuple[tuple[type[errors.ImagePullFailed], tuple[str, ...], str], ...] =
     ),
     (
         errors.ImageNotFound,
-        (r"manifest.* unknown", r"manifest for .* not found", r"name[ _]unknown", r"repository name not known"),
+        (
+            *(r"manifest.* unknown", r"manifest for .* not found", r"name[ _]unknown", r"repository name not known"),
+            *(r"repository .* not found", r"failed to resolve reference .*: not found$", r"unknown blob"),
+            r"from remote: not found$",
+        ),
         "the registry has no such image. Check its name and tag.",
     ),
     (
@@ -69,9 +73,10 @@ _CAUSES: tuple[tuple[type[errors.ImagePullFailed], tuple[str, ...], str], ...] =
         (
             *(r"no such host", r"server misbehaving", r"connection refused", r"i/o timeout", r"network is unreachable"),
             *(r"no route to host", r"handshake timeout", r"deadline exceeded", r"connection reset", r"dial tcp"),
-            *(r"client\.timeout", r"temporary failure", r"\b50[234]\b"),
+            *(r"client\.timeout", r"temporary failure", r"\b5\d\d\b"),
         ),
-        "the Docker Engine can't reach the registry. Check its name, the network and the engine's proxy settings.",
+        "the registry does not answer as it should, or can't be reached from the Docker Engine. Check its name, the "
+        "network and the engine's proxy settings.",
     ),
     (
         errors.ImagePullFailed,
