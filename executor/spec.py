@@ -171,12 +171,8 @@ class Reply:
 class Completion(Protocol):
     """Work on the container of a script that has ended, before the result is stored: a build makes its image."""
 
-    def complete(
-        self, container: str, result: RunResult, last_output: bytes, is_released: Callable[[], bool]
-    ) -> RunResult:
+    def complete(self, container: str, result: RunResult, is_released: Callable[[], bool]) -> RunResult:
         """The result to store. The process that adopts the run repeats it, so it must be idempotent.
-
-        `last_output` is masked; it is empty if another process stored it.
 
         Raises LeaseLost once `is_released` or if another process holds the run; EngineError as the engine does.
         """

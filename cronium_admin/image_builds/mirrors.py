@@ -41,10 +41,13 @@ def list_egress() -> list[str]:
 def build_public_env() -> dict[str, str]:
     """The variables of a build that everybody may see, who sees its run."""
     config = settings.CONFIG
+    pip = parse_mirror(config.build_pip_index_url)
     values = {
         "BUILD_APT_MIRROR": parse_mirror(config.build_apt_mirror).url if config.build_apt_mirror else "",
         "BUILD_APK_MIRROR": parse_mirror(config.build_apk_mirror).url if config.build_apk_mirror else "",
-        "PIP_INDEX_URL": parse_mirror(config.build_pip_index_url).url,
+        "PIP_INDEX_URL": pip.url,
+        # pip refuses an index without TLS, which an administrator has chosen here.
+        "PIP_TRUSTED_HOST": pip.pattern if pip.url.startswith("http:") else "",
         "NPM_CONFIG_REGISTRY": parse_mirror(config.build_npm_registry).url,
         "BUILD_KEEP_CA": "1" if config.build_keep_ca else "",
     }

@@ -151,3 +151,9 @@ def select_kept_tags(tags: Sequence[tuple[int, str, int]]) -> set[tuple[int, str
     by_tag = {format_engine_tag(*tag): tag for tag in tags}
     live = Run.objects.filter(status__in=LIVE, image__in=by_tag).values_list("image", flat=True)
     return (kept & set(tags)) | {by_tag[reference] for reference in live}
+
+
+def is_building_on(host: str) -> bool:
+    """Whether a build is in progress on the host."""
+    building = ImageVersion.objects.filter(status=VersionStatus.BUILDING).values("run_id")
+    return Run.objects.filter(pk__in=building, status__in=ON_HOST, host=host).exists()

@@ -11,6 +11,7 @@ from django.db.models import DateTimeField
 
 from cronium_admin.core.database.clock import Now
 from cronium_admin.core.periodic import PeriodicTask
+from cronium_admin.image_builds.versions import settle_builds
 from cronium_admin.runs import state_machine
 from cronium_admin.runs.models import ON_HOST, Run, Status
 from cronium_admin.runs.state_machine import Ending
@@ -66,6 +67,7 @@ def settle_abandoned_runs() -> int:
         on_host = Run.objects.filter(status__in=ON_HOST).select_related("revision")
         runs_on_host = on_host.only("project", "claimed_at", "differs", "revision__settings").iterator(chunk_size=100)
         retired_values.delete_unneeded((run.project_id, run.secrets, run.claimed_at) for run in runs_on_host)
+    settle_builds()
     if settled:
         log.warning("settled %d runs whose host is away", settled)
     return settled

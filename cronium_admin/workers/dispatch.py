@@ -13,6 +13,7 @@ from cronium_admin.secrets.retired_values import SecretUnavailable
 from cronium_admin.workers import lease
 from cronium_admin.workers.context import HostContext
 from cronium_admin.workers.engine_health import EngineHealth
+from cronium_admin.workers.image_builds.completion import make_completion
 from cronium_admin.workers.images.run_image import RunImage
 from cronium_admin.workers.run_handler import DatabaseRunHandler
 from cronium_admin.workers.run_spec import build_spec
@@ -88,7 +89,8 @@ class Dispatcher:
         )
         if start.is_broken:
             handler.record_cold_start(start.reason, REASONS[start.reason])
-        context.supervisor.start(spec, handler, prepared=start.sandbox)
+        completion = make_completion(context, spec)
+        context.supervisor.start(spec, handler, prepared=start.sandbox, completion=completion)
 
 
 def _end_without_secrets(run: Run, message: str) -> None:

@@ -23,7 +23,7 @@ from cronium_admin.workers.images.run_image import MOVED, RunImage
 from cronium_admin.workers.run_trace import RunTrace
 from cronium_admin.workers.warm.pool import UNKNOWN_START, Start
 from executor.docker.errors import EngineUnreachable
-from executor.run.outcome import CANCEL, GONE, LIMIT, SHUTDOWN, TIMEOUT
+from executor.run.outcome import CANCEL, DISK, GONE, LIMIT, SHUTDOWN, TIMEOUT
 from executor.spec import Batch, LeaseLost, Reply, RunResult, RunSpec
 
 log = logging.getLogger("cronium.host")
@@ -32,6 +32,7 @@ STOP_MESSAGES = {
     SHUTDOWN: "Stopping: the worker shuts down",
     TIMEOUT: "Stopping: the time limit is reached",
     LIMIT: "Stopping: the log limit is reached",
+    DISK: "Stopping: the disk limit is reached",
 }
 MAX_STARTS = 3  # starts of a run whose engine stops answering before the script begins; worker crashes do not count
 ENGINE_AWAY = "engine_away"  # kind of the event recorded for each

@@ -19,6 +19,7 @@ from cronium_admin.runs.state_machine import Ending
 from cronium_admin.secrets.retired_values import SecretUnavailable
 from cronium_admin.workers import abandoned, lease
 from cronium_admin.workers.context import HostContext
+from cronium_admin.workers.image_builds.completion import make_completion
 from cronium_admin.workers.run_handler import DatabaseRunHandler
 from cronium_admin.workers.run_spec import build_spec_to_adopt, build_spec_to_remove
 from cronium_admin.workers.run_trace import RunTrace
@@ -109,7 +110,7 @@ class Takeover:
             run.started_at,
             run.stop_reason,
         )
-        context.supervisor.start(run.spec, handler, resumption)
+        context.supervisor.start(run.spec, handler, resumption, completion=make_completion(context, run.spec))
         return True
 
     def _remove_main(self, spec: RunSpec) -> None:

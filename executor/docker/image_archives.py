@@ -12,6 +12,7 @@ import docker
 
 from executor.docker import errors
 from executor.docker.image_calls import ImageCalls
+from executor.docker.models import Image, parse_image
 from executor.docker.progress import find_error
 from executor.docker.session import translate_errors
 
@@ -40,6 +41,24 @@ class ImageArchives(ImageCalls):
                 client._get(client._url("/containers/{0}/json", container), params={"size": 1}), True
             )
         return int(answer.get("SizeRw") or 0)
+
+    def read_image(self, reference: str) -> dict[str, Any] | None:
+        """The engine's whole answer; None without the image."""
+        try:
+            with translate_errors(f"look up the image {reference}"):
+                return dict(self._control.inspect_image(reference))  # type: ignore[no-untyped-call]
+        except errors.NotFound:
+            return None
+
+    def read_names(self, image_id: str) -> list[str] | None:
+        """The names and tags of an image; None without the image."""
+        answer = self.read_image(image_id)
+        return None if answer is None else list(answer.get("RepoTags") or [])
+
+    def list_labelled(self, label: str, value: str) -> list[Image]:
+        """The images with a label, also those without a name."""
+        with translate_errors("list its images"):
+            return [parse_image(row) for row in self._control.images(filters={"label": [f"{label}={value}"]})]
 
     def commit(self, container: str, name: str, tag: str) -> str:
         """Makes the image `name:tag` of a stopped container; returns its id.

@@ -149,8 +149,7 @@ class Slot:
     def _complete(self, result: RunResult) -> RunResult:
         if self._completion is None:
             return result
-        container, output = self._sandbox.find_id(self._sandbox.main), self._masked.last_output
-        return self._completion.complete(container, result, output, self._released.is_set)
+        return self._completion.complete(self._sandbox.find_id(self._sandbox.main), result, self._released.is_set)
 
     def _end_failed(self, result: RunResult) -> None:
         self._end.finish_failed(self._sandbox, result, has_begun=self._has_begun, reader=self._reader)

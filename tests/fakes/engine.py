@@ -83,6 +83,15 @@ class FakeArchives:
     def measure_disk(self, container: str) -> int:
         return self.written
 
+    def read_image(self, reference: str) -> dict[str, Any] | None:
+        raise NotImplementedError
+
+    def read_names(self, image_id: str) -> list[str] | None:
+        raise NotImplementedError
+
+    def list_labelled(self, label: str, value: str) -> list[Image]:
+        return []
+
     def commit(self, container: str, name: str, tag: str) -> str:
         raise NotImplementedError
 

@@ -10,6 +10,7 @@ from cronium_admin.core.database.clock import database_now
 from cronium_admin.core.periodic import PeriodicTask
 from cronium_admin.workers.database_threads import DatabaseThreads
 from cronium_admin.workers.gc import history, runs
+from cronium_admin.workers.image_builds.leftovers import remove_leftovers
 from executor.checks.gc import collect_leftovers
 from executor.checks.isolation import make_host_label
 from executor.docker.errors import EngineError
@@ -65,6 +66,10 @@ class GarbageCollector(PeriodicTask):
         except EngineError as error:
             log.error("%s", error)
             return
+        try:
+            remove_leftovers(self._engine, self._database, self._instance, self._host)
+        except EngineError as error:
+            log.error("%s", error)
         ids = {item.run_id for item in removed}
         self._database.call(runs.mark_cleaned_runs, self._host, ids - remaining, remaining, self._lookback)
         self._lookback = LOOKBACK

@@ -1,0 +1,108 @@
+"""From a stopped container to the archive of its image: commit, save, normalise, and list its packages."""
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import IO, Any, BinaryIO, cast
+from uuid import UUID
+
+from cronium_admin.images.normalize import ArchiveError, ImageConfig, normalize_archive
+from cronium_admin.images.sbom import build_sbom, list_packages
+from executor import failpoints
+from executor.docker.errors import EngineError, ImageMissing
+from executor.docker.protocol import EngineLike
+
+FOLDER = "/var/tmp"  # noqa: S108 - on a disk; /tmp is often a small memory file system
+RAW_NAME = "cronium/build-raw"  # of the committed container, which has its labels and is removed again
+EARLIEST = 1_577_836_800  # 2020: the times of an image whose base has none
+
+
+@dataclass(frozen=True)
+class PackedImage:
+    """An image in an archive that an engine can load. `config_digest` is its id in the engine's own store,
+    `manifest_digest` in containerd's store."""
+
+    archive: IO[bytes] = field(repr=False)
+    base_id: str
+    config_digest: str
+    manifest_digest: str
+    size: int
+    sbom: str = field(repr=False)
+    packages: Sequence[Sequence[str]] = field(repr=False)
+
+    @property
+    def image_ids(self) -> tuple[str, ...]:
+        return (self.config_digest, self.manifest_digest)
+
+
+def format_raw_name(run_id: UUID, epoch: int) -> str:
+    return f"{RAW_NAME}:{run_id}-{epoch}"
+
+
+def parse_raw_name(reference: str) -> tuple[str, int] | None:
+    """Run and epoch of a committed container; None for another name."""
+    name, _, tag = reference.rpartition(":")
+    run_id, _, epoch = tag.rpartition("-")
+    return (run_id, int(epoch)) if name == RAW_NAME and epoch.isdecimal() else None
+
+
+@contextmanager
+def pack_image(
+    engine: EngineLike, container: str, raw: str, base: str, labels: Mapping[str, str], note: Callable[[str], None]
+) -> Iterator[PackedImage]:
+    """Commits `container` as `raw`, which the caller removes. Raises EngineError; OSError without space here.
+
+    The base is the image of the container: its layers stay as they are, so that images share them.
+    """
+    archives = engine.archives
+    base_id = engine.inspect(container).image_id
+    about = archives.read_image(base_id or base)
+    if about is None:
+        raise ImageMissing(f"The base {base} was removed from the host during the build.")
+    archives.remove(raw)
+    name, _, tag = raw.rpartition(":")
+    archives.commit(container, name, tag)
+    failpoints.hit("image-committed")
+    with tempfile.TemporaryFile(dir=FOLDER) as archive:
+        with tempfile.TemporaryFile(dir=FOLDER) as saved:
+            archives.save(raw, saved)
+            saved.seek(0)
+            note("Times and logs are removed from its files, and its packages are listed")
+            image = _normalize(cast(BinaryIO, saved), cast(BinaryIO, archive), about, labels)
+        archive.seek(0)
+        sbom = build_sbom(cast(BinaryIO, archive), name=labels["org.opencontainers.image.title"], version="")
+        archive.seek(0)
+        failpoints.hit("image-normalized")
+        yield PackedImage(
+            archive=archive,
+            base_id=base_id,
+            config_digest=image.config_digest,
+            manifest_digest=image.manifest_digest,
+            size=image.size,
+            sbom=sbom.decode(),
+            packages=[list(package) for package in list_packages(sbom)],
+        )
+
+
+def _normalize(saved: BinaryIO, archive: BinaryIO, about: Mapping[str, Any], labels: Mapping[str, str]) -> Any:
+    layers = (about.get("RootFS") or {}).get("Layers") or ()
+    try:
+        return normalize_archive(
+            saved,
+            archive,
+            keep_layers=frozenset(layers),
+            config=ImageConfig.from_engine(about.get("Config") or {}, labels),
+            epoch=_read_epoch(about),
+        )
+    except ArchiveError as error:
+        raise EngineError(f"The engine's archive of the image can't be used: {error}") from error
+
+
+def _read_epoch(about: Mapping[str, Any]) -> int:
+    # That of the base: the same recipe on the same base gives the same image.
+    try:
+        return max(EARLIEST, int(datetime.fromisoformat(str(about.get("Created"))).timestamp()))
+    except ValueError:
+        return EARLIEST
