@@ -3,7 +3,7 @@
 A version is `building` as long as its run is live. What the run's host writes is conditional on the run's lease.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -157,3 +157,9 @@ def is_building_on(host: str) -> bool:
     """Whether a build is in progress on the host."""
     building = ImageVersion.objects.filter(status=VersionStatus.BUILDING).values("run_id")
     return Run.objects.filter(pk__in=building, status__in=ON_HOST, host=host).exists()
+
+
+def find_ready_ids(image_ids: Collection[str]) -> set[str]:
+    """Those of the ids that a version which is ready has on its host."""
+    rows = ImageVersion.objects.filter(status=VersionStatus.READY, image_id_on_host__in=image_ids)
+    return set(rows.values_list("image_id_on_host", flat=True))

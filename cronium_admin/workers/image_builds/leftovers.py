@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.db.models import Q
 
-from cronium_admin.image_builds.versions import is_building_on, select_kept_tags
+from cronium_admin.image_builds.versions import find_ready_ids, is_building_on, select_kept_tags
 from cronium_admin.images.custom import PREFIX
 from cronium_admin.runs.models import ON_HOST, Run
 from cronium_admin.workers.database_threads import DatabaseThreads
@@ -47,9 +47,10 @@ def _find_made(images: Iterable[Image], host: str) -> list[str]:
     tags = {name: place for image in images for name in image.references if (place := _parse_tag(name))}
     kept = select_kept_tags(list(tags.values()))
     unneeded = [name for name, place in tags.items() if place not in kept]
-    unnamed = [image.id for image in images if not image.references]
+    unnamed = {image.id for image in images if not image.references}
+    unnamed -= find_ready_ids(unnamed)  # another installation on this engine may have taken its name
     # An image has no name until it is tested.
-    return unneeded if not unnamed or is_building_on(host) else [*unneeded, *unnamed]
+    return unneeded if not unnamed or is_building_on(host) else [*unneeded, *sorted(unnamed)]
 
 
 def _parse_tag(reference: str) -> tuple[int, str, int] | None:
