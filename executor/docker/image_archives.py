@@ -11,10 +11,9 @@ from typing import IO, Any
 import docker
 
 from executor.docker import errors
-from executor.docker.image_calls import ImageCalls
 from executor.docker.models import Image, parse_image
 from executor.docker.progress import find_error
-from executor.docker.session import translate_errors
+from executor.docker.session import SessionCache, translate_errors
 
 BLOCK_BYTES = 1 << 20
 # Without a byte for so long, a transfer fails: a commit and a load copy the whole file system before they answer.
@@ -22,8 +21,15 @@ ARCHIVE_SECONDS = 600
 _LOADED_ID, _LOADED_NAME = "Loaded image ID: ", "Loaded image: "
 
 
-class ImageArchives(ImageCalls):
+class ImageArchives:
     """The attribute `archives` of `client.Engine`. Thread-safe."""
+
+    def __init__(self, sessions: SessionCache) -> None:
+        self._sessions = sessions
+
+    @property
+    def _control(self) -> docker.APIClient:
+        return self._sessions.open_session().control
 
     @contextmanager
     def _open_client(self, operation: str) -> Iterator[Any]:

@@ -101,15 +101,6 @@ class FakeArchives:
     def load(self, source: IO[bytes]) -> str:
         raise NotImplementedError
 
-    def describe(self, reference: str) -> ImageFacts | None:
-        raise NotImplementedError
-
-    def tag(self, source: str, reference: str) -> None:
-        raise NotImplementedError
-
-    def remove(self, reference: str) -> bool:
-        raise NotImplementedError
-
 
 class FakeEngine:
     """Has the methods of `EngineLike`. `fail` makes one of them raise; `sidecar` sets the behaviour of sidecars."""

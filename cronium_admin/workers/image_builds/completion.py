@@ -121,7 +121,7 @@ class BuildCompletion:
         self._check_stop(result)
         tag = format_engine_tag(version.image.project_id, version.image.name, version.number)
         made.callback(self._remove, tag)
-        self._engine.archives.tag(image_id, tag)
+        self._engine.image_calls.tag(image_id, tag)
         failpoints.hit("image-tagged")
         self._store(packed, image_id, smoke)
         failpoints.hit("image-ready")
@@ -197,7 +197,7 @@ class BuildCompletion:
 
     def _remove(self, reference: str) -> None:
         try:
-            self._engine.archives.remove(reference)
+            self._engine.image_calls.remove(reference)
         except EngineError as error:
             log.warning("the image %s could not be removed: %s", reference, error)
 
@@ -206,7 +206,7 @@ class BuildCompletion:
         for image_id in image_ids:
             try:
                 if self._engine.archives.read_names(image_id) == []:
-                    self._engine.archives.remove(image_id)
+                    self._engine.image_calls.remove(image_id)
             except EngineError as error:
                 log.warning("the image %s could not be removed: %s", image_id, error)
 

@@ -30,7 +30,7 @@ def remove_leftovers(engine: EngineLike, database: DatabaseThreads, instance: st
     if not raw and not made:
         return []
     unneeded = [*database.call(_find_raw, raw), *database.call(_find_made, made, host)]
-    removed = [reference for reference in unneeded if engine.archives.remove(reference)]
+    removed = [reference for reference in unneeded if engine.image_calls.remove(reference)]
     for reference in removed:
         log.info("removed the image %s, which a build had left", reference)
     return removed

@@ -61,7 +61,7 @@ def pack_image(
     about = archives.read_image(base_id or base)
     if about is None:
         raise ImageMissing(f"The base {base} was removed from the host during the build.")
-    archives.remove(raw)
+    engine.image_calls.remove(raw)
     name, _, tag = raw.rpartition(":")
     archives.commit(container, name, tag)
     failpoints.hit("image-committed")
