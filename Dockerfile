@@ -38,9 +38,14 @@ COPY --from=build /opt/venv /opt/venv
 COPY --from=build /opt/cronium /opt/cronium
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONUTF8=1 PYTHONDONTWRITEBYTECODE=1 \
     CRONIUM_DATA_DIR=/data CRONIUM_STATIC_DIR=/opt/cronium/collected CRONIUM_HOST=0.0.0.0 CRONIUM_PORT=8000
+# scripts/release_image.sh sets these: the version, the commit, and the address of the sources.
+ARG VERSION= REVISION= SOURCE=
 LABEL org.opencontainers.image.title="Cronium" \
       org.opencontainers.image.description="Runs bash, python and node jobs in throw-away, hardened containers" \
-      org.opencontainers.image.licenses="Apache-2.0"
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.source="${SOURCE}"
 WORKDIR /opt/cronium
 USER 10001:10001
 EXPOSE 8000

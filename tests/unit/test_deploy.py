@@ -6,6 +6,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import yaml
 
 from cronium_admin.core.config import Config
 from cronium_admin.runs import state_machine
@@ -29,6 +30,20 @@ def test_what_compose_demands_is_in_the_example() -> None:
     demanded = set(re.findall(r"\$\{(\w+):\?", COMPOSE))
     assert demanded
     assert demanded == set(re.findall(r"^(\w+)=$", EXAMPLE, re.MULTILINE))
+
+
+def test_compose_never_pulls_the_name_of_the_image_that_it_builds() -> None:
+    """In a public registry that name is somebody else's. Another image, with another policy, comes from .env."""
+    services = yaml.safe_load(COMPOSE)["services"]
+    own = {name: service for name, service in services.items() if "CRONIUM_IMAGE" in service["image"]}
+    assert {name: service["pull_policy"] for name, service in own.items()} == {
+        "setup": "${CRONIUM_PULL_POLICY:-build}",
+        "web": "${CRONIUM_PULL_POLICY:-never}",
+        "worker": "${CRONIUM_PULL_POLICY:-never}",
+    }
+    assert {service["image"] for service in own.values()} == {"${CRONIUM_IMAGE:-cronium/cronium:latest}"}
+    # The word that docker-compose 1.29 and the later ones understand.
+    assert re.search(r"^#CRONIUM_IMAGE=\S+@sha256:\S+\n#CRONIUM_PULL_POLICY=if_not_present$", EXAMPLE, re.MULTILINE)
 
 
 # Set by the services themselves: the values in .env have no effect, as docs/deploy.md says.
@@ -72,6 +87,19 @@ def test_the_image_runs_as_nobody_special() -> None:
     users = re.findall(r"^USER (\S+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     assert users
     assert users[-1].split(":")[0] not in ("0", "root")
+
+
+def test_the_labels_name_source_version_and_licence() -> None:
+    """`scripts/release_image.sh` gives the arguments."""
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    last = dockerfile.rpartition("\nFROM ")[2]
+    script = (ROOT / "scripts" / "release_image.sh").read_text()
+    for name, argument in (("version", "VERSION"), ("revision", "REVISION"), ("source", "SOURCE")):
+        assert f'org.opencontainers.image.{name}="${{{argument}}}"' in last
+        assert f'--build-arg "{argument}=' in script
+    assert 'org.opencontainers.image.licenses="Apache-2.0"' in last
+    assert "Apache License" in (ROOT / "LICENSE").read_text()
+    assert last.index("ARG VERSION=") > last.index("COPY"), "a new version must not invalidate the layers"
 
 
 @pytest.mark.parametrize(
