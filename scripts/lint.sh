@@ -41,7 +41,8 @@ start_check "shell syntax" check_shell_syntax
 start_check "names and words" "$bin/python" scripts/check_words.py
 start_check "dockerfiles" "$bin/hadolint" Dockerfile images/*/Dockerfile
 start_check "workflows: schema" "$bin/check-jsonschema" --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
-start_check "workflows: zizmor" "$bin/zizmor" --quiet --offline --no-progress .github/workflows
+start_check "dependabot: schema" "$bin/check-jsonschema" --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
+start_check "workflows: zizmor" "$bin/zizmor" --quiet --offline --no-progress .github
 start_check "visibility of rows" "$bin/python" scripts/check_visibility.py
 wait_tasks "${checks[@]}"
 

@@ -6,6 +6,8 @@
 # CRONIUM_TEST_ENGINE_DIR (default: .test-engine). Later calls use the same installation.
 # The engine and the command run in a separate network namespace without a route to the outside. The machine's firewall
 # and networks stay unchanged. The command cannot reach services on the machine's loopback address.
+# CRONIUM_TEST_ENGINE_STORE=containerd gives the engine containerd's image store, the default of new installations from
+# Engine 29 on; otherwise it has the classic one.
 # When the command ends, the engine and its containers are stopped, and their data is removed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -15,6 +17,11 @@ export PATH=$PATH:/usr/sbin:/sbin
 [ $# -gt 0 ] || die "usage: scripts/newer_engine.sh COMMAND ..."
 suite=${CRONIUM_TEST_ENGINE_SUITE:-forky}
 folder=${CRONIUM_TEST_ENGINE_DIR:-.test-engine}
+case ${CRONIUM_TEST_ENGINE_STORE:-classic} in
+  classic) containerd_store=false ;;
+  containerd) containerd_store=true ;;
+  *) die "CRONIUM_TEST_ENGINE_STORE is classic or containerd, not $CRONIUM_TEST_ENGINE_STORE" ;;
+esac
 packages=docker.io,containerd,runc,iptables,iproute2,ca-certificates
 
 install_engine() {
@@ -40,7 +47,7 @@ install_engine() {
 # Uses pivot_root, because dockerd cannot load images in a chroot.
 boot_script='
 set -eu
-root=$1 state=$2
+root=$1 state=$2 containerd_store=$3
 mount --make-rprivate /
 mount --bind "$root" "$root"
 mkdir -p "$root/.old" "$root/state"
@@ -61,7 +68,8 @@ ip link set out0 up
 ip link set out1 up
 ip route add default via 198.51.100.2
 sysctl -qw net.ipv4.ip_forward=1 2>/dev/null || echo 1 >/proc/sys/net/ipv4/ip_forward
-dockerd -H unix:///state/docker.sock --data-root /state/data --exec-root /state/exec --pidfile /state/docker.pid &
+dockerd -H unix:///state/docker.sock --data-root /state/data --exec-root /state/exec --pidfile /state/docker.pid \
+  --feature containerd-snapshotter="$containerd_store" &
 wait $!
 '
 
@@ -85,7 +93,7 @@ namespaces=""
 trap clean_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
-unshare --mount --net --pid --fork --kill-child=KILL bash -c "$boot_script" boot "$root" "$state" \
+unshare --mount --net --pid --fork --kill-child=KILL bash -c "$boot_script" boot "$root" "$state" "$containerd_store" \
   </dev/null >"$folder/dockerd.log" 2>&1 &
 namespaces=$!
 address=unix://$state/docker.sock

@@ -5,8 +5,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
 
-suites=(hostile test_canary.py test_contract.py test_dead_connection.py test_endings.py test_network.py test_processes.py test_reaper.py
-  test_reattach.py test_recovery.py test_resume.py test_runtime_api.py test_sandbox.py test_tampering.py)
+suites=(hostile test_canary.py test_contract.py test_dead_connection.py test_endings.py test_network.py test_processes.py
+  test_pull_errors.py test_reaper.py test_reattach.py test_recovery.py test_registry_rig.py test_resume.py
+  test_runtime_api.py test_sandbox.py test_tampering.py)
 
 if [ "${1:-}" = --inside ]; then
   shift

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import docker
@@ -23,6 +24,7 @@ from tests.engine.registry import (
     start_registry,
     trust_authority,
 )
+from tests.fakes.certificates import Certificates
 from tests.fakes.registry import FakeRegistry, serve_fake_registry
 from tests.fakes.small_image import SmallImage, build_small_image
 
@@ -132,6 +134,13 @@ def test_an_engine_does_not_verify_a_registry_on_loopback(docker_client: docker.
     with start_registry(has_tls=True) as registry, image_removed(docker_client, f"{registry.host}/team/small"):
         registry.put_image("team/small", "1")
         assert pull(docker_client, f"{registry.host}/team/small", "1") == ""
+
+
+def test_the_fake_speaks_tls(docker_client: docker.APIClient, tmp_path: Path) -> None:
+    Certificates(tmp_path)
+    with serve_fake_registry(certificates=tmp_path / "server") as registry, image_removed(docker_client, registry.name):
+        need_password(registry)
+        assert pull(docker_client, registry.name, "1", RIGHT) == ""
 
 
 def test_unreachable_registries(docker_client: docker.APIClient) -> None:

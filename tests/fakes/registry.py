@@ -86,8 +86,7 @@ class FakeRegistry:
         self._known: dict[str, SmallImage] = {}
         self._lock = threading.Lock()
         self._released = threading.Event()
-        self._server = ThreadingHTTPServer((address, 0), type("Handler", (_Handler,), {"registry": self}))
-        self._server.daemon_threads = True
+        self._server = _Server((address, 0), type("Handler", (_Handler,), {"registry": self}))
         self.scheme = "https" if certificates else "http"
         if certificates:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -123,11 +122,6 @@ class FakeRegistry:
 
     def find(self, kind: str) -> list[Request]:
         return [request for request in self.requests if request.kind == kind]
-
-    def expire_tokens(self) -> None:
-        self.tokens.clear()
-
-    # What follows is for the handler.
 
     def record(self, request: Request) -> None:
         with self._lock:
@@ -165,6 +159,13 @@ class FakeRegistry:
     def find_blob(self, digest: str) -> bytes | None:
         self._known |= {image.digest: image for image in self.images.values()}
         return next((image.blobs[digest] for image in self._known.values() if digest in image.blobs), None)
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: Any) -> None:
+        """Clients that break off are what tests want."""
 
 
 class _Handler(BaseHTTPRequestHandler):
