@@ -9,6 +9,7 @@ urlpatterns = [
     path("images/", views.show_images, name="list"),
     path("images/presence/", views.render_presence, name="presence"),
     path("images/pull/", views.pull_image, name="pull"),
+    path("images/tests/<int:pk>/", views.render_test, name="test"),
     path("images/policy/", views.set_pull_policy, name="policy"),
     path("images/registries/", registry_views.show_registries, name="registries"),
     path("images/registries/checks/", registry_views.render_checks, name="checks"),

@@ -15,8 +15,9 @@ from cronium_admin.core.edit_versions import EditConflict, parse_version
 from cronium_admin.core.errors import ApiError
 from cronium_admin.image_pages.rows import ImageRow, build_rows
 from cronium_admin.image_pages.usage import count_default_jobs
+from cronium_admin.images.image_tests import describe_test, find_test, request_test
 from cronium_admin.images.inventory import find_presence
-from cronium_admin.images.models import Language
+from cronium_admin.images.models import ImageTest, Language
 from cronium_admin.images.pulls import request_pull
 from cronium_admin.images.reference import validate_reference
 from cronium_admin.images.service import (
@@ -101,10 +102,11 @@ def set_image_override(request: HttpRequest, language: str) -> HttpResponse:
     warnings = find_warnings(choice, presence)
     jobs = count_default_jobs(get_current_user(request), choice)
     confirmed = request.POST.get("confirmed", "")
-    if confirmed != "all" and (warnings or (jobs and confirmed != "number")):
-        context = {"language": choice, "typed": typed, "presence": presence, "warnings": warnings, "jobs": jobs}
-        context["version"] = "" if sent is None else sent
-        return render(request, "images/confirm.html", {**context, "nav": "images"})
+    if confirmed == "test" or (confirmed != "all" and (warnings or jobs)):
+        test = request_test(choice.value, typed)
+        context = {"language": choice, "typed": typed, "warnings": warnings, "jobs": jobs}
+        context |= {"version": "" if sent is None else sent, "nav": "images", **_build_test_context(test)}
+        return render(request, "images/confirm.html", context)
     try:
         set_override(choice, typed, get_current_user(request), sent)
     except EditConflict as error:
@@ -128,6 +130,33 @@ def reset_image_override(request: HttpRequest, language: str) -> HttpResponse:
         return _render_page(request, status=409)
     messages.success(request, f"{choice.label} is back to {describe_image(choice).reference}.")
     return redirect("images:list")
+
+
+@require_safe
+@require_permission(Permission.ADMIN)
+def render_test(request: HttpRequest, pk: int) -> HttpResponse:
+    # The state of an image's test; 204 if it has not changed since version `v`
+    test = find_test(pk)
+    if test is None:
+        raise Http404
+    context = _build_test_context(test)
+    if context["test_version"] == request.GET.get("v"):
+        return HttpResponse(status=204)
+    return render(request, "images/_test_live.html", context)
+
+
+def _build_test_context(test: ImageTest) -> dict[str, Any]:
+    report = describe_test(test)
+    checks = [{**check, "words": _describe_check(check, test)} for check in report.checks]
+    is_open = report.state in ("requested", "running")
+    return {"test": test, "report": report, "checks": checks, "is_testing": is_open, "test_version": report.state}
+
+
+def _describe_check(check: dict[str, Any], test: ImageTest) -> str:
+    language = Language(test.language).label
+    words = {"start": f"starts {language}", "helper": "loads the helper cronium", "setuid": "has no setuid files"}
+    name = str(check.get("name", ""))
+    return words.get(name, name)
 
 
 def _find_language(name: str) -> Language:

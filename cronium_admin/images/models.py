@@ -211,3 +211,22 @@ class PulledImage(models.Model):
     def percent(self) -> int | None:
         """Of the bytes; None while their number is unknown."""
         return None if not self.total_bytes else min(100, 100 * self.done_bytes // self.total_bytes)
+
+
+class ImageTest(models.Model):
+    """A smoke test of an image that an administrator is about to choose. `image_tests` requests and answers it."""
+
+    language = models.CharField(max_length=16, choices=Language.choices)
+    reference = models.CharField(max_length=255)
+    requested_at = models.DateTimeField(db_default=Now())
+    host = models.CharField(max_length=100, blank=True, default="")  # that makes it; empty until one does
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    checks = models.JSONField(default=list)  # {name, passed, found} of each check
+    message = models.TextField(blank=True, default="")  # why it failed, or was not made
+
+    class Meta:
+        indexes = [models.Index(fields=["id"], name="image_test_open", condition=models.Q(finished_at=None))]
+
+    def __str__(self) -> str:
+        return f"test of {self.reference}"

@@ -22,6 +22,7 @@ from cronium_admin.workers.health import canary
 from cronium_admin.workers.health.scheduler import HealthScheduler
 from cronium_admin.workers.heartbeat import Heartbeat
 from cronium_admin.workers.image_inventory import ImageReporter
+from cronium_admin.workers.images.image_tester import ImageTester
 from cronium_admin.workers.images.puller import ImagePuller
 from cronium_admin.workers.images.task import ImageTask
 from cronium_admin.workers.images.update_search import UpdateSearch
@@ -90,6 +91,7 @@ class Runner:
             ImageReporter(host, engine, database, self._is_leader, closing),
             ImageTask(*(host, engine, database, context.puller, lambda: queues, self._is_leader, closing)),
             UpdateSearch(database, self._is_leader, closing),
+            ImageTester(*(host, engine, subnets, database, context.puller, self._is_leader, self.gc.cleared, closing)),
             *([self.canary] if settings.CONFIG.canary == "on" else ()),
             self.maker,
         ]

@@ -24,7 +24,7 @@ def _override(page: Page, language: str, reference: str) -> None:
     """Sends the dialog; the test checks the result."""
     page.get_by_role("button", name=re.compile(f"override for {language}")).click()
     page.get_by_role("dialog").get_by_label("Image").fill(reference)
-    page.get_by_role("dialog").get_by_role("button", name="Save").click()
+    page.get_by_role("dialog").get_by_role("button", name="Continue").click()
 
 
 @pytest.mark.usefixtures("overrides_reset")
@@ -40,6 +40,8 @@ def test_an_override_is_used_and_reset(visit: Callable[..., Visitor], server: Se
 
     _override(page, "node", other)
     expect(page.locator("main")).to_contain_text("looks like an image for Bash")
+    expect(page.locator("#image-test .s-failed").first).to_contain_text("The test failed on local")
+    expect(page.locator("#image-test .why")).to_contain_text("does not start in the image")
     page.get_by_role("button", name="Use it anyway").click()
     expect(row.locator(".now")).to_have_text(other)
     expect(row).to_contain_text("set here by admin")

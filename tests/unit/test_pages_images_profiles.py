@@ -113,7 +113,7 @@ def test_one_image_has_many_names(db: None, asked: str, there: str) -> None:
 def test_an_image_that_is_nowhere_counts_after_a_second_word(client: Client, make_job: Any) -> None:
     make_job(), make_job(), make_job(image="own/image:1")
     has("local", "cronium/runner:bash-alpine")
-    asked = client.post("/images/bash/override/", {"reference": "ghcr.io/acme/tools:9", "confirmed": "number"})
+    asked = client.post("/images/bash/override/", {"reference": "ghcr.io/acme/tools:9", "confirmed": "test"})
     text = asked.content.decode()
     assert "<strong>2 Bash jobs</strong> use it from their next run on" in text
     assert "Not on this host" in text
@@ -136,7 +136,7 @@ def test_the_number_of_jobs_is_said_before_an_override_counts(client: Client, ma
     )
     assert not ImageOverride.objects.exists()
     assert "1 job uses it from its next run on" in client.get("/images/").content.decode()
-    client.post("/images/bash/override/", {"reference": "corp/shell:1", "confirmed": "number"})
+    client.post("/images/bash/override/", {"reference": "corp/shell:1", "confirmed": "all"})
     assert resolve_image("bash").reference == "corp/shell:1"
     assert "1 job uses the default image" in client.get("/images/").content.decode()
 

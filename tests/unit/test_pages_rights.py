@@ -14,6 +14,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from cronium_admin.accounts.models import ApiToken, User
+from cronium_admin.images.image_tests import request_test
 from cronium_admin.jobs.models import Job
 from cronium_admin.registries.models import Registry
 from cronium_admin.runs.models import Run
@@ -51,6 +52,7 @@ PAGES = [
     ("post", "images:override", "language", "admin"),
     ("post", "images:reset", "language", "admin"),
     ("get", "images:presence", "", "viewer"),
+    ("get", "images:test", "image test", "admin"),
     ("post", "images:pull", "", "admin"),
     ("post", "images:policy", "", "admin"),
     ("get", "images:registries", "", "viewer"),
@@ -110,6 +112,7 @@ def address(run: Run) -> Callable[[str, str], str]:
     parts["numbered"] = [run.job_slug, run.number]
     parts["host"] = [Host.objects.create(name="east").pk]
     parts["secret"] = ["API_KEY"]
+    parts["image test"] = [request_test("bash", "corp/bash:1").pk]
     parts["registry"] = [Registry.objects.get().pk]
     parts["person"] = [User.objects.create(username="pat").pk]
     parts["variable"] = ["report", "day"]
