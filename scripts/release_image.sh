@@ -25,13 +25,14 @@ require() {
   for name in "$@"; do [ -n "${!name:-}" ] || die "$name is not set; see the top of scripts/release_image.sh"; done
 }
 
-# Repositories are lower case; the name of a GitHub repository may not be.
+# Repositories are lower case; the name of an owner on GitHub may not be.
 print_registry() { printf '%s' "${IMAGE_REGISTRY%/}" | tr '[:upper:]' '[:lower:]'; }
 
+# The local names with the registry before them: `manage.py images pull --registry IMAGE_REGISTRY` finds them.
 print_repository() {
   case $1 in
-    cronium | runtime-api) printf '%s/%s' "$(print_registry)" "$1" ;;
-    bash | python | node) printf '%s/runner' "$(print_registry)" ;;
+    cronium | runtime-api) printf '%s/cronium/%s' "$(print_registry)" "$1" ;;
+    bash | python | node) printf '%s/cronium/runner' "$(print_registry)" ;;
     *) die "no image is called $1: cronium, bash, python, node or runtime-api" ;;
   esac
 }
@@ -93,12 +94,18 @@ build_image() {
     [ -z "${CRONIUM_BASE:-}" ] || options+=(--build-arg "BASE=$CRONIUM_BASE")
     docker buildx build "${options[@]}" . >&2
   else
+    local base layers
+    base=${RUNNER_BASE:-$(python3 scripts/image_context.py "$name" --base)}
+    # By digest, so that the label is about the base of the build.
+    base=$base@$(docker buildx imagetools inspect --format '{{json .Manifest}}' "$base" | print_field digest)
+    layers=$(docker buildx imagetools inspect --format '{{json .Image}}' "$base" |
+      python3 scripts/image_context.py "$name" --layers "$platform")
     options+=(
-      --label "org.opencontainers.image.version=$VERSION" --label "org.opencontainers.image.revision=$revision"
-      --label "org.opencontainers.image.source=${SOURCE_URL:-}" --label "cronium.family=alpine"
+      --build-arg "BASE=$base" --label "org.opencontainers.image.version=$VERSION"
+      --label "org.opencontainers.image.revision=$revision" --label "org.opencontainers.image.source=${SOURCE_URL:-}"
+      --label "cronium.family=alpine" --label "cronium.base=$layers"
       --label "cronium.sources=$(python3 scripts/image_context.py "$name" --digest)"
     )
-    [ -z "${RUNNER_BASE:-}" ] || options+=(--build-arg "BASE=$RUNNER_BASE")
     python3 scripts/image_context.py "$name" | docker buildx build "${options[@]}" - >&2
   fi
   mkdir -p "$(dirname "$file")"

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from cronium_admin.images.build import RECIPES
+from cronium_admin.images.recipes import RECIPES, compute_base_digest
 from cronium_admin.settings import VERSION
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,6 +29,7 @@ STUB = """#!/bin/sh
 printf '%s\\n' "$(basename "$0") $*" "password=${password:-}" >>"$RECORD"
 case "$*" in *" -") cat >/dev/null ;; esac
 case "$*" in
+  *"json .Image}"*) echo '{"linux/amd64": {}, "linux/arm64/v8": {"rootfs": {"diff_ids": ["sha256:aa"]}}}' ;;
   *"imagetools inspect"*) echo '{"schemaVersion": 2, "digest": "DIGEST"}' ;;
   *--metadata-file*)
     while [ "$1" != --metadata-file ]; do shift; done
@@ -130,7 +131,7 @@ def test_a_build_is_pushed_by_digest_with_labels_and_attestations(stage: Stage, 
     file = stage.folder / "digests" / name
     done = stage.run("build", name, "linux/arm64", str(file), SOURCE_DATE_EPOCH="1700000000")
     assert done.returncode == 0, done.stderr
-    output = f"type=image,name=registry.example.org/team/{repository},push=true,push-by-digest=true"
+    output = f"type=image,name=registry.example.org/team/cronium/{repository},push=true,push-by-digest=true"
     options = (
         output,
         "rewrite-timestamp=true",
@@ -140,10 +141,14 @@ def test_a_build_is_pushed_by_digest_with_labels_and_attestations(stage: Stage, 
         "a1b2",
     )
     assert all(option in stage.calls for option in options)
+    if name != "cronium":
+        base = compute_base_digest({"RootFS": {"Layers": ["sha256:aa"]}})
+        assert f"--label cronium.base={base} " in stage.calls
+        assert re.search(rf"--build-arg BASE=alpine:[\d.]+@{DIGEST} ", stage.calls)
     assert VERSION in stage.calls.partition("--output")[2]
     assert file.read_text().strip() == DIGEST
     reference = stage.run("reference", name, str(file)).stdout.strip()
-    assert reference == f"registry.example.org/team/{repository}@{DIGEST}"
+    assert reference == f"registry.example.org/team/cronium/{repository}@{DIGEST}"
 
 
 @pytest.mark.parametrize(
@@ -160,7 +165,7 @@ def test_platforms_are_joined_under_the_tags(stage: Stage, name: str, version: s
     done = stage.run("merge", name, str(file), str(file), VERSION=version)
     assert done.stdout.strip() == DIGEST
     create = stage.calls.splitlines()[0]
-    assert re.findall(r"--tag registry\.example\.org/team/(\S+)", create) == tags
+    assert re.findall(r"--tag registry\.example\.org/team/cronium/(\S+)", create) == tags
     assert create.count(f"@{DIGEST}") == 2
     file.write_text("nothing\n")
     assert stage.run("merge", name, str(file)).returncode == 1
@@ -168,7 +173,7 @@ def test_platforms_are_joined_under_the_tags(stage: Stage, name: str, version: s
 
 def test_a_signature_is_for_a_digest_and_by_the_workflow(stage: Stage) -> None:
     assert stage.run("sign", "cronium", DIGEST).returncode == 0
-    assert stage.calls.startswith(f"cosign sign --yes registry.example.org/team/cronium@{DIGEST}\n")
+    assert stage.calls.startswith(f"cosign sign --yes registry.example.org/team/cronium/cronium@{DIGEST}\n")
     assert stage.run("sign", "cronium", "latest").returncode == 1
     assert stage.calls == ""
     source = "https://github.com/example/cronium"
