@@ -145,8 +145,8 @@ def explain_failure(result: RunResult, output: bytes) -> RunResult:
     lines = output.decode("utf-8", "replace").splitlines()[-_LOOKED_AT_LINES:]
     step = next((match for line in reversed(lines) if (match := _STEP.match(line))), None)
     where = f"Step {step['number']} of {step['total']} failed: {step['title'][:80]}." if step else "The build failed."
-    for line in reversed(lines):
-        for pattern, reason, explain in _COMPILED:
+    for pattern, reason, explain in _COMPILED:  # in the order of how certainly the cause explains the other lines
+        for line in reversed(lines):
             if match := pattern.search(line[:1000]):
                 return replace(result, reason=reason, message=f"{where} {explain(match)}")
     hint = "Its last lines say why." if lines else "It wrote nothing."

@@ -39,5 +39,7 @@ def build_configuration(spec: RunSpec, networks: Networks) -> dict[str, Any]:
             "address": str(networks.inside.sidecar),
             "allow": spec.egress,
             "networks": [str(subnet) for subnet in networks.subnets],
+            # The list of a build has the mirrors of the settings only, which may be inside.
+            **({"private": True} if spec.is_build else {}),
         }
     return configuration

@@ -1,6 +1,10 @@
 """Custom images on the real engine: builds, what jobs get of them, failures, and workers that are killed."""
 
+import base64
+import json
 import os
+import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -8,10 +12,11 @@ from typing import Any
 import docker
 import pytest
 
+from executor.failpoints import VARIABLE
 from tests.engine.conftest import running
 from tests.engine.outside import Outside
 from tests.engine.outside import outside as piece_of_internet
-from tests.engine.package_index import PackageIndex, package_index
+from tests.engine.package_index import PASSWORD, PLAIN_PASSWORD, USER, PackageIndex, package_index
 from tests.engine.server import Server
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to put an address on this machine")
@@ -100,3 +105,146 @@ def test_a_job_imports_the_package_of_its_image(
     base = docker_client.inspect_image(run["image"]["reference"])
     assert made["RootFS"]["Layers"][: len(base["RootFS"]["Layers"])] == base["RootFS"]["Layers"]
     assert index.refused == []
+
+
+def test_the_indexs_password_is_nowhere(builder: Server, index: PackageIndex, docker_client: docker.APIClient) -> None:
+    create(builder, "secretive", python=["cronium-tiny"], steps=["env | sort; cat /tmp/.cronium/* || true"])
+    run, version = build(builder, "secretive")
+    assert version["status"] == "ready", (run["message"], builder.text(run["id"]).decode())
+    forms = [PLAIN_PASSWORD, PASSWORD, base64.b64encode(f"{USER}:{PLAIN_PASSWORD}".encode()).decode()]
+    needles = [form.encode() for form in forms]
+    tag = f"cronium/custom/1/secretive:{version['number']}"
+    places = {
+        "log": builder.text(run["id"]),
+        "run": json.dumps(builder.get(run["id"])).encode(),
+        "inspect": json.dumps(docker_client.inspect_image(tag)).encode(),
+        "history": json.dumps(docker_client.history(tag)).encode(),
+        "layers": b"".join(docker_client.get_image(tag)),
+        **{str(path): path.read_bytes() for path in builder.folder.rglob("*") if path.is_file()},
+    }
+    assert [name for name, content in places.items() if any(needle in content for needle in needles)] == []
+    assert b"BUILD_" not in places["inspect"]
+    assert b"-----BEGIN CERTIFICATE-----" in index.ca.read_bytes()
+    own = index.ca.read_bytes().split(b"\n")[3]
+    assert own not in places["layers"], "the certificate of the build stays in no layer"
+
+
+NARROW = {
+    **{"CRONIUM_BUILD_MEMORY_MB": "256", "CRONIUM_BUILD_PIDS": "60", "CRONIUM_BUILD_DISK_MB": "120"},
+    **{"CRONIUM_BUILD_TIMEOUT_SECONDS": "60"},
+}
+THREADS = (
+    "import threading, time\nfor _ in range(200): threading.Thread(target=time.sleep, args=(30,), daemon=True).start()"
+)
+FAILURES: dict[str, tuple[dict[str, Any], str, str, str]] = {
+    # recipe; status, reason, a part of the message
+    "package": ({"python": ["cronium-missing==9"]}, "failed", "build_no_package", "cronium-missing"),
+    "step": (
+        {"steps": ["echo about to fail; exit 3"]},
+        "failed",
+        "build_step_failed",
+        "Step 2 of 5 failed: echo about",
+    ),
+    "memory": ({"steps": ["python3 -c \"x = b'x' * 10**9\""]}, "failed", "build_oom", "CRONIUM_BUILD_MEMORY_MB"),
+    "threads": ({"steps": [f"python3 -c '{THREADS}'"]}, "failed", "build_too_many_processes", "CRONIUM_BUILD_PIDS"),
+    "time": ({"steps": ["sleep 600"]}, "timed_out", "timeout", "CRONIUM_BUILD_TIMEOUT_SECONDS"),
+    "disk": (
+        {"steps": ["head -c 400M /dev/zero >/opt/big; sleep 600"]},
+        "failed",
+        "disk_limit",
+        "CRONIUM_BUILD_DISK_MB",
+    ),
+    "smoke": ({"python": ["cronium-broken"]}, "failed", "build_smoke_test", "a_module_that_is_missing"),
+    "route": ({"steps": ["curl -sS http://elsewhere.example/"]}, "failed", "build_no_route", "elsewhere.example"),
+}
+
+
+@pytest.fixture(scope="module")
+def narrow(new_server: Callable[..., Server], settings: dict[str, str]) -> Iterator[Server]:
+    with building(new_server(**settings, **NARROW)) as made:
+        yield made
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_a_failed_build_says_why(narrow: Server, name: str) -> None:
+    recipe, status, reason, text = FAILURES[name]
+    create(narrow, name, **recipe)
+    run, version = build(narrow, name, 180)
+    log = narrow.text(run["id"]).decode()
+    assert (run["status"], run["reason"]) == (status, reason), (run["message"], log[-2000:])
+    assert text in run["message"]
+    assert (version["status"], version["reason"], version["message"]) == ("failed", reason, run["message"])
+    assert version["log_tail"].splitlines()[-1:] == log.splitlines()[-1:] or name == "smoke"
+    assert images_of(narrow) == []
+
+
+def test_a_mirror_of_an_unknown_authority(serve: Callable[..., Server], index: PackageIndex) -> None:
+    server = serve(CRONIUM_BUILD_PIP_INDEX_URL=index.url)
+    create(server, "tls", python=["cronium-tiny"])
+    run, _ = build(server, "tls")
+    assert run["reason"] == "build_tls", (run["message"], server.text(run["id"]).decode())
+    assert "CRONIUM_BUILD_CA_FILE" in run["message"]
+
+
+POINTS = (
+    *("image-exited", "image-committed", "image-normalized", "image-loaded", "image-tested", "image-tagged"),
+    "image-ready",
+)
+
+
+@pytest.fixture(scope="module")
+def mortal(new_server: Callable[..., Server], settings: dict[str, str]) -> Iterator[Server]:
+    """A server that is started by the test."""
+    server = new_server(**settings)
+    yield server
+    server.env.pop(VARIABLE, None)
+    with building(server):
+        pass
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_worker_that_dies_at_a_step_is_followed_by_one_that_ends_the_build(mortal: Server, point: str) -> None:
+    name = f"at-{point.removeprefix('image-')}"
+    mortal.env[VARIABLE] = point
+    mortal.start()
+    create(mortal, name, steps=["echo hello >/opt/hello"])
+    run_id = mortal.call("POST", f"/custom-images/{name}/builds", None, 202)["id"]
+    assert mortal.process
+    assert mortal.process.wait(120) == -signal.SIGKILL
+    del mortal.env[VARIABLE]
+    mortal.start()
+    assert mortal.ended(run_id, 120)["status"] == "succeeded"
+    version = newest(mortal, name)
+    assert (version["status"], [check["passed"] for check in version["smoke"]]) == ("ready", [True, True, True])
+    _wait_until(lambda: mortal.left() == [])
+    assert _names_of(mortal, name) == [f"cronium/custom/1/{name}:1"]
+    assert not [row for row in images_of(mortal) if not row["RepoTags"]]
+    mortal.stop()
+
+
+def test_what_a_lost_build_left_is_removed(mortal: Server) -> None:
+    mortal.env[VARIABLE] = "image-committed"
+    mortal.start()
+    create(mortal, "lost", steps=["true"])
+    run_id = mortal.call("POST", "/custom-images/lost/builds", None, 202)["id"]
+    assert mortal.process
+    mortal.process.wait(120)
+    del mortal.env[VARIABLE]
+    assert any("build-raw" in name for row in images_of(mortal) for name in row["RepoTags"])
+    mortal.sweep()  # so that the run cannot be adopted
+    mortal.start()
+    assert mortal.ended(run_id)["status"] == "lost"
+    _wait_until(lambda: newest(mortal, "lost")["status"] == "failed")
+    _wait_until(lambda: not any("build-raw" in name for row in images_of(mortal) for name in row["RepoTags"]))
+    mortal.stop()
+
+
+def _names_of(server: Server, name: str) -> list[str]:
+    return [tag for row in images_of(server) for tag in row["RepoTags"] if f"/{name}:" in tag or "build-raw" in tag]
+
+
+def _wait_until(reached: Callable[[], bool], seconds: float = 90) -> None:
+    end = time.monotonic() + seconds
+    while not reached():
+        assert time.monotonic() < end
+        time.sleep(0.5)

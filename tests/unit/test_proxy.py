@@ -106,7 +106,9 @@ async def make(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[..., A
     judged = proxy.find_refusal_reason
     listeners: list[asyncio.Server] = []
     monkeypatch.setattr(
-        proxy, "find_refusal_reason", lambda address, own: "" if str(address) == "127.0.0.1" else judged(address, own)
+        proxy,
+        "find_refusal_reason",
+        lambda address, own, **more: "" if str(address) == "127.0.0.1" else judged(address, own, **more),
     )
 
     async def build(bounds: Bounds | None = None, allow: tuple[str, ...] = ("site.example:*",), **more: Any) -> World:

@@ -147,3 +147,21 @@ def test_the_runs_own_networks_are_refused_whatever_they_are() -> None:
     assert find_refusal_reason(ip_address("11.22.33.44"), own) == "the run's own network"
     assert find_refusal_reason(ip_address("::ffff:11.22.33.44"), own) == "the run's own network"
     assert find_refusal_reason(ip_address("11.22.33.48"), own) == ""
+
+
+@pytest.mark.parametrize("address", ["10.1.2.3", "172.16.0.1", "192.168.1.1", "100.64.0.1"])
+def test_builds_reach_mirrors_at_private_addresses(address: str) -> None:
+    assert find_refusal_reason(ip_address(address), allow_private=True) == ""
+    own = [IPv4Network(f"{address}/32")]
+    assert find_refusal_reason(ip_address(address), own, allow_private=True) == "the run's own network"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("127.0.0.1", "169.254.169.254", "169.254.1.1", "0.0.0.0", "224.0.0.1", "100.100.100.200", "192.0.0.192"),
+        *("203.0.113.1", "::1", "fd00::1", "::ffff:127.0.0.1", "::ffff:169.254.169.254"),
+    ],
+)
+def test_builds_reach_no_other_special_address(address: str) -> None:
+    assert find_refusal_reason(ip_address(address), allow_private=True)

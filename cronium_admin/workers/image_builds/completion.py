@@ -71,7 +71,7 @@ class BuildCompletion:
         try:
             if result.status != "succeeded":
                 output = self._database.call(read_log_tail, self._run_id)
-                self._fail(explain_failure(result, output), output)
+                self._record_failure(explain_failure(result, output), output)
             failpoints.hit("image-exited")
             if version.status == VersionStatus.BUILDING:
                 self._make_image(container, version, result)
@@ -80,7 +80,7 @@ class BuildCompletion:
         tag = format_engine_tag(version.image.project_id, version.image.name, version.number)
         return replace(result, message=f"Built {tag}, version {version.number} of the image {version.image.name}.")
 
-    def _fail(self, result: RunResult, output: bytes = b"", smoke: tuple[dict[str, Any], ...] = ()) -> None:
+    def _record_failure(self, result: RunResult, output: bytes = b"", smoke: tuple[dict[str, Any], ...] = ()) -> None:
         """Stores the failure and raises BuildFailed."""
         failed = (self._run_id, self._epoch, result.reason, result.message, output, smoke)
         if not self._database.call(versions.mark_failed, *failed):
@@ -100,7 +100,7 @@ class BuildCompletion:
             text = (
                 str(error) if isinstance(error, EngineError) else f"The image could not be written: {error.strerror}."
             )
-            self._fail(replace(result, status="errored", reason=reason, message=f"No image was made. {text}"))
+            self._record_failure(replace(result, status="errored", reason=reason, message=f"No image was made. {text}"))
 
     def _run_steps(self, container: str, version: ImageVersion, result: RunResult, undo: ExitStack) -> None:
         self._check_stop(result)
@@ -116,7 +116,7 @@ class BuildCompletion:
         image_id = self._load(packed)
         failpoints.hit("image-loaded")
         self._check_stop(result)
-        smoke = self._test(image_id, version, result)
+        smoke = self._check_image(image_id, version, result)
         failpoints.hit("image-tested")
         self._check_stop(result)
         tag = format_engine_tag(version.image.project_id, version.image.name, version.number)
@@ -134,14 +134,14 @@ class BuildCompletion:
             raise EngineError(f"The engine loaded {image_id[:80]} instead of the image that was built.")
         return image_id
 
-    def _test(self, image_id: str, version: ImageVersion, result: RunResult) -> tuple[dict[str, Any], ...]:
+    def _check_image(self, image_id: str, version: ImageVersion, result: RunResult) -> tuple[dict[str, Any], ...]:
         self._note("Smoke test: an ordinary run imports the packages")
         recipe = load_recipe(version.recipe)
         smoke = self._run_smoke_test(image_id, recipe.base, recipe.imports)
         checks = tuple(asdict(check) for check in smoke.checks)
         if not smoke.passed:
             text = f"{smoke.message} No job gets this version."
-            self._fail(replace(result, status="failed", reason=SMOKE_FAILED, message=text), b"", checks)
+            self._record_failure(replace(result, status="failed", reason=SMOKE_FAILED, message=text), b"", checks)
         return checks
 
     def _run_smoke_test(self, image_id: str, language: str, imports: list[str]) -> SmokeResult:
@@ -175,7 +175,9 @@ class BuildCompletion:
         self._refuse_lost_lease()
         if self._database.call(_is_cancelled, self._run_id):
             message = "Cancelled while the image was being made."
-            self._fail(RunResult("cancelled", "cancelled", message, result.exit_code, result.peak_memory_bytes))
+            self._record_failure(
+                RunResult("cancelled", "cancelled", message, result.exit_code, result.peak_memory_bytes)
+            )
 
     def _refuse_lost_lease(self) -> None:
         held = Run.objects.filter(pk=self._run_id, lease_epoch=self._epoch)

@@ -11,6 +11,7 @@ from typing import Any
 from executor.sandbox.seccomp.table import ALLOWED
 
 UNIX, INET, INET6, NETLINK = 1, 2, 10, 16
+NETLINK_AUDIT = 9
 STREAM, DGRAM = 1, 2
 TYPE_MASK = 0xF  # the other bits of a socket's type are flags such as SOCK_CLOEXEC
 PROTOCOLS = {INET: {STREAM: (0, 6), DGRAM: (0, 1, 17)}, INET6: {STREAM: (0, 6), DGRAM: (0, 17, 58)}}
@@ -18,7 +19,7 @@ PROTOCOLS = {INET: {STREAM: (0, 6), DGRAM: (0, 1, 17)}, INET6: {STREAM: (0, 6), 
 NAMESPACE_FLAGS = 0x7E020000
 # PER_LINUX, PER_LINUX32 and both with UNAME26; the last value queries the current personality.
 PERSONALITIES = (0x0, 0x8, 0x20000, 0x20008, 0xFFFFFFFF)
-ENOSYS = 38
+ENOSYS, EPROTONOSUPPORT = 38, 93
 ARCHITECTURES = ("SCMP_ARCH_X86_64", "SCMP_ARCH_AARCH64")
 
 Rule = dict[str, Any]
@@ -54,6 +55,11 @@ def build_profile() -> dict[str, Any]:
     rules += _build_socket_rules()
     rules.append(
         _allow_calls(["clone"], [_match_masked(0, NAMESPACE_FLAGS, 0)], "threads and processes, no namespaces")
+    )
+    # libaudit, and with it groupadd and useradd, gives up on any other error. The socket is refused all the same.
+    audit = [_match_equal(0, NETLINK), _match_equal(2, NETLINK_AUDIT)]
+    rules.append(
+        {"names": ["socket"], "action": "SCMP_ACT_ERRNO", "errnoRet": EPROTONOSUPPORT, "args": audit, "comment": ""}
     )
     # The flags of clone3 are behind a pointer, which a filter cannot read. ENOSYS makes a libc use clone.
     rules.append({"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": ENOSYS, "args": [], "comment": ""})

@@ -15,11 +15,16 @@ class ConfigError(Exception):
 
 @dataclass(frozen=True)
 class Egress:
-    """`address` to listen on, allowed `host:port` patterns, and the subnets of the run itself."""
+    """`address` to listen on, allowed `host:port` patterns, and the subnets of the run itself.
+
+    `private`: the patterns may also lead to private addresses. For image builds, whose patterns are the mirrors in the
+    settings.
+    """
 
     address: str
     allow: tuple[str, ...]
     networks: tuple[str, ...]
+    private: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,4 +91,4 @@ def parse_egress(raw: Any) -> Egress | None:
     valid_lists = [items for items in lists if isinstance(items, list) and all(isinstance(text, str) for text in items)]
     if len(valid_lists) != 2 or not isinstance(raw.get("address"), str):
         raise ConfigError("egress is not an address and two lists of texts")
-    return Egress(raw["address"], tuple(valid_lists[0]), tuple(valid_lists[1]))
+    return Egress(raw["address"], tuple(valid_lists[0]), tuple(valid_lists[1]), raw.get("private") is True)

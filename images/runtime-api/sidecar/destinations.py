@@ -25,6 +25,7 @@ REFUSED_V4 = [
     ("reserved address", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "198.18.0.0/15"),
     ("reserved address", "198.51.100.0/24", "203.0.113.0/24", "240.0.0.0/4"),
 ]
+PRIVATE = ("private address", "carrier's private address")
 REFUSED_V6 = [
     ("unspecified address", "::/128"),
     ("loopback address", "::1/128"),
@@ -102,13 +103,19 @@ class AllowList:
         return allowed == host
 
 
-def find_refusal_reason(address: Address, run_networks: Iterable[IPv4Network] = ()) -> str:
-    """Returns the reason why no run may connect to `address`, or an empty string for a public address."""
+def find_refusal_reason(
+    address: Address, run_networks: Iterable[IPv4Network] = (), *, allow_private: bool = False
+) -> str:
+    """Returns the reason why no run may connect to `address`, or an empty string for a public address.
+
+    With `allow_private`, private IPv4 addresses are allowed too, except those of the run's own networks.
+    """
     if isinstance(address, IPv6Address):
         return _find_refusal_reason_v6(address, run_networks)
     if any(address in network for network in run_networks):
         return "the run's own network"
-    return next((reason for reason, network in V4 if address in network), "")
+    reason = next((reason for reason, network in V4 if address in network), "")
+    return "" if allow_private and reason in PRIVATE else reason
 
 
 def _find_refusal_reason_v6(address: IPv6Address, run_networks: Iterable[IPv4Network]) -> str:

@@ -56,6 +56,7 @@ class Proxy:
         self._config, self._channel, self.bounds = config, channel, bounds or Bounds()
         self._allow_list = AllowList(egress.allow)
         self._run_networks = [IPv4Network(network) for network in egress.networks]
+        self._allow_private = egress.private
         self._connections = 0
 
     async def start(self, host: str, port: int) -> asyncio.Server:
@@ -93,7 +94,7 @@ class Proxy:
             raise _create_refusal(destination, "not in the job's list of destinations")
         addresses = await self._resolve_host(destination)
         for address in addresses:
-            if reason := find_refusal_reason(address, self._run_networks):
+            if reason := find_refusal_reason(address, self._run_networks, allow_private=self._allow_private):
                 raise _create_refusal(destination, reason, address)
         return addresses[0]
 
