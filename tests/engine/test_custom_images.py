@@ -155,7 +155,7 @@ FAILURES: dict[str, tuple[dict[str, Any], str, str, str]] = {
         "CRONIUM_BUILD_DISK_MB",
     ),
     "smoke": ({"python": ["cronium-broken"]}, "failed", "build_smoke_test", "a_module_that_is_missing"),
-    "route": ({"steps": ["curl -sS http://elsewhere.example/"]}, "failed", "build_no_route", "elsewhere.example"),
+    "route": ({"steps": ["curl -sS https://elsewhere.example/"]}, "failed", "build_no_route", "CRONIUM_BUILD_EGRESS"),
 }
 
 
