@@ -13,16 +13,25 @@ from cronium_admin.image_pages.host_summary import HostSummary, is_at_work, summ
 from cronium_admin.image_pages.usage import JobCounts, count_jobs_by_image
 from cronium_admin.images.custom import PREFIX, format_engine_tag, is_custom, parse_custom
 from cronium_admin.images.inventory import Presence, find_presence
-from cronium_admin.images.models import CustomImage, ImageVersion, Language, PulledImage, PullState, VersionStatus
+from cronium_admin.images.models import (
+    CustomImage,
+    ImageVersion,
+    Language,
+    OwnImage,
+    PulledImage,
+    PullState,
+    VersionStatus,
+)
 from cronium_admin.images.pulls import list_pulls
 from cronium_admin.images.reference import canonicalize_reference
-from cronium_admin.images.service import ImageFacts, describe_image, find_built_times, find_overriders
+from cronium_admin.images.service import ImageFacts, describe_image, find_overriders, find_own_images
 from cronium_admin.registries.addresses import is_local_name, split_host
 from cronium_admin.registries.models import ImagePolicy, PullPolicy
 from cronium_admin.registries.policies import find_policies
 from cronium_admin.registries.rules import PullRule, resolve_policies
 
 _SHORT_DIGEST = 12  # characters
+_NAMED_UPDATES = 20
 _POLICY_WORDS = {
     PullPolicy.MISSING: "pulled if missing",
     PullPolicy.NEWER: "pulled if newer",
@@ -44,6 +53,7 @@ class ImageRow:
     job_query: str = ""  # of the list of jobs
     facts: ImageFacts | None = None  # of a language's image
     built_at: datetime | None = None
+    own_image: OwnImage | None = None  # of an image that Cronium builds
     presence: Presence = field(default_factory=lambda: Presence(""))
     pulls: list[PulledImage] = field(default_factory=list)
     rule: PullRule = field(default_factory=lambda: PullRule(PullPolicy.NEVER, "local", None))
@@ -121,12 +131,27 @@ class ImageRow:
         return f"{name}{at}{digest[: len('sha256:') + _SHORT_DIGEST]}…" if at else name
 
     @property
+    def updates(self) -> list[dict[str, Any]] | None:
+        """Packages with a newer version than the image has; None while they are not known."""
+        return self.own_image.updates if self.own_image else None
+
+    @property
+    def security_count(self) -> int:
+        return sum(bool(update.get("is_security")) for update in self.updates or ())
+
+    @property
+    def updates_title(self) -> str:
+        named = [f"{update['name']} {update['installed']} -> {update['candidate']}" for update in self.updates or ()]
+        more = [f"and {len(named) - _NAMED_UPDATES} more"] if len(named) > _NAMED_UPDATES else []
+        return "\n".join([*named[:_NAMED_UPDATES], *more])
+
+    @property
     def policy_words(self) -> str:
         return _POLICY_WORDS[self.rule.policy]
 
     def _explain_no_pull(self) -> str:
         if self.is_local:
-            return " until it is built there"
+            return " until it is built again" if is_custom(self.shown) else " until it is built there"
         if self.rule.registry is None:
             return f", because {self.registry_host} is not among the registries"
         if not self.rule.registry.may_pull:
@@ -144,7 +169,7 @@ def build_rows(user: User) -> list[ImageRow]:
 
 
 def _build_language_rows(counts: JobCounts) -> list[ImageRow]:
-    built_at, overriders, rows = find_built_times(), find_overriders(), []
+    own_images, overriders, rows = find_own_images(), find_overriders(), []
     for language in Language:
         facts = describe_image(language)
         by = overriders.get(language.value, "")
@@ -152,7 +177,8 @@ def _build_language_rows(counts: JobCounts) -> list[ImageRow]:
         number = sum(count for (_, of, image), count in counts.items() if of == language and _is_of(image, facts))
         row = ImageRow(language.value, language.label, language.value, facts.reference, facts.reference, why, number)
         row.facts, row.job_query = facts, f"image:default language:{language.value}"
-        row.built_at = built_at.get(facts.reference)
+        row.own_image = own_images.get(facts.reference)
+        row.built_at = row.own_image.built_at if row.own_image else None
         rows.append(row)
     return rows
 

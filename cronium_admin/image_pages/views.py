@@ -147,7 +147,10 @@ def render_test(request: HttpRequest, pk: int) -> HttpResponse:
 
 def _build_test_context(test: ImageTest) -> dict[str, Any]:
     report = describe_test(test)
-    checks = [{**check, "words": _describe_check(check, test)} for check in report.checks]
+    checks = [
+        {**check, "words": _describe_check(check, test), "is_told": str(check.get("found", "")) in report.message}
+        for check in report.checks
+    ]
     is_open = report.state in ("requested", "running")
     return {"test": test, "report": report, "checks": checks, "is_testing": is_open, "test_version": report.state}
 
@@ -187,6 +190,7 @@ def _build_rows_context(request: HttpRequest) -> dict[str, Any]:
         "rows": rows,
         "version": sha256(repr(states).encode()).hexdigest()[:16],
         "is_changing": any(row.is_pulling or row.hosts.is_missing for row in rows),
+        "has_updates": any(row.updates is not None for row in rows),
         "has_broken": any(_is_to_build(row) for row in rows),
     }
 

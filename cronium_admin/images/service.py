@@ -1,7 +1,6 @@
 """The image of each language with the rule that decides it, and its override; for the Images page and the API."""
 
 from dataclasses import dataclass
-from datetime import datetime
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -11,7 +10,7 @@ from cronium_admin.accounts.models import User
 from cronium_admin.core.edit_versions import check_deletion, check_version, write_edit
 from cronium_admin.core.errors import ApiError
 from cronium_admin.images.inventory import Presence
-from cronium_admin.images.models import BuiltImage, ImageOverride, Language
+from cronium_admin.images.models import ImageOverride, Language, OwnImage
 from cronium_admin.images.reference import find_other_family, validate_reference
 from cronium_admin.images.resolution import RULES, find_default_reference, resolve_image
 
@@ -100,9 +99,9 @@ def _write_override(language: Language, reference: str, by: User, version: int |
         return True
 
 
-def find_built_times() -> dict[str, datetime]:
-    """When each runner image was built here, by reference."""
-    return dict(BuiltImage.objects.values_list("reference", "built_at"))
+def find_own_images() -> dict[str, OwnImage]:
+    """The images that Cronium builds, by reference, without their SBOMs."""
+    return {image.reference: image for image in OwnImage.objects.defer("sbom")}
 
 
 def find_overriders() -> dict[str, str]:

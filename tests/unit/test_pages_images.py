@@ -10,7 +10,7 @@ from cronium_admin.image_pages.host_summary import summarize_hosts
 from cronium_admin.image_pages.rows import ImageRow, build_rows
 from cronium_admin.images import inventory, pulls
 from cronium_admin.images.inventory import HostPresence, Presence
-from cronium_admin.images.models import ImageOverride, PulledImage, PullState
+from cronium_admin.images.models import ImageOverride, OwnImage, PulledImage, PullState
 from cronium_admin.registries.models import ImagePolicy
 from cronium_admin.registries.service import add_registry
 from tests.custom_images import make_ready_image
@@ -192,3 +192,17 @@ class TestActs:
         assert "pulled if missing" in page
         for hidden in ("<dialog", "/images/pull/", "Edit…"):
             assert hidden not in page
+
+
+@pytest.mark.django_db
+def test_updates_are_shown_once_they_are_known(client: Client) -> None:
+    assert "Updates since" not in client.get("/images/").content.decode()
+    updates = [{"name": "libssl3", "installed": "1", "candidate": "2", "is_security": True}]
+    updates.append({"name": "jq", "installed": "1.7", "candidate": "1.8", "is_security": False})
+    own = {"reference": "cronium/runner:bash-alpine", "image_id": "sha256:1", "size": 1}
+    image = OwnImage.objects.create(**own, updates=updates)
+    page = client.get("/images/").content.decode()
+    assert "<span>2 · 1 security</span>" in page
+    assert "jq 1.7 -&gt; 1.8" in page
+    OwnImage.objects.filter(pk=image.pk).update(updates=[])
+    assert "<span>none</span>" in client.get("/images/").content.decode()

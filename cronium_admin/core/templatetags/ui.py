@@ -1,6 +1,7 @@
 """Template tags and filters for all pages: icons, statuses, durations, JSON. Makes no database query."""
 
 import json
+import re
 from datetime import datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from functools import lru_cache
@@ -8,8 +9,8 @@ from typing import Any
 
 from django import template
 from django.core.files.storage import Storage, storages
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
 
 from cronium_admin.core import json_text
 from cronium_admin.core.database.clock import database_now
@@ -39,6 +40,13 @@ MAX_JSON_CHARACTERS = 4000  # characters of a value on a page; the API returns t
 @register.filter(name="line")
 def render_text_line(text: Any) -> str:
     return escape_line(str(text if text is not None else ""))
+
+
+@register.filter(name="breakable")
+def render_breakable(text: str) -> SafeString:
+    """The text, which may be wrapped after each of / : @ of an image's name."""
+    parts = re.split(r"(?<=[/:@])", render_text_line(text))
+    return format_html_join(mark_safe("<wbr>"), "{}", ((part,) for part in parts))
 
 
 @register.simple_tag(name="icon")
