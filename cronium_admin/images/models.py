@@ -230,3 +230,26 @@ class ImageTest(models.Model):
 
     def __str__(self) -> str:
         return f"test of {self.reference}"
+
+
+class HostDisk(models.Model):
+    """The disk of a host's engine at its last measurement, and the last decision which images stay there."""
+
+    host = models.CharField(max_length=100, unique=True)
+    measured_at = models.DateTimeField()
+    total_bytes = models.BigIntegerField(null=True)  # null: the disk can't be measured from the worker
+    used_bytes = models.BigIntegerField(null=True)
+    removable_bytes = models.BigIntegerField(default=0)
+    # Of each pulled image: {"reference", "size", "why", "removable"}; of removed ones also "at".
+    verdicts: Any = models.JSONField(default=list)
+    removed: Any = models.JSONField(default=list)  # the last ones, newest first
+    note = models.CharField(max_length=300, blank=True, default="")  # why nothing is removed although the disk is full
+
+    def __str__(self) -> str:
+        return self.host
+
+    @property
+    def percent(self) -> int | None:
+        if not self.total_bytes or self.used_bytes is None:
+            return None
+        return round(100 * self.used_bytes / self.total_bytes)

@@ -51,8 +51,17 @@ def store_progress(host: str, reference: str, done_bytes: int, total_bytes: int,
 
 
 def store_present(host: str, reference: str, digest: str, image_id: str) -> None:
-    values = {"state": PullState.PRESENT, "changed_at": Now(), "digest": digest, "image_id": image_id}
-    PulledImage.objects.update_or_create(host=host, reference=canonicalize_reference(reference), defaults=values)
+    """The image that the name had before keeps a row of its own, under its digest: it may still be on the host."""
+    name = canonicalize_reference(reference)
+    with transaction.atomic():
+        earlier = PulledImage.objects.filter(host=host, reference=name).exclude(digest__in=("", digest)).first()
+        if earlier is not None and earlier.digest != name:
+            kept = {"digest": earlier.digest, "image_id": earlier.image_id, "last_used_at": earlier.last_used_at}
+            PulledImage.objects.get_or_create(
+                host=host, reference=earlier.digest, defaults={**kept, "state": PullState.PRESENT}
+            )
+        values = {"state": PullState.PRESENT, "changed_at": Now(), "digest": digest, "image_id": image_id}
+        PulledImage.objects.update_or_create(host=host, reference=name, defaults=values)
 
 
 def store_failure(host: str, reference: str, reason: str, message: str) -> None:

@@ -22,6 +22,7 @@ from cronium_admin.workers.health import canary
 from cronium_admin.workers.health.scheduler import HealthScheduler
 from cronium_admin.workers.heartbeat import Heartbeat
 from cronium_admin.workers.image_inventory import ImageReporter
+from cronium_admin.workers.images.collector import ImageCollector
 from cronium_admin.workers.images.image_tester import ImageTester
 from cronium_admin.workers.images.puller import ImagePuller
 from cronium_admin.workers.images.task import ImageTask
@@ -89,6 +90,7 @@ class Runner:
             HealthScheduler(host, database, self._is_leader, closing),
             OrphanSealer(closing),
             ImageReporter(host, engine, database, self._is_leader, closing),
+            ImageCollector(*(host, engine, database, context.puller, queues, self._is_leader, closing)),
             ImageTask(*(host, engine, database, context.puller, lambda: queues, self._is_leader, closing)),
             UpdateSearch(database, self._is_leader, closing),
             ImageTester(*(host, engine, subnets, database, context.puller, self._is_leader, self.gc.cleared, closing)),

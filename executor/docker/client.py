@@ -70,6 +70,11 @@ class Engine:
         return self._address.url.startswith(("unix:", "/")) or not self._address.url
 
     @property
+    def root_folder(self) -> str:
+        """Where the engine keeps images and containers, on its own machine."""
+        return str(self._engine_info.get("DockerRootDir") or "")
+
+    @property
     def version(self) -> str:
         return str(self._engine_info.get("ServerVersion", ""))
 

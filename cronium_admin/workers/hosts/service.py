@@ -17,7 +17,7 @@ from cronium_admin.core.edit_versions import check_deletion, check_version, writ
 from cronium_admin.core.errors import ApiError
 from cronium_admin.core.lease import is_held
 from cronium_admin.core.line_text import make_sort_key
-from cronium_admin.images import inventory, pulls
+from cronium_admin.images import disk, inventory, pulls
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.validation import DEFAULT_QUEUE
 from cronium_admin.runs.models import ON_HOST, Run
@@ -142,6 +142,7 @@ def delete_host(name: str, by: User, version: int | None = None) -> None:
     if deletable.delete()[0]:
         inventory.delete_inventory(name)
         pulls.delete_pulls(name)
+        disk.delete_disk(name)
         log.info("%s deleted the host %s", by.get_username(), name)
         return
     stored = Host.objects.select_related("updated_by").filter(name=name).first()
