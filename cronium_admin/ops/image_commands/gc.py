@@ -1,21 +1,34 @@
-"""`manage.py images gc`: removes replaced versions of own images that nothing needs, and what broken builds left."""
+"""`manage.py images gc`: removes replaced versions of own images that nothing needs, what broken builds left, and
+pulled images while the engine's disk is too full.
+"""
 
+import threading
 from argparse import ArgumentParser
 from typing import Any
 
 import docker
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 from django.template.defaultfilters import pluralize
 
 from cronium_admin.images.replaced import ReplacedImage, list_leftovers, list_replaced, remove_image
+from cronium_admin.jobs.validation import DEFAULT_QUEUE
 from cronium_admin.ops.image_commands.output import format_size, open_client
 from cronium_admin.runs.models import LIVE, Run
+from cronium_admin.workers.database_threads import DatabaseThreads
+from cronium_admin.workers.hosts.models import Host
+from cronium_admin.workers.images.collector import ImageCollector
+from cronium_admin.workers.images.puller import ImagePuller
+from cronium_admin.workers.own_engine import make_own_engine
+from cronium_admin.workers.status import get_own_host_name
+from executor.docker.errors import EngineError
 
-HELP = "remove replaced versions of own images that no run and no rollback needs"
+HELP = "remove replaced versions of own images, and pulled images while the disk is too full"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="only say what would go, and why the rest stays")
+    default = get_own_host_name()
+    parser.add_argument("--host", default=default, help=f"host whose pulled images count (default: {default})")
 
 
 def handle(command: BaseCommand, options: dict[str, Any]) -> None:
@@ -26,7 +39,30 @@ def handle(command: BaseCommand, options: dict[str, Any]) -> None:
         verdict = f"stays: {image.why}" if image.why else _describe_removal(image in gone, options["dry_run"])
         command.stdout.write(f"{image.reference}  {image.title}  {format_size(image.size)}  {verdict}")
     verb = "would go" if options["dry_run"] else "removed"
-    command.stdout.write(f"{len(gone)} image{pluralize(len(gone))} {verb}.")
+    command.stdout.write(f"{len(gone)} own image{pluralize(len(gone))} {verb}.")
+    _handle_pulled(command, options["host"], is_dry=options["dry_run"])
+
+
+def _handle_pulled(command: BaseCommand, host: str, *, is_dry: bool) -> None:
+    engine, database = make_own_engine(), DatabaseThreads(1)
+    try:
+        row = Host.objects.filter(name=host).first()
+        queues = tuple(row.queues) if row else (DEFAULT_QUEUE,)
+        puller = ImagePuller(host, engine, database)
+        collector = ImageCollector(host, engine, database, puller, queues, lambda: True, threading.Event())
+        report = collector.report() if is_dry else collector.collect()
+    except EngineError as error:
+        raise CommandError(str(error)) from error
+    finally:
+        database.close()
+    for verdict in report.verdicts:
+        state = "may go" if verdict.is_removable else "stays"
+        command.stdout.write(f"{verdict.image.reference}  {format_size(verdict.image.size)}  {state}: {verdict.why}")
+    for item in report.removed:
+        command.stdout.write(f"{item['reference']}  {format_size(item['size'])}  removed: {item['why']}")
+    command.stdout.write(f"Pulled images of {host}: {report.describe_disk()}")
+    if report.note:
+        command.stdout.write(report.note)
 
 
 def list_unneeded_and_kept(client: docker.APIClient) -> list[ReplacedImage]:

@@ -8,6 +8,7 @@ import logging
 import shutil
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,24 @@ def measure_disk(engine: EngineLike) -> tuple[int, int] | None:
     return usage.used + usage.free, usage.used
 
 
+@dataclass(frozen=True)
+class DiskReport:
+    """`measured` as `measure_disk` returns it; `removed` and `note` as in `HostDisk`."""
+
+    verdicts: list[Verdict]
+    measured: tuple[int, int] | None
+    removed: list[dict[str, Any]] = field(default_factory=list)
+    note: str = ""
+
+    def describe_disk(self) -> str:
+        percent, config = _compute_percent(self.measured), settings.CONFIG
+        if percent is None:
+            return "the disk of the engine can't be measured from here, so nothing is removed."
+        if not config.image_disk_high:
+            return f"the disk is {percent} % full; CRONIUM_IMAGE_DISK_HIGH is 0, so nothing is removed."
+        return f"the disk is {percent} % full; a clean-up begins above {config.image_disk_high} %."
+
+
 class ImageCollector(PeriodicTask):
     """Only the leader of the host removes."""
 
@@ -72,8 +91,14 @@ class ImageCollector(PeriodicTask):
                 log.info("the engine's disk could not be measured: %s", error)
         return SECONDS
 
-    def collect(self) -> list[Verdict]:
-        """Measure, decide, remove, report. Returns the decisions."""
+    def report(self) -> DiskReport:
+        """Measure and decide only."""
+        measured = measure_disk(self._engine)
+        percent = _compute_percent(measured)
+        return DiskReport(self._decide(is_urgent=percent is not None and percent > URGENT_PERCENT), measured)
+
+    def collect(self) -> DiskReport:
+        """Measure, decide, remove, store the report."""
         measured = measure_disk(self._engine)
         percent = _compute_percent(measured)
         verdicts = self._decide(is_urgent=percent is not None and percent > URGENT_PERCENT)
@@ -90,7 +115,7 @@ class ImageCollector(PeriodicTask):
         total, used = measured or (None, None)
         rows = [verdict.as_json for verdict in verdicts]
         self._database.call(disk.store_disk, self._host, total, used, rows, removed, note)
-        return verdicts
+        return DiskReport(verdicts, measured, removed, note)
 
     def _decide(self, *, is_urgent: bool) -> list[Verdict]:
         keep = timedelta(days=settings.CONFIG.image_keep_days)
