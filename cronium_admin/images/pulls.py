@@ -69,7 +69,7 @@ def store_failure(host: str, reference: str, reason: str, message: str) -> None:
     PulledImage.objects.update_or_create(host=host, reference=canonicalize_reference(reference), defaults=values)
 
 
-def fail_interrupted(host: str) -> int:
+def end_interrupted(host: str) -> int:
     """Ends the pulls that an earlier process of the host had begun."""
     interrupted = PulledImage.objects.filter(host=host, state=PullState.PULLING)
     message = "The worker ended during the pull."
@@ -88,5 +88,4 @@ def list_pulls(references: Iterable[str]) -> list[PulledImage]:
 
 
 def delete_pulls(host: str) -> None:
-    """Of a host that is deleted."""
     PulledImage.objects.filter(host=host).delete()

@@ -12,12 +12,11 @@ from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, connection, transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, Q
 
 from cronium_admin.core import notify
 from cronium_admin.core.database.clock import Now
 from cronium_admin.core.database.compiled import CompiledQuery
-from cronium_admin.jobs.models import Job
 from cronium_admin.runs import events, outbox
 from cronium_admin.runs.models import LIVE, ON_HOST, TERMINAL, Run, RunEvent, Status
 from cronium_admin.runs.shared_texts import store_report
@@ -130,25 +129,6 @@ def mark_running(
         for kind, message in notes if is_changed else ():
             events.record_event(run_id, kind, message)
         return is_changed
-
-
-def _select_earlier_image(job: int, number: int, image: str) -> "QuerySet[Run, tuple[int, str, str]]":
-    earlier = Run.objects.filter(job=job, number__lt=number, image=image).exclude(image_digest="")
-    return earlier.order_by("-created_at", "-id").values_list("number", "image_digest", "image_resolved")[:1]
-
-
-_FIND_EARLIER_IMAGE = CompiledQuery(
-    _select_earlier_image,
-    job=Job._meta.pk,
-    number=Run._meta.get_field("number"),
-    image=Run._meta.get_field("image"),
-)
-
-
-def find_earlier_image(job: int, number: int, image: str) -> tuple[int, str, str] | None:
-    """Number, `image_digest` and `image_resolved` of the job's last run with this image name that began."""
-    rows = _FIND_EARLIER_IMAGE.fetch(job=job, number=number, image=image)
-    return rows[0] if rows else None
 
 
 def adopt(run_id: UUID, epoch: int, owner: str, message: str, only_if: Q = ALWAYS) -> bool:

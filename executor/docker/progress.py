@@ -5,12 +5,16 @@ Once a stream has begun, the engine's answer is 200 and an error is an entry of 
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 # Layers in one of these states are done; the engine sends no numbers with them.
 _DONE = {"Pull complete", "Already exists", "Download complete", "Pushed", "Layer already exists"}
+# "Digest: sha256:..." of a pull; "1.0: digest: sha256:... size: 528" of a push, which has no `aux` with containerd's
+# image store.
+_DIGEST = re.compile(r"\b[Dd]igest: (sha256:[0-9a-f]{64})")
 _UNPACKED = {"Pull complete", "Already exists", "Pushed", "Layer already exists"}
 
 
@@ -75,8 +79,8 @@ class TransferMeter:
 
     def add(self, event: Mapping[str, Any]) -> None:
         status = str(event.get("status") or "")
-        if status.startswith("Digest: "):
-            self.digest = status.removeprefix("Digest: ").strip()
+        if found := _DIGEST.search(status):
+            self.digest = found[1]
         self.digest = find_aux(event, "Digest") or self.digest
         name = str(event.get("id") or "")
         if not name or status.startswith("Pulling from"):

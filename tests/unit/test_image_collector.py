@@ -16,7 +16,7 @@ from cronium_admin.workers.database_threads import DatabaseThreads
 from cronium_admin.workers.images import collector as module
 from cronium_admin.workers.images.collector import ImageCollector
 from cronium_admin.workers.images.puller import ImagePuller
-from cronium_admin.workers.images.retention import PresentImage, decide
+from cronium_admin.workers.images.retention import PresentImage, choose_removable
 from tests.fakes.engine import FakeEngine
 from tests.fakes.images import make_digest
 from tests.users import get_admin
@@ -31,7 +31,9 @@ def present(name: str, days: float) -> PresentImage:
 
 class TestDecide:
     def test_least_recently_used_go_first_and_recent_ones_stay(self) -> None:
-        verdicts = decide([present("b", 20), present("a", 30), present("c", 1)], {}, NOW, WEEK, is_urgent=False)
+        verdicts = choose_removable(
+            [present("b", 20), present("a", 30), present("c", 1)], {}, NOW, WEEK, is_urgent=False
+        )
         assert [(verdict.image.reference, verdict.is_removable) for verdict in verdicts] == [
             ("a", True),
             ("b", True),
@@ -45,12 +47,12 @@ class TestDecide:
 
     def test_a_nearly_full_disk_takes_recent_ones_but_none_that_is_needed(self) -> None:
         uses = {"a": "the job x uses it"}
-        verdicts = decide([present("a", 30), present("c", 1)], uses, NOW, WEEK, is_urgent=True)
+        verdicts = choose_removable([present("a", 30), present("c", 1)], uses, NOW, WEEK, is_urgent=True)
         assert [(verdict.image.reference, verdict.is_removable) for verdict in verdicts] == [("a", False), ("c", True)]
 
     @pytest.mark.parametrize("name", ["a", "a@sha256:1", "sha256:a"])
     def test_a_use_may_name_the_reference_the_digest_or_the_id(self, name: str) -> None:
-        [verdict] = decide([present("a", 30)], {name: "because"}, NOW, WEEK, is_urgent=True)
+        [verdict] = choose_removable([present("a", 30)], {name: "because"}, NOW, WEEK, is_urgent=True)
         assert (verdict.is_removable, verdict.why) == (False, "because")
 
 

@@ -94,5 +94,17 @@ def test_layers_and_bytes_are_summed() -> None:
     meter.add({"status": "Extracting", "id": "a", "progressDetail": {"current": 10, "total": 200}})
     assert meter.read() == TransferProgress(200, 200, 1, 2)
     meter.add({"status": "Pull complete", "id": "a"})
-    meter.add({"status": "Digest: sha256:abc"})
-    assert (meter.read(), meter.digest) == (TransferProgress(200, 200, 2, 2), "sha256:abc")
+    digest = f"sha256:{'a' * 64}"
+    meter.add({"status": f"Digest: {digest}"})
+    assert (meter.read(), meter.digest) == (TransferProgress(200, 200, 2, 2), digest)
+
+
+def test_a_push_reports_its_digest_in_both_image_stores() -> None:
+    digest = f"sha256:{'b' * 64}"
+    for event in (
+        {"progressDetail": {}, "aux": {"Tag": "1", "Digest": digest, "Size": 528}},
+        {"status": f"1: digest: {digest} size: 528"},
+    ):
+        meter = TransferMeter()
+        meter.add(event)
+        assert meter.digest == digest

@@ -19,7 +19,7 @@ FOLDER = Path("/etc/docker/certs.d")
 FILE = "cronium.crt"  # other files in the folder belong to the administrator
 
 
-def install_authority(registry: Registry, engine: EngineLike) -> bool:
+def write_authority(registry: Registry, engine: EngineLike) -> bool:
     """Writes the registry's CA where the engine reads it. False if this process may not, or the engine is elsewhere."""
     if not engine.is_local:
         return False

@@ -95,13 +95,13 @@ class ImageCollector(PeriodicTask):
         """Measure and decide only."""
         measured = measure_disk(self._engine)
         percent = _compute_percent(measured)
-        return DiskReport(self._decide(is_urgent=percent is not None and percent > URGENT_PERCENT), measured)
+        return DiskReport(self._choose(is_urgent=percent is not None and percent > URGENT_PERCENT), measured)
 
     def collect(self) -> DiskReport:
         """Measure, decide, remove, store the report."""
         measured = measure_disk(self._engine)
         percent = _compute_percent(measured)
-        verdicts = self._decide(is_urgent=percent is not None and percent > URGENT_PERCENT)
+        verdicts = self._choose(is_urgent=percent is not None and percent > URGENT_PERCENT)
         removed: list[dict[str, Any]] = []
         note = ""
         high = settings.CONFIG.image_disk_high
@@ -109,7 +109,7 @@ class ImageCollector(PeriodicTask):
             note = self._find_pause_reason()
             removed = [] if note else self._remove_until_low(verdicts)
             if removed:
-                verdicts, measured = self._decide(is_urgent=False), measure_disk(self._engine)
+                verdicts, measured = self._choose(is_urgent=False), measure_disk(self._engine)
             if not note and (_compute_percent(measured) or 0) > settings.CONFIG.image_disk_low:
                 note = "The disk is still full, and every other pulled image is needed. See why each one stays."
         total, used = measured or (None, None)
@@ -117,11 +117,13 @@ class ImageCollector(PeriodicTask):
         self._database.call(disk.store_disk, self._host, total, used, rows, removed, note)
         return DiskReport(verdicts, measured, removed, note)
 
-    def _decide(self, *, is_urgent: bool) -> list[Verdict]:
+    def _choose(self, *, is_urgent: bool) -> list[Verdict]:
         keep = timedelta(days=settings.CONFIG.image_keep_days)
         images = self._database.call(retention.list_present, self._host, name_kept)
         uses = self._database.call(retention.find_uses, self._queues)
-        return retention.decide(images, uses, self._database.call(retention.read_now), keep, is_urgent=is_urgent)
+        return retention.choose_removable(
+            images, uses, self._database.call(retention.read_now), keep, is_urgent=is_urgent
+        )
 
     def _find_pause_reason(self) -> str:
         if self._puller.count_pulls():

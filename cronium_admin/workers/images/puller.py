@@ -126,7 +126,7 @@ class ImagePuller:
         raise ImageMissing(f"The image {spec.image} is not on the host {self._host}, and {_explain_never(rule)}")
 
     def _refresh(self, reference: str, registry: Registry, digests: tuple[str, ...], waiter: Waiter) -> bool:
-        """Pull a newer image if the registry has one; go on with the one that is here if it does not answer."""
+        """Pull a newer image if the registry has one; continue with the one that is here if it does not answer."""
         try:
             login = find_login(self._database, registry, self._engine)
             newest = self._engine.image_calls.resolve_digest(reference, login)

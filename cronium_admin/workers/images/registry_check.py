@@ -6,7 +6,7 @@ from typing import Any
 from cronium_admin.registries.addresses import split_host
 from cronium_admin.registries.models import Registry
 from cronium_admin.workers.database_threads import DatabaseThreads
-from cronium_admin.workers.images.certificates import install_authority
+from cronium_admin.workers.images.certificates import write_authority
 from cronium_admin.workers.images.transfer import find_login
 from executor.docker.errors import EngineError
 from executor.docker.image_calls import RegistryLogin, Transfer
@@ -23,7 +23,7 @@ def check_registry(registry: Registry, engine: EngineLike, database: DatabaseThr
 
     def sign_in() -> str:
         nonlocal login
-        if registry.ca and not install_authority(registry, engine):
+        if registry.ca and not write_authority(registry, engine):
             raise EngineError(
                 f"The CA can't be given to this host's engine. Put it there as /etc/docker/certs.d/"
                 f"{split_host(registry.address)}/ca.crt."

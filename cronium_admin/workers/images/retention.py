@@ -1,4 +1,4 @@
-"""Which of the images that a host has pulled stay, and why. `decide` is pure; the rest reads rows."""
+"""Which of the images that a host has pulled stay, and why. `choose_removable` is pure; the rest reads rows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ class Verdict:
         }
 
 
-def decide(
+def choose_removable(
     images: Sequence[PresentImage], uses: Mapping[str, str], now: datetime, keep: timedelta, *, is_urgent: bool
 ) -> list[Verdict]:
     """In the order in which they would be removed: least recently used first.

@@ -2,6 +2,10 @@
 
 from collections.abc import Callable
 
+from django.db.models import QuerySet
+
+from cronium_admin.core.database.compiled import CompiledQuery
+from cronium_admin.jobs.models import Job
 from cronium_admin.runs import state_machine
 from cronium_admin.runs.models import Run
 from cronium_admin.workers.database_threads import DatabaseThreads
@@ -10,6 +14,25 @@ from executor.spec import RunSpec
 
 PULL = "image_pull"  # kind of the event whose message shows the progress
 MOVED = "image_moved"
+
+
+def _select_earlier_image(job: int, number: int, image: str) -> "QuerySet[Run, tuple[int, str, str]]":
+    earlier = Run.objects.filter(job=job, number__lt=number, image=image).exclude(image_digest="")
+    return earlier.order_by("-created_at", "-id").values_list("number", "image_digest", "image_resolved")[:1]
+
+
+_FIND_EARLIER_IMAGE = CompiledQuery(
+    _select_earlier_image,
+    job=Job._meta.pk,
+    number=Run._meta.get_field("number"),
+    image=Run._meta.get_field("image"),
+)
+
+
+def _find_earlier_image(job: int, number: int, image: str) -> tuple[int, str, str] | None:
+    """Number, `image_digest` and `image_resolved` of the job's last run with this image name that began."""
+    rows = _FIND_EARLIER_IMAGE.fetch(job=job, number=number, image=image)
+    return rows[0] if rows else None
 
 
 class RunImage:
@@ -34,7 +57,7 @@ class RunImage:
         resolved = choose_digest(self._reference, digests)
         if self._is_rerun or "@" in self._reference or self._job_id is None:
             return resolved, ""
-        earlier = state_machine.find_earlier_image(self._job_id, self._number, self._reference)
+        earlier = _find_earlier_image(self._job_id, self._number, self._reference)
         if earlier is None:
             return resolved, ""
         number, was_id, was_resolved = earlier

@@ -55,7 +55,7 @@ class ImageTask(PeriodicTask):
             self._has_begun = False
             return TICK_SECONDS
         if not self._has_begun:
-            self._database.call(pulls.fail_interrupted, self._host)
+            self._database.call(pulls.end_interrupted, self._host)
             self._has_begun = True
         if registry := self._database.call(checks.take_check, self._host):
             self._start_thread(lambda: self._check(registry))
@@ -63,7 +63,7 @@ class ImageTask(PeriodicTask):
             self._pull_requested(reference)
         if time.monotonic() >= self._prefetch_at:
             self._prefetch_at = time.monotonic() + PREFETCH_SECONDS
-            self._prefetch()
+            self._fetch_ahead()
         return TICK_SECONDS
 
     def _check(self, registry: Registry) -> None:
@@ -79,7 +79,7 @@ class ImageTask(PeriodicTask):
         self._database.call(pulls.start_pull, self._host, reference)  # not requested any more
         self._start_pull(reference, rule.registry)
 
-    def _prefetch(self) -> None:
+    def _fetch_ahead(self) -> None:
         """Pull the images that enabled jobs of this host's queues need and that it does not have."""
         for reference in self._database.call(list_needed_images, self._list_queues()):
             name = canonicalize_reference(reference)

@@ -15,7 +15,7 @@ from cronium_admin.registries.credentials import (
 )
 from cronium_admin.registries.models import Registry
 from cronium_admin.workers.database_threads import DatabaseThreads
-from cronium_admin.workers.images.certificates import install_authority
+from cronium_admin.workers.images.certificates import write_authority
 from executor.docker.errors import EngineError, ImagePullAborted, ImagePullDenied, ImagePullFailed, ImagePullLimited
 from executor.docker.image_calls import RegistryLogin, Transfer
 from executor.docker.models import ImageFacts
@@ -119,7 +119,7 @@ class ImageTransfer:
     def _pull(self) -> ImageFacts:
         images = self._engine.image_calls
         if self.registry.ca:
-            install_authority(self.registry, self._engine)
+            write_authority(self.registry, self._engine)
         login = find_login(self._database, self.registry, self._engine)
         repository, _, digest = self.reference.partition("@")
         is_exact = bool(digest)
