@@ -115,6 +115,16 @@ def list_versions(request: HttpRequest, name: str) -> VersionList:
     return VersionList(items=_build_versions(image, list(service.list_versions(image))))
 
 
+@router.get(
+    "/{slug:name}/versions/{int:number}",
+    response={200: VersionOut, ERROR_STATUSES: ErrorBody},
+    summary="One version of a custom image",
+)
+def get_version(request: HttpRequest, name: str, number: int) -> VersionOut:
+    image = service.find_image(get_caller(request), name)
+    return _build_versions(image, [service.find_version(image, number)])[0]
+
+
 @router.patch(
     "/{slug:name}/versions/{int:number}",
     response={200: VersionOut, ERROR_STATUSES: ErrorBody},
@@ -123,8 +133,10 @@ def list_versions(request: HttpRequest, name: str) -> VersionList:
 )
 def change_version(request: HttpRequest, name: str, number: int, body: VersionChange) -> VersionOut:
     """A pinned version is not removed because it is old."""
-    image = service.find_image(get_caller(request), name, Permission.EDIT)
-    return _build_versions(image, [service.pin_version(image, number, is_pinned=body.pinned)])[0]
+    caller = get_caller(request)
+    image = service.find_image(caller, name, Permission.EDIT)
+    changed = service.pin_version(image, number, caller, is_pinned=body.pinned, counter=body.version)
+    return _build_versions(image, [changed])[0]
 
 
 @router.delete(
@@ -133,9 +145,14 @@ def change_version(request: HttpRequest, name: str, number: int, body: VersionCh
     auth=require_project_permission(Permission.EDIT),
     summary="Remove a version's image",
 )
-def remove_version(request: HttpRequest, name: str, number: int) -> HttpResponse:
+def remove_version(
+    request: HttpRequest,
+    name: str,
+    number: int,
+    version: Annotated[int | None, Query(description=DELETE_VERSION_HELP)] = None,
+) -> HttpResponse:
     """409 for a version that is not ready, that is pinned, or that a job or a live run names."""
-    service.remove_version(service.find_image(get_caller(request), name, Permission.EDIT), number)
+    service.remove_version(service.find_image(get_caller(request), name, Permission.EDIT), number, version)
     return HttpResponse(status=204)
 
 

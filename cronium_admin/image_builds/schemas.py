@@ -37,6 +37,7 @@ class VersionOut(BaseModel):
     packages: list[list[str]] = Field(description="[type, name, version] of each installed package.")
     smoke: list[dict[str, Any]] = Field(description="The checks of the smoke test: name, passed, found.")
     pinned: bool
+    version: int = Field(description="Incremented by every change of `pinned`.")
     jobs: list[str] = Field(description="The slugs of the jobs that name this version.")
     created_at: datetime
     created_by: str | None
@@ -46,7 +47,7 @@ class VersionOut(BaseModel):
     def build(cls, image: CustomImage, version: ImageVersion, jobs: list[str]) -> "VersionOut":
         same = [
             *("number", "status", "reason", "message", "log_tail", "host", "base", "base_digest", "recipe", "size"),
-            *("recipe_digest", "config_digest", "pushed_digests", "packages", "smoke", "pinned"),
+            *("recipe_digest", "config_digest", "pushed_digests", "packages", "smoke", "pinned", "version"),
         ]
         return cls(
             **{name: getattr(version, name) for name in (*same, "created_at", "ended_at")},
@@ -131,3 +132,4 @@ class CustomImageChange(BaseModel):
 class VersionChange(BaseModel):
     model_config = ConfigDict(extra="forbid")
     pinned: StrictBool
+    version: Annotated[StrictInt | None, Field(description=CHANGE_VERSION_HELP)] = None

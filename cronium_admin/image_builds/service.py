@@ -57,7 +57,11 @@ def list_versions(image: CustomImage) -> QuerySet[ImageVersion, ImageVersion]:
 
 def find_version(image: CustomImage, number: int) -> ImageVersion:
     settle_builds()
-    version = image.versions.select_related("image").filter(number=number).first() if 0 < number < 2**31 else None
+    version = (
+        image.versions.select_related("image", "created_by", "updated_by").filter(number=number).first()
+        if 0 < number < 2**31
+        else None
+    )
     if version is None:
         raise ApiError(404, "not_found", f"The image {image.name} has no version {number}.")
     return version
@@ -120,20 +124,24 @@ def delete_image(image: CustomImage, version: int | None = None) -> None:
         stored.delete()
 
 
-def pin_version(image: CustomImage, number: int, *, is_pinned: bool) -> ImageVersion:
-    """A pinned version is never removed because it is old."""
+def pin_version(
+    image: CustomImage, number: int, by: User, *, is_pinned: bool, counter: int | None = None
+) -> ImageVersion:
+    """A pinned version is never removed because it is old. `counter`: its `version` that the edit is based on."""
     version = find_version(image, number)
+    check_version(version, counter)
     if is_pinned and version.status != VersionStatus.READY:
         state = version.get_status_display().lower()
         raise ApiError(409, "not_ready", f"Version {number} is {state}. Only a version that is ready can be pinned.")
-    ImageVersion.objects.filter(pk=version.pk).update(pinned=is_pinned)
-    version.pinned = is_pinned
+    if version.pinned != is_pinned:
+        write_edit(version, {"pinned": is_pinned}, by)
     return version
 
 
-def remove_version(image: CustomImage, number: int) -> None:
-    """Raises ApiError 409 for a version that is not ready, pinned or in use."""
+def remove_version(image: CustomImage, number: int, counter: int | None = None) -> None:
+    """Raises ApiError 409 for a version that is not ready, pinned or in use. `counter` as for `pin_version`."""
     version = find_version(image, number)
+    check_deletion(version, counter)
     if version.status != VersionStatus.READY:
         state = version.get_status_display().lower()
         raise ApiError(409, "not_ready", f"Version {number} is {state}: there is no image to remove.")

@@ -116,8 +116,11 @@ class CustomImage(InProject, Edited):
         return self.name
 
 
-class ImageVersion(models.Model):
-    """One build of a custom image, and the image that it made. `status` changes only in `image_builds.versions`."""
+class ImageVersion(Edited):
+    """One build of a custom image, and the image that it made. `status` changes only in `image_builds.versions`.
+
+    Its `version` counts the edits by users, who pin it.
+    """
 
     image = models.ForeignKey(CustomImage, on_delete=models.CASCADE, related_name="versions", db_index=False)
     number = models.PositiveIntegerField()

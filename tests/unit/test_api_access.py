@@ -91,6 +91,7 @@ ROUTES: list[tuple[str, str, Any, str, int]] = [
     ("DELETE", "/custom-images/reports", None, "editor", 204),
     ("POST", "/custom-images/reports/builds", None, "editor", 202),
     ("GET", "/custom-images/reports/versions", None, "viewer", 200),
+    ("GET", "/custom-images/reports/versions/1", None, "viewer", 200),
     ("PATCH", "/custom-images/reports/versions/1", {"pinned": True}, "editor", 200),
     ("DELETE", "/custom-images/reports/versions/1", None, "editor", 204),
     ("GET", "/custom-images/reports/versions/1/sbom", None, "viewer", 200),
