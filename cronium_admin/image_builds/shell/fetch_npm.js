@@ -18,4 +18,6 @@ const about = JSON.parse(get(`${registry}/npm`, "-H", "Accept: application/vnd.n
 const versions = Object.keys(about.versions).filter((version) => /^10\.\d+\.\d+$/.test(version));
 versions.sort((one, other) => one.localeCompare(other, "en", { numeric: true }));
 if (!versions.length) throw new Error("the registry has no npm 10");
-fs.writeFileSync(process.argv[2], get(about.versions[versions.at(-1)].dist.tarball));
+// A mirror may name the registry that it mirrors; npm itself replaces this host too.
+const tarball = about.versions[versions.at(-1)].dist.tarball.replace(/^https:\/\/registry\.npmjs\.org/, registry);
+fs.writeFileSync(process.argv[2], get(tarball));

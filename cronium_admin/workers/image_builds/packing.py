@@ -1,5 +1,6 @@
 """From a stopped container to the archive of its image: commit, save, normalise, and list its packages."""
 
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from executor import failpoints
 from executor.docker.errors import EngineError, ImageMissing
 from executor.docker.protocol import EngineLike
 
-FOLDER = "/var/tmp"  # noqa: S108 - on a disk; /tmp is often a small memory file system
+DISK_FOLDER = "/var/tmp"  # noqa: S108 - /tmp is often a small memory file system
 RAW_NAME = "cronium/build-raw"  # of the committed container, which has its labels and is removed again
 EARLIEST = 1_577_836_800  # 2020: the times of an image whose base has none
 
@@ -65,8 +66,9 @@ def pack_image(
     name, _, tag = raw.rpartition(":")
     archives.commit(container, name, tag)
     failpoints.hit("image-committed")
-    with tempfile.TemporaryFile(dir=FOLDER) as archive:
-        with tempfile.TemporaryFile(dir=FOLDER) as saved:
+    folder = DISK_FOLDER if os.access(DISK_FOLDER, os.W_OK) else None
+    with tempfile.TemporaryFile(dir=folder) as archive:
+        with tempfile.TemporaryFile(dir=folder) as saved:
             archives.save(raw, saved)
             saved.seek(0)
             note("Times and logs are removed from its files, and its packages are listed")
