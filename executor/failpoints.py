@@ -14,7 +14,7 @@ WARM_POINTS = ("warm-inserted", "warm-prepared", "warm-ready", "warm-taken", "wa
 # Of the end of an image build: after the step of this name.
 BUILD_POINTS = (
     *("image-exited", "image-committed", "image-normalized", "image-loaded", "image-tested", "image-tagged"),
-    "image-ready",
+    *("image-pushed", "image-ready"),
 )
 
 

@@ -30,8 +30,14 @@ router = Router(tags=["custom images"], auth=require_project_permission(Permissi
 
 def _build_items(images: list[CustomImage]) -> list[CustomImageOut]:
     jobs, versions = find_jobs_by_image(images), service.find_current_versions(images)
+    addresses = service.find_registry_addresses(images)
     return [
-        CustomImageOut.build(image, versions.get(image.pk, []), sorted({slug for slug, _ in jobs.get(image.pk, [])}))
+        CustomImageOut.build(
+            image,
+            versions.get(image.pk, []),
+            sorted({slug for slug, _ in jobs.get(image.pk, [])}),
+            addresses.get(image.registry_id, ""),
+        )
         for image in images
     ]
 

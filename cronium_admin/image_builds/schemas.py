@@ -32,7 +32,7 @@ class VersionOut(BaseModel):
     recipe: dict[str, Any]
     recipe_digest: str
     config_digest: str
-    pushed_digests: dict[str, str] = Field(description="The manifest's digest by registry.")
+    pushed_digests: dict[str, str] = Field(description="The name in each registry, as repository@sha256:...")
     size: int | None = Field(description="Bytes.")
     packages: list[list[str]] = Field(description="[type, name, version] of each installed package.")
     smoke: list[dict[str, Any]] = Field(description="The checks of the smoke test: name, passed, found.")
@@ -58,12 +58,19 @@ class VersionOut(BaseModel):
         )
 
 
+_REGISTRY_HELP = (
+    "The address of the registry that gets each version that is ready, so that other hosts can pull it; empty: none. "
+    "It must allow pushes, and the project must be allowed to use it."
+)
+
+
 class CustomImageOut(BaseModel):
     name: str
     reference: str = Field(description="What a job writes as its image to get the newest version that is ready.")
     language: str
     description: str
     recipe: dict[str, Any] = Field(description=_RECIPE_HELP)
+    registry: str = Field(description=_REGISTRY_HELP)
     version: int = Field(description="Incremented by every change.")
     newest: int | None = Field(description="The number of the newest version that is ready.")
     building: UUID | None = Field(description="The run of the build in progress.")
@@ -75,7 +82,9 @@ class CustomImageOut(BaseModel):
     updated_by: str | None
 
     @classmethod
-    def build(cls, image: CustomImage, versions: list[ImageVersion], jobs: list[str]) -> "CustomImageOut":
+    def build(
+        cls, image: CustomImage, versions: list[ImageVersion], jobs: list[str], registry: str
+    ) -> "CustomImageOut":
         """`versions`: those of the image that are ready or building, newest first."""
         newest = next((version for version in versions if version.status == VersionStatus.READY), None)
         building = next((version.run_id for version in versions if version.status == VersionStatus.BUILDING), None)
@@ -83,6 +92,7 @@ class CustomImageOut(BaseModel):
         return cls(
             **{name: getattr(image, name) for name in same},
             reference=str(CustomName(image.name)),
+            registry=registry,
             newest=newest.number if newest else None,
             building=building,
             is_built=newest is not None and newest.recipe == image.recipe,
@@ -110,22 +120,26 @@ class CustomImageIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
     name: StrictStr = Field(examples=["python-reports"])
     description: StrictStr = ""
+    registry: Annotated[StrictStr, Field(description=_REGISTRY_HELP)] = ""
     recipe: dict[str, Any] = Field(
         description=_RECIPE_HELP, examples=[{"base": "python", "python": ["requests==2.*"], "system": ["libpq5"]}]
     )
 
     def to_fields(self) -> ImageFields:
-        return ImageFields(self.name, self.description, self.recipe)
+        return ImageFields(self.name, self.description, self.recipe, self.registry)
 
 
 class CustomImageChange(BaseModel):
     model_config = ConfigDict(extra="forbid")
     description: StrictStr = OMITTED
+    registry: Annotated[StrictStr, Field(description=_REGISTRY_HELP)] = OMITTED
     recipe: dict[str, Any] = OMITTED
     version: Annotated[StrictInt | None, Field(description=CHANGE_VERSION_HELP)] = None
 
     def to_fields(self) -> ImageFields:
-        given = {name: getattr(self, name) for name in ("description", "recipe") if name in self.model_fields_set}
+        given = {
+            name: getattr(self, name) for name in ("description", "recipe", "registry") if name in self.model_fields_set
+        }
         return ImageFields(**given)
 
 

@@ -10,7 +10,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
 from cronium_admin.accounts.models import User
-from cronium_admin.accounts.permissions import Permission
+from cronium_admin.accounts.permissions import Permission, ProjectId
 from cronium_admin.accounts.projects import check_can, choose_project_id, choose_row
 from cronium_admin.accounts.retired_versions import first_version, retire_version
 from cronium_admin.core.edit_versions import check_deletion, check_version, write_edit
@@ -19,6 +19,8 @@ from cronium_admin.core.line_text import find_line_problem
 from cronium_admin.image_builds.recipe import Recipe, parse_recipe
 from cronium_admin.image_builds.versions import find_use, list_job_slugs, mark_removed, settle_builds
 from cronium_admin.images.models import CustomImage, ImageVersion, VersionStatus
+from cronium_admin.registries.models import Registry
+from cronium_admin.registries.rules import find_use_problem
 
 KIND, BUILDS = "custom image", "custom image build"
 MAX_DESCRIPTION = 500
@@ -32,6 +34,7 @@ class ImageFields:
     name: str | None = None
     description: str | None = None
     recipe: Any = None
+    registry: str | None = None  # its address; empty for none
 
 
 def list_images(user: User) -> QuerySet[CustomImage, CustomImage]:
@@ -70,7 +73,7 @@ def find_version(image: CustomImage, number: int) -> ImageVersion:
 def create_image(fields: ImageFields, by: User) -> CustomImage:
     """Raises ValidationError by field; ApiError 409 for a name that the project has already."""
     project_id = choose_project_id(by, Permission.EDIT)
-    recipe = _check_fields(fields, None)
+    recipe, registry_id = _check_fields(fields, None, project_id)
     assert recipe is not None
     image = CustomImage(
         project_id=project_id,
@@ -78,6 +81,7 @@ def create_image(fields: ImageFields, by: User) -> CustomImage:
         language=recipe.base,
         description=(fields.description or "").strip(),
         recipe=recipe.values,
+        registry_id=registry_id,
         created_by=by,
         updated_by=by,
         version=first_version(KIND, fields.name or "", project_id),
@@ -97,10 +101,12 @@ def edit_image(image: CustomImage, fields: ImageFields, by: User, version: int |
     with transaction.atomic():
         stored = _lock_image(image)
         check_version(stored, version)
-        recipe = _check_fields(fields, stored)
+        recipe, registry_id = _check_fields(fields, stored, stored.project_id)
         changes: dict[str, Any] = {}
         if recipe is not None and recipe.values != stored.recipe:
             changes["recipe"] = recipe.values
+        if fields.registry is not None and registry_id != stored.registry_id:
+            changes["registry_id"] = registry_id
         if fields.description is not None and fields.description.strip() != stored.description:
             changes["description"] = fields.description.strip()
         if changes:
@@ -175,7 +181,29 @@ def _lock_image(image: CustomImage) -> CustomImage:
     return stored
 
 
-def _check_fields(fields: ImageFields, stored: CustomImage | None) -> Recipe | None:
+def find_registry_addresses(images: Sequence[CustomImage]) -> dict[int | None, str]:
+    """The address of each image's registry by the registry's id; a deleted registry has none."""
+    ids = {image.registry_id for image in images if image.registry_id}
+    rows: dict[int | None, str] = dict(Registry.objects.filter(pk__in=ids).values_list("pk", "address")) if ids else {}
+    return rows
+
+
+def _find_registry_id(address: str, project_id: ProjectId, problems: dict[str, list[str]]) -> int | None:
+    if not address:
+        return None
+    registry = Registry.objects.filter(address=address, may_push=True).first()
+    if registry is None:
+        text = f"There is no registry {address[:80]!r} that allows pushes. An administrator adds it on the Images page."
+        problems["registry"] = [text]
+        return None
+    if problem := find_use_problem(f"{address}/x", project_id):
+        problems["registry"] = [problem]
+    return registry.pk
+
+
+def _check_fields(
+    fields: ImageFields, stored: CustomImage | None, project_id: ProjectId
+) -> tuple[Recipe | None, int | None]:
     problems: dict[str, list[str]] = {}
     if stored is None and not _NAME.fullmatch(fields.name or ""):
         problems["name"] = ["Use 1 to 40 lower-case letters, digits and single '-', such as python-reports."]
@@ -186,6 +214,7 @@ def _check_fields(fields: ImageFields, stored: CustomImage | None) -> Recipe | N
             problems["description"] = [f"Has {len(fields.description)} characters; at most {MAX_DESCRIPTION}."]
         elif unclear := find_line_problem(fields.description):
             problems["description"] = [unclear]
+    registry_id = _find_registry_id(fields.registry or "", project_id, problems)
     recipe = None
     if fields.recipe is not None or stored is None:
         try:
@@ -197,4 +226,4 @@ def _check_fields(fields: ImageFields, stored: CustomImage | None) -> Recipe | N
             problems["recipe.base"] = [text]
     if problems:
         raise ValidationError({name: [ValidationError(text) for text in texts] for name, texts in problems.items()})
-    return recipe
+    return recipe, registry_id

@@ -3,7 +3,7 @@
 A version is `building` as long as its run is live. What the run's host writes is conditional on the run's lease.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -33,6 +33,7 @@ class BuiltVersion:
     packages: Sequence[Sequence[str]]
     sbom: str
     smoke: Sequence[dict[str, Any]] = field(default_factory=tuple)
+    pushed: Mapping[str, str] = field(default_factory=dict)  # repository@sha256:... by registry
 
 
 def find_by_run(run_id: UUID) -> ImageVersion | None:
@@ -52,6 +53,7 @@ def mark_ready(run_id: UUID, epoch: int, built: BuiltVersion) -> bool:
         packages=[list(package) for package in built.packages],
         sbom=built.sbom,
         smoke=list(built.smoke),
+        pushed_digests=dict(built.pushed),
         ended_at=Now(),
     )
     return bool(changed)

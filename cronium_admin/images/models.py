@@ -134,7 +134,7 @@ class ImageVersion(Edited):
     # The image. The first digest is its id in the engine's own store, the second in containerd's store.
     config_digest = models.CharField(max_length=80, blank=True, default="")
     manifest_digest = models.CharField(max_length=80, blank=True, default="")
-    pushed_digests = models.JSONField(default=dict)  # the manifest's digest by registry
+    pushed_digests = models.JSONField(default=dict)  # repository@sha256:... by registry
     image_id_on_host = models.CharField(max_length=80, blank=True, default="")  # as the engine of `host` calls it
     size = models.BigIntegerField(null=True)  # bytes
     packages = models.JSONField(default=list)  # [type, name, version] of each installed package

@@ -34,6 +34,7 @@ class ImageChoice:
     reference: str
     rule: str
     digest: str = ""  # the exact image, as an engine reported it; empty: any of this name
+    resolved: str = ""  # the same in a registry, as repository@sha256:...; empty: in none
 
 
 def resolve_custom(choice: ImageChoice, project_id: ProjectId) -> ImageChoice:
@@ -47,12 +48,17 @@ def resolve_custom(choice: ImageChoice, project_id: ProjectId) -> ImageChoice:
     versions = ImageVersion.objects.filter(image__project=project_id, image__name=name.name if name else "")
     if name and name.number:
         versions = versions.filter(number=name.number)
-    ready = versions.filter(status=VersionStatus.READY).order_by("-number").values_list("number", "image_id_on_host")
+    ready = (
+        versions.filter(status=VersionStatus.READY)
+        .order_by("-number")
+        .values_list("number", "image_id_on_host", "pushed_digests")
+    )
     found = ready.first() if name else None
     if name is None or found is None:
         raise ValidationError({"image": [_explain_missing(choice.reference, name, project_id)]})
-    number, image_id = found
-    return ImageChoice(format_engine_tag(project_id, name.name, number), choice.rule, image_id)
+    number, image_id, pushed = found
+    tag = format_engine_tag(project_id, name.name, number)
+    return ImageChoice(tag, choice.rule, image_id, next(iter(pushed.values()), ""))
 
 
 def _explain_missing(reference: str, name: CustomName | None, project_id: ProjectId) -> str:

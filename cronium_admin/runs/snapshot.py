@@ -51,6 +51,7 @@ def build_snapshot(job: Job, overrides: Overrides, profile: Profile | None) -> d
         "image": choice.reference,
         "image_rule": choice.rule,
         "image_digest": choice.digest,
+        "image_resolved": choice.resolved,
         "pull_policy": job.pull_policy,
         "profile_name": profile.name,
         "log_limit_mb": limits.log_limit_mb

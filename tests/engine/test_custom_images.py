@@ -17,6 +17,7 @@ from tests.engine.conftest import running
 from tests.engine.outside import Outside
 from tests.engine.outside import outside as piece_of_internet
 from tests.engine.package_index import PASSWORD, PLAIN_PASSWORD, USER, PackageIndex, package_index
+from tests.engine.registry import start_registry
 from tests.engine.server import Server
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to put an address on this machine")
@@ -127,6 +128,32 @@ def test_the_indexs_password_is_nowhere(builder: Server, index: PackageIndex, do
     assert b"-----BEGIN CERTIFICATE-----" in index.ca.read_bytes()
     own = index.ca.read_bytes().split(b"\n")[3]
     assert own not in places["layers"], "the certificate of the build stays in no layer"
+
+
+def test_a_version_is_pushed_and_a_host_without_it_pulls_it(builder: Server, docker_client: docker.APIClient) -> None:
+    with start_registry({USER: PLAIN_PASSWORD}) as registry:
+        body = {"address": f"{registry.host}/team", "username": USER, "secret": PLAIN_PASSWORD, "may_push": True}
+        address = builder.call("POST", "/registries", body, 201)["address"]
+        recipe = {"base": "python", "python": ["cronium-tiny"], "steps": ["echo pushed >/opt/pushed.txt"]}
+        made = {"name": "pushed", "recipe": recipe, "registry": address}
+        assert builder.call("POST", "/custom-images", made, 201)["registry"] == address
+        run, version = build(builder, "pushed")
+        assert version["status"] == "ready", (run["message"], builder.text(run["id"]).decode())
+        digest = registry.find_digest("team/pushed", "1")
+        exact = f"{address}/pushed@{digest}"
+        assert version["pushed_digests"] == {address: exact}
+        slug = builder.job("import cronium_tiny; print(cronium_tiny.greet())", "python", image="cronium/custom/pushed")
+        image = docker_client.inspect_image("cronium/custom/1/pushed:1")
+        for name in [*image["RepoTags"], *image["RepoDigests"]]:
+            docker_client.remove_image(name)
+        job = builder.ended(builder.launch(slug))
+        assert (job["status"], builder.text(job["id"])) == ("succeeded", b"hello from tiny\n"), job["message"]
+        assert (job["image"]["reference"], job["image"]["resolved"]) == ("cronium/custom/1/pushed:1", exact)
+        assert "image_pull" in builder.kinds(job["id"])
+        again = builder.ended(builder.launch(slug))
+        assert "image_pull" not in builder.kinds(again["id"])
+        wrong = builder.client.patch("/custom-images/pushed", json={"registry": "elsewhere.example"})
+        assert (wrong.status_code, "registry" in wrong.json()["fields"]) == (422, True)
 
 
 NARROW = {

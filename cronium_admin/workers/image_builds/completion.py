@@ -25,6 +25,7 @@ from cronium_admin.workers.context import HostContext
 from cronium_admin.workers.database_threads import DatabaseThreads
 from cronium_admin.workers.image_builds.log_tail import read_log_tail
 from cronium_admin.workers.image_builds.packing import PackedImage, format_raw_name, pack_image
+from cronium_admin.workers.images.push import find_push_registry, push_image
 from executor import failpoints
 from executor.checks.smoke import SmokeResult, SmokeSettings, run_smoke_test
 from executor.docker.errors import EngineError
@@ -123,7 +124,9 @@ class BuildCompletion:
         made.callback(self._remove, tag)
         self._engine.image_calls.tag(image_id, tag)
         failpoints.hit("image-tagged")
-        self._store(packed, image_id, smoke)
+        pushed = self._push(version, image_id)
+        self._check_stop(result)
+        self._store(packed, image_id, smoke, pushed)
         failpoints.hit("image-ready")
         made.pop_all()
 
@@ -154,7 +157,20 @@ class BuildCompletion:
                     raise
         raise AssertionError
 
-    def _store(self, packed: PackedImage, image_id: str, smoke: tuple[dict[str, Any], ...]) -> None:
+    def _push(self, version: ImageVersion, image_id: str) -> dict[str, str]:
+        """The exact name of the pushed image by registry; empty if the image has no registry."""
+        registry = self._database.call(find_push_registry, version.image)
+        if registry is None:
+            return {}
+        reference = f"{registry.address}/{version.image.name}:{version.number}"
+        self._note(f"The image is pushed as {reference}")
+        exact = push_image(self._engine, self._database, registry, image_id, reference, self._is_released)
+        failpoints.hit("image-pushed")
+        return {registry.address: exact}
+
+    def _store(
+        self, packed: PackedImage, image_id: str, smoke: tuple[dict[str, Any], ...], pushed: dict[str, str]
+    ) -> None:
         built = versions.BuiltVersion(
             host=self._host.settings.host,
             base_digest=packed.base_id,
@@ -165,6 +181,7 @@ class BuildCompletion:
             packages=packed.packages,
             sbom=packed.sbom,
             smoke=smoke,
+            pushed=pushed,
         )
         if not self._database.call(versions.mark_ready, self._run_id, self._epoch, built):
             self._refuse_lost_lease()

@@ -57,7 +57,9 @@ class ImagePuller:
         Raises ImageMissing if it is not here and may not be pulled, a type of ImagePullFailed if the pull failed, and
         ImagePullAborted if the run is no longer wanted. `is_prepared`: a sandbox with the image waits already.
         """
-        if is_local_name(spec.image):
+        if is_local_name(spec.image) and not spec.image_resolved:
+            return False
+        if is_prepared and is_local_name(spec.image):
             return False
         if spec.image_digest:
             return self._provide_exact(spec, waiter)
@@ -116,7 +118,9 @@ class ImagePuller:
         except ImageMissing:
             if not spec.image_resolved:
                 raise
-        rule = self._database.call(resolve_policy, spec.image, "")
+        # A custom image has a local name, and belongs to the registry that it was pushed to.
+        source = spec.image_resolved if is_local_name(spec.image) else spec.image
+        rule = self._database.call(resolve_policy, source, "")
         self.pull(canonicalize_reference(spec.image_resolved), self._require_registry(spec, rule), waiter)
         return True
 

@@ -41,7 +41,7 @@ class RunImage:
     def __init__(self, run: Run, puller: ImagePuller, database: DatabaseThreads) -> None:
         self._run_id, self._job_id, self._number = run.pk, run.job_id, run.number
         self._reference, self._policy = run.image, run.pull_policy
-        self._is_rerun = bool(run.image_digest)
+        self._is_rerun, self._resolved = bool(run.image_digest), run.image_resolved
         self._puller, self._database = puller, database
 
     def provide(self, spec: RunSpec, is_wanted: Callable[[], bool], *, is_prepared: bool) -> bool:
@@ -54,7 +54,7 @@ class RunImage:
 
         Needs the database.
         """
-        resolved = choose_digest(self._reference, digests)
+        resolved = choose_digest(self._reference, digests) or self._resolved
         if self._is_rerun or "@" in self._reference or self._job_id is None:
             return resolved, ""
         earlier = _find_earlier_image(self._job_id, self._number, self._reference)
