@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('images', '0008_image_tests'),
+        ('images', '0009_host_disk'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
