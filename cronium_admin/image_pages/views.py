@@ -31,6 +31,8 @@ from cronium_admin.images.service import (
 from cronium_admin.registries.models import PullPolicy
 from cronium_admin.registries.policies import delete_image_policy, parse_image_name, set_image_policy
 
+AS_REGISTRY = "registry"  # the choice without an own policy
+
 
 @require_safe
 @require_permission(Permission.VIEW)
@@ -72,10 +74,10 @@ def set_pull_policy(request: HttpRequest) -> HttpResponse:
     version, by = parse_version(request.POST.get("version", "")), get_current_user(request)
     try:
         name = parse_image_name(reference)
-        if policy:
-            set_image_policy(reference, policy, by, version)
-        else:
+        if policy == AS_REGISTRY:
             delete_image_policy(reference, version)
+        else:
+            set_image_policy(reference, policy, by, version)
     except EditConflict as error:
         error.theirs = [("Pull policy", error.stored.get_policy_display().lower())]
         form = {"image": reference, "policy": policy, "version": error.stored.version, "conflict": error}
@@ -178,7 +180,7 @@ def _render_page(request: HttpRequest, form_state: dict[str, Any] | None = None,
     context = _build_rows_context(request)
     for row in context["rows"]:
         row.rules = _list_rules(row.facts) if row.facts else []
-    policies = [("", "As its registry"), *((policy.value, policy.label) for policy in PullPolicy)]
+    policies = [(AS_REGISTRY, "As its registry"), *((policy.value, policy.label) for policy in PullPolicy)]
     context |= {"wrong": form_state or {}, "policies": policies, "nav": "images", "tab": "images"}
     return render(request, "images/list.html", context, status=status or (422 if form_state else 200))
 

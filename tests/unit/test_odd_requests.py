@@ -12,6 +12,7 @@ from django.urls import resolve
 from django.utils import timezone
 
 from cronium_admin.accounts.models import ApiToken, User
+from cronium_admin.images import inventory
 from cronium_admin.images.models import ImageOverride
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run
@@ -45,6 +46,7 @@ def rows(run: Run, people: dict[str, User], address: Address) -> Address:
     """Rows for every URL, and for every form."""
     Secret.objects.create(name="API_KEY", encrypted=encrypt("API_KEY", "a value"))
     ImageOverride.objects.create(language="bash", reference="corp/bash:1")
+    inventory.store_report("east", [inventory.ReportedImage("sha256:1", ("other:1",), 1)])  # corp/bash can be pulled
     ended = launch(run.job, get_admin())
     Run.objects.filter(pk=ended.pk).update(status="failed", finished_at=timezone.now())
     give_log(ended, b"one\ntwo\n")
@@ -116,6 +118,7 @@ def forms(browser: Client, get_urls: list[str]) -> dict[str, odd.Form]:
         form.values = {name: text or TYPED.get(name, "") for name, text in form.values.items()}
     found["profiles:create"].values["name"] = "fresh"
     found["access:switch"].values["active"] = "on"
+    found["images:override"].values["confirmed"] = "all"  # as its second page sends it
     return found
 
 

@@ -179,7 +179,7 @@ class TestActs:
         assert "The pull policy of ghcr.io/acme/tools is saved." in page
         assert ">never pulled<" in page
         assert client.post("/images/policy/", form).status_code == 409
-        client.post("/images/policy/", {"image": TOOLS, "policy": "", "version": "1"})
+        client.post("/images/policy/", {"image": TOOLS, "policy": "registry", "version": "1"})
         assert not ImagePolicy.objects.exists()
         odd = client.post("/images/policy/", {"image": TOOLS, "policy": "always"})
         assert odd.status_code == 422
