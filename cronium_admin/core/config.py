@@ -156,7 +156,7 @@ class Config(BaseSettings):
     # Images that hosts have pulled are removed while the engine's disk is fuller than this, in percent; 0 never.
     image_disk_high: Annotated[int, Field(ge=0, le=99)] = 85
     image_disk_low: Annotated[int, Field(ge=0, le=99)] = 80  # until it is no fuller than this
-    image_keep_days: Annotated[int, Field(ge=0, le=3650)] = 7  # after the last use, unless the disk is nearly full
+    image_unused_days: Annotated[int, Field(ge=0, le=3650)] = 7  # after the last use, unless the disk is nearly full
     # Retention of other rows in days; 0 keeps them for ever.
     event_keep_days: Annotated[int, Field(ge=0, le=MAX_KEEP_DAYS)] = 90
     idempotency_keep_days: Annotated[int, Field(ge=0, le=MAX_KEEP_DAYS)] = 7

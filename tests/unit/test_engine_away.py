@@ -62,7 +62,9 @@ def waits(transactional_db: None, make_job: Callable[..., Job]) -> Run:
 def claimed(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The ids of the runs that were started."""
     ids: list[str] = []
-    monkeypatch.setattr(runner.context.supervisor, "start", lambda spec, handler, prepared: ids.append(spec.run_id))
+    monkeypatch.setattr(
+        runner.context.supervisor, "start", lambda spec, handler, *rest, **more: ids.append(spec.run_id)
+    )
     return ids
 
 

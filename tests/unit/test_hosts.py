@@ -223,7 +223,7 @@ class TestRunner:
     @pytest.fixture
     def runner(self, engine: FakeEngine, transactional_db: None) -> Iterator[Runner]:
         made = Runner("east", engine)
-        made.context.supervisor.start = lambda spec, handler, prepared: started.append(spec.run_id)  # type: ignore[method-assign]
+        made.context.supervisor.start = lambda spec, handler, *rest, **more: started.append(spec.run_id)  # type: ignore[method-assign]
         started: list[str] = []
         made.started = started  # type: ignore[attr-defined]
         made.context.leadership.is_leader = made.context.leadership.acquire()

@@ -42,7 +42,9 @@ def runner(engine: FakeEngine, transactional_db: None) -> Iterator[Runner]:
 def resumed(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The ids of the runs that got a slot."""
     ids: list[str] = []
-    monkeypatch.setattr(runner.context.supervisor, "start", lambda spec, handler, resumption: ids.append(spec.run_id))
+    monkeypatch.setattr(
+        runner.context.supervisor, "start", lambda spec, handler, *rest, **more: ids.append(spec.run_id)
+    )
     monkeypatch.setattr(runner.context.supervisor, "list_active", lambda: frozenset(ids))
     return ids
 
@@ -100,7 +102,7 @@ def test_a_log_that_takes_long_to_seal_delays_no_claim(
     monkeypatch.setattr(seal_orphans, "SECONDS", 0.01)
     sealer = seal_orphans.OrphanSealer()
     monkeypatch.setattr(seal_orphans, "_seal_log", seal)
-    monkeypatch.setattr(runner.context.supervisor, "start", lambda spec, handler, prepared: claimed.set())
+    monkeypatch.setattr(runner.context.supervisor, "start", lambda spec, handler, *rest, **more: claimed.set())
     try:
         sealer.start()
         assert sealing.wait(10)

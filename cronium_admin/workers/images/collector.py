@@ -118,7 +118,7 @@ class ImageCollector(PeriodicTask):
         return DiskReport(verdicts, measured, removed, note)
 
     def _choose(self, *, is_urgent: bool) -> list[Verdict]:
-        keep = timedelta(days=settings.CONFIG.image_keep_days)
+        keep = timedelta(days=settings.CONFIG.image_unused_days)
         images = self._database.call(retention.list_present, self._host, name_kept)
         uses = self._database.call(retention.find_uses, self._queues)
         return retention.choose_removable(
