@@ -2,11 +2,12 @@
 
 from django.urls import path
 
-from cronium_admin.image_pages import registry_views, views
+from cronium_admin.image_pages import disk_views, registry_views, views
 
 app_name = "images"
 urlpatterns = [
     path("images/", views.show_images, name="list"),
+    path("images/disk/", disk_views.show_disks, name="disk"),
     path("images/presence/", views.render_presence, name="presence"),
     path("images/pull/", views.pull_image, name="pull"),
     path("images/tests/<int:pk>/", views.render_test, name="test"),

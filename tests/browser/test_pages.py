@@ -32,6 +32,7 @@ PAGES = {
     "run, failed": ("/runs/{failed}/", "admin", ".log-row:has-text('oops')"),
     "images": ("/images/", "admin", "#image-bash"),
     "registries": ("/images/registries/", "admin", "tbody tr"),
+    "disk": ("/images/disk/", "admin", "main .tabs"),
     "registry, new": ("/images/registries/new/", "admin", "#id_address"),
     "registry": ("/images/registries/1/", "admin", "#id_address"),
     "profiles": ("/profiles/", "admin", ".cards section"),

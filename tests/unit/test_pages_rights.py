@@ -51,6 +51,7 @@ PAGES = [
     ("get", "images:list", "", "viewer"),
     ("post", "images:override", "language", "admin"),
     ("post", "images:reset", "language", "admin"),
+    ("get", "images:disk", "", "viewer"),
     ("get", "images:presence", "", "viewer"),
     ("get", "images:test", "image test", "admin"),
     ("post", "images:pull", "", "admin"),
