@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -14,6 +15,7 @@ import docker.errors
 from cronium_admin.images.recipes import LABEL_FAMILY, LABEL_IMAGE, LABEL_LANGUAGE, LABEL_RAW
 
 KEPT = "cronium/kept"
+LEFTOVER_SECONDS = 3600.0  # a build that is in progress is younger
 
 
 @dataclass(frozen=True)
@@ -69,8 +71,16 @@ def _explain_group(title: str, images: list[dict[str, Any]], users: Mapping[str,
 
 def list_leftovers(client: docker.APIClient) -> list[ReplacedImage]:
     """What the builder made and an interrupted build did not finish."""
-    rows = client.images(filters={"label": LABEL_RAW})
-    return [ReplacedImage(row["Id"], row["Id"], row["Size"], "unfinished build", "") for row in rows]
+    return [
+        ReplacedImage(
+            row["Id"],
+            row["Id"],
+            row["Size"],
+            "unfinished build",
+            "a build may need it" if time.time() - row["Created"] < LEFTOVER_SECONDS else "",
+        )
+        for row in client.images(filters={"label": LABEL_RAW})
+    ]
 
 
 def remove_image(client: docker.APIClient, reference: str) -> bool:

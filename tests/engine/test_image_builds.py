@@ -76,6 +76,23 @@ def test_the_same_inputs_give_the_same_digest(
     assert {row["Id"] for row in docker_client.images(filters={"label": "cronium.raw"})} <= before
 
 
+@pytest.mark.chaos
+def test_the_debian_base_is_the_same_each_time(
+    docker_client: docker.APIClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two file systems of debootstrap from the same mirror; fails if the mirror changes in between."""
+    monkeypatch.setattr(debian_base, "DEBIAN_BASE", f"{NAMES}/base:debian")
+    try:
+        ids = [
+            debian_base.ensure_debian_base(docker_client, say=lambda _: None, force=True, sources=SOURCES)
+            for _ in range(2)
+        ]
+    finally:
+        with suppress(docker.errors.APIError):
+            docker_client.remove_image(f"{NAMES}/base:debian")
+    assert ids[0] == ids[1]
+
+
 @pytest.mark.usefixtures("own_names")
 def test_times_logs_and_days_of_a_build_leave_no_trace(
     docker_client: docker.APIClient, monkeypatch: pytest.MonkeyPatch, family: str, tmp_path: Path

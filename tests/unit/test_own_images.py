@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -119,6 +120,7 @@ class Client:
             "Id": image_id,
             "Size": 10**8,
             "RepoTags": [reference],
+            "Created": 1_790_000_000,
             "Config": {"Labels": {key.replace("__", "."): value for key, value in labels.items()}},
             "Metadata": {"LastTagTime": tagged_at},
         }
@@ -190,6 +192,8 @@ def test_gc_says_why_each_version_stays(db: None, client: Client, make_job: Call
     for number in range(1, 5):
         client.add(f"cronium/kept:{number}", f"sha256:{number}", f"2026-01-0{number}", cronium__image="runner")
     client.add("raw", "sha256:raw", cronium__raw="bash")
+    client.add("new", "sha256:new", cronium__raw="node")
+    client.rows["new"]["Created"] = time.time() - 60
     client.in_use = {"cronium/kept:2"}
     job = make_job()
     for status, digest in ((Status.QUEUED, "sha256:1"), (Status.SUCCEEDED, "sha256:3")):
@@ -199,6 +203,7 @@ def test_gc_says_why_each_version_stays(db: None, client: Client, make_job: Call
     lines = {line.split()[0]: line for line in shown.splitlines()}
     assert lines["cronium/kept:4"].endswith("stays: the previous version")
     assert "stays: the queued run" in lines["cronium/kept:1"]
+    assert lines["sha256:new"].endswith("stays: a build may need it")
     assert [lines[name].endswith("would go") for name in ("cronium/kept:3", "cronium/kept:2", "sha256:raw")] == [
         True
     ] * 3
