@@ -52,6 +52,7 @@ def handle(command: BaseCommand, options: dict[str, Any]) -> None:
                 check_built_image(image, runner, ids["runtime-api"])
             for image in images:
                 _name_image(engine, client, image)
+                engine.image_calls.remove(make_remote_reference(registry, image.reference))
             record_built_images(images, settings.VERSION)
             remove_unneeded(client)
     except (EngineError, ImageBuildError) as error:

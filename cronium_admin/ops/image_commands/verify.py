@@ -22,7 +22,6 @@ from cronium_admin.images.recipes import (
     LABEL_SOURCES,
     LABEL_VERSION,
 )
-from cronium_admin.images.resolution import find_default_reference
 from cronium_admin.images.sbom import build_sbom
 from cronium_admin.ops.image_commands.output import open_client, open_reporter
 from cronium_admin.ops.image_commands.smoke import find_smoke_problem
@@ -72,11 +71,18 @@ def find_problems(client: docker.APIClient, reference: str, *, runs: bool) -> It
         yield "it was built from other sources than those of this version"
     yield from _compare_sbom(client, reference, labels, stored)
     if runs:
-        # The sidecar shows it beside a runner.
-        is_sidecar = name == "runtime-api"
-        runner, language = (find_default_reference("bash"), "bash") if is_sidecar else (reference, name)
-        if problem := find_smoke_problem(runner, language, reference if is_sidecar else SIDECAR_IMAGE):
-            yield problem
+        yield from _run_image(client, reference, name, labels)
+
+
+def _run_image(client: docker.APIClient, reference: str, name: str, labels: dict[str, str]) -> Iterator[str]:
+    runner, language, sidecar = reference, name, SIDECAR_IMAGE
+    if name == "runtime-api":  # it shows beside a runner
+        runner, language, sidecar = f"cronium/runner:bash-{labels.get(LABEL_FAMILY)}", "bash", reference
+        if inspect_image(client, runner) is None:
+            yield f"it could not be tested: {runner} is not on the engine"
+            return
+    if problem := find_smoke_problem(runner, language, sidecar):
+        yield problem
 
 
 def _compare_sbom(
