@@ -35,8 +35,8 @@ def family(docker_client: docker.APIClient) -> str:
 
 
 @pytest.fixture
-def own_names(docker_client: docker.APIClient, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Builds get names of this test, and use the base that is on the engine."""
+def own_names(docker_client: docker.APIClient, family: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Builds get names of this test and use the base on the engine. `family` asks for the real names before."""
     monkeypatch.setattr(Recipe, "get_reference", lambda self, family: f"{NAMES}/{self.name}:{family}")
     monkeypatch.setattr(build, "keep_image", lambda client, image_id: None)
     monkeypatch.setattr(bases, "ensure_debian_base", lambda client, **_: None)
