@@ -23,10 +23,21 @@ def validate_reference(value: str) -> None:
             "case and without spaces, such as cronium/runner:python-alpine.",
             code="image_reference",
         )
+    if is_image_id(value):
+        raise ValidationError(
+            "Looks like an image's id, which says nothing about who may use the image. Write the name with its tag, or "
+            "with @sha256:digest.",
+            code="image_reference",
+        )
     if canonicalize_reference(value).startswith(KEPT):
         raise ValidationError(
             "Names that begin with cronium/kept are Cronium's own. Name the image itself.", code="image_reference"
         )
+
+
+def is_image_id(value: str) -> bool:
+    """Whether an engine may read `value` as the id of an image, or as the beginning of one."""
+    return bool(re.fullmatch(r"(?:sha256:)?[0-9a-f]{1,64}", value))
 
 
 def canonicalize_reference(reference: str) -> str:

@@ -10,6 +10,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import Exists, OuterRef
 
 from cronium_admin.accounts.permissions import ProjectId
+from cronium_admin.images.reference import is_image_id
 from cronium_admin.registries.addresses import is_local_name, list_prefixes
 from cronium_admin.registries.models import ImagePolicy, PullPolicy, Registry
 
@@ -29,6 +30,8 @@ def find_use_problem(reference: str, project_id: ProjectId) -> str:
     """Why runs of the project may not use the image; empty if they may. Makes no query for local names."""
     if not reference or is_local_name(reference):
         return ""
+    if is_image_id(reference):  # of a job that was saved by an older version
+        return f"{reference[:80]} is an image's id. Write the image's name with its tag or digest in the job."
     prefixes = list_prefixes(reference)
     member = Registry.projects.through.objects.filter(registry=OuterRef("pk"), project=project_id)
     rows = Registry.objects.filter(address__in=prefixes).annotate(is_member=Exists(member))

@@ -12,6 +12,7 @@ from django.db import connection
 from cronium_admin.accounts.models import DEFAULT_PROJECT_ID, Project
 from cronium_admin.core.edit_versions import EditConflict
 from cronium_admin.core.errors import ApiError
+from cronium_admin.images.reference import validate_reference
 from cronium_admin.registries import checks, service
 from cronium_admin.registries.addresses import find_server, is_local_name, is_loopback, list_prefixes, parse_address
 from cronium_admin.registries.credentials import (
@@ -111,6 +112,12 @@ class TestRules:
         assert find_use_problem("ghcr.io/other/x:1", DEFAULT_PROJECT_ID) == ""
         with pytest.raises(ValidationError, match="add the project to the registry"):
             check_use("ghcr.io/acme/x:1", DEFAULT_PROJECT_ID)
+
+    @pytest.mark.parametrize("value", ["sha256:" + "0" * 64, "sha256:0123", "0123456789ab", "beef"])
+    def test_an_id_names_no_image_that_one_may_use(self, value: str) -> None:
+        assert "image's id" in find_use_problem(value, DEFAULT_PROJECT_ID)
+        with pytest.raises(ValidationError, match="image's id"):
+            validate_reference(value)
 
     def test_a_longer_address_of_everybody_opens_a_part(self) -> None:
         add("ghcr.io/acme", is_shared=False)
