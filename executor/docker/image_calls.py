@@ -7,9 +7,10 @@ import base64
 import json
 import socket
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 import docker
@@ -183,7 +184,9 @@ class ImageCalls:
         with translate_errors("report its registries"):
             config = self._control.info().get("RegistryConfig") or {}
         entry = (config.get("IndexConfigs") or {}).get(host)
-        return entry is not None and not entry.get("Secure", True)
+        if entry is not None and not entry.get("Secure", True):
+            return True
+        return is_in_networks(host, config.get("InsecureRegistryCIDRs") or ())
 
     def _stream(
         self,
@@ -228,6 +231,18 @@ class ImageCalls:
         except errors.EngineError as error:
             cause = error.__cause__
             raise explain_failure(str(getattr(cause, "explanation", None) or error), reference) from error
+
+
+def is_in_networks(host: str, networks: Iterable[str]) -> bool:
+    """Whether an address of `host[:port]` lies in one of the networks. False for a name that this machine can't
+    resolve."""
+    name = host.rpartition(":")[0] or host
+    try:
+        found = {ip_address(row[4][0]) for row in socket.getaddrinfo(name.strip("[]"), None)}
+    except (OSError, ValueError):
+        return False
+    ranges = [ip_network(network, strict=False) for network in networks]
+    return any(address in network for address in found for network in ranges)
 
 
 def _is_timeout(error: BaseException | None) -> bool:

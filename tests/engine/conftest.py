@@ -11,7 +11,7 @@ import docker
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
-from tests.engine.scaled import Prepared, new_database
+from tests.engine.scaled import Prepared, drop_prepared, share_prepared
 from tests.engine.second import RUNNER, SIDECAR, SecondEngine, load_images
 from tests.engine.server import WORKER, Server, Template, alive
 
@@ -83,10 +83,20 @@ def template(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Templa
 
 
 @pytest.fixture(scope="session")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prepared]:
-    """The prepared database and files that every installation with PostgreSQL copies."""
-    with new_database() as name:
-        yield Prepared(name, tmp_path_factory.mktemp("prepared"))
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    """The prepared database and files that every installation with PostgreSQL copies; one for all processes of a run.
+
+    `pytest_sessionfinish` drops the database.
+    """
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    return share_prepared(shared)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        drop_prepared(Path(session.config._tmp_path_factory.getbasetemp()))  # type: ignore[attr-defined]
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,9 @@
 """Web and workers as separate processes with PostgreSQL and Redis, for tests that need several processes."""
 
+import fcntl
 import json
 import os
+import shutil
 import signal
 import uuid
 from collections.abc import Iterator
@@ -43,13 +45,43 @@ def url_of(database: str) -> str:
 
 
 class Prepared:
-    """A migrated database with administrator and token, and collected static files; created once and copied."""
+    """A migrated database with administrator and token, and collected static files; created once and copied.
 
-    def __init__(self, database: str, folder: Path) -> None:
+    `token`: of the administrator of a database that was prepared before.
+    """
+
+    def __init__(self, database: str, folder: Path, token: str = "") -> None:
         self.database, self.static = database, folder / "static"
         env = environment(folder, CRONIUM_DATABASE_URL=url_of(database), CRONIUM_ADMIN_PASSWORD=PASSWORD, **KEYS)
         env["CRONIUM_STATIC_DIR"] = str(self.static)
-        self.token = prepare(env)
+        self.token = token or prepare(env)
+
+
+def share_prepared(shared: Path) -> Prepared:
+    """The prepared database of the folder, which the first process creates. `drop_prepared` drops it."""
+    record, folder = shared / "prepared.json", shared / "prepared"
+    with (shared / "prepared.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if record.exists():
+            values = json.loads(record.read_text())
+            if values["token"]:
+                return Prepared(values["database"], folder, values["token"])
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        name = f"cronium_test_{uuid.uuid4().hex[:8]}"
+        with psycopg.connect(DATABASE, autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{name}"')  # type: ignore[arg-type]
+        record.write_text(json.dumps({"database": name, "token": ""}))  # so that it is dropped also after a failure
+        made = Prepared(name, folder)
+        record.write_text(json.dumps({"database": name, "token": made.token}))
+        return made
+
+
+def drop_prepared(shared: Path) -> None:
+    with suppress(FileNotFoundError, psycopg.Error):  # none was needed, or the services have stopped
+        name = json.loads((shared / "prepared.json").read_text())["database"]
+        with psycopg.connect(DATABASE, autocommit=True) as connection:
+            connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
 
 class Scaled(Server):

@@ -21,7 +21,6 @@ from tests.engine.server import ROOT, environment, manage
 from tests.fakes import s3
 
 pytestmark = needs_services
-MODULES = ["tests/unit/test_logs_prune.py", "tests/unit/test_logs_archive.py", "tests/unit/test_logs_s3.py"]
 RUNS = 12
 BEGIN = "import django, json, hashlib, datetime; django.setup(); "
 FILL = (
@@ -92,14 +91,6 @@ def database() -> Iterator[str]:
         admin = url_of("postgres")
         with psycopg.connect(admin, autocommit=True) as connection:
             connection.execute(f'DROP DATABASE IF EXISTS "test_{name}" WITH (FORCE)')  # type: ignore[arg-type]
-
-
-@pytest.mark.timeout(1500)
-def test_the_unit_tests_pass_on_postgresql(database: str, tmp_path: Path) -> None:
-    env = environment(tmp_path, CRONIUM_DATABASE_URL=url_of(database))
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *MODULES]
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=1200)
-    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
 
 
 class World:

@@ -15,6 +15,7 @@ FILES = [
     *("engine/claims_on_postgres.py", "unit/test_admission.py", "unit/test_warm_rows.py"),
     *("unit/test_compiled_query.py", "unit/test_upsert.py", "unit/test_logs_store.py"),
     *("unit/test_revisions_races.py", "unit/test_revisions_upgrade.py"),
+    *("unit/test_logs_prune.py", "unit/test_logs_archive.py", "unit/test_logs_s3.py"),
 ]
 
 

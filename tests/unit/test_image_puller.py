@@ -4,11 +4,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import pytest
 from django.db import connections
 
+from cronium_admin.core.database.clock import database_now
 from cronium_admin.images import pulls
 from cronium_admin.images.models import PulledImage
 from cronium_admin.jobs.models import Job
@@ -19,6 +22,7 @@ from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run, RunEvent
 from cronium_admin.workers.database_threads import DatabaseThreads
 from cronium_admin.workers.images.puller import ImagePuller, Waiter, choose_digest
+from cronium_admin.workers.images.rate_limit import read_retry_after
 from cronium_admin.workers.images.registry_check import check_registry
 from cronium_admin.workers.images.run_image import RunImage
 from cronium_admin.workers.images.task import ImageTask, list_needed_images
@@ -34,6 +38,7 @@ from executor.docker.errors import (
 from executor.spec import RunSpec
 from tests.fakes.engine import FakeEngine
 from tests.fakes.images import make_digest
+from tests.fakes.registry import serve_fake_registry
 from tests.fakes.specs import make_spec
 from tests.users import get_admin
 
@@ -198,6 +203,7 @@ def test_a_limited_pull_is_tried_again(
     engine: FakeEngine, puller: ImagePuller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("cronium_admin.workers.images.transfer.LIMITED_SECONDS", (0.01, 0.01))
+    monkeypatch.setattr("cronium_admin.workers.images.transfer.read_retry_after", lambda registry, reference: None)
     engine.image_calls.offer(TOOLS, "one")
     engine.image_calls.errors["pull"] = [ImagePullLimited("limited."), ImagePullLimited("limited.")]
     told = Told()
@@ -365,3 +371,26 @@ def test_an_engine_that_is_away_is_not_a_failed_check(
     engine.image_calls.errors["resolve_digest"] = [EngineUnreachable("away")]
     with pytest.raises(EngineUnreachable):
         puller.provide(spec(), "", Told().waiter)
+
+
+class TestRetryAfter:
+    @pytest.mark.parametrize(
+        ("header", "seconds"), [("7", 7.0), ("0", 1.0), ("86400", 120.0), ("", None), ("soon", None)]
+    )
+    def test_the_registrys_answer_counts_within_bounds(self, header: str, seconds: float | None) -> None:
+        with serve_fake_registry() as fake:
+            fake.fail("manifests", 429, "TOOMANYREQUESTS", "x", headers={"Retry-After": header} if header else {})
+            assert read_retry_after(Registry(address=fake.host), f"{fake.name}:1") == seconds
+            assert fake.find("manifests")[0].path == "/v2/team/small/manifests/1"
+
+    def test_a_date_is_a_time_to_wait_until(self) -> None:
+        with serve_fake_registry() as fake:
+            at = format_datetime(database_now() + timedelta(seconds=60), usegmt=True)
+            fake.fail("manifests", 429, "TOOMANYREQUESTS", "x", headers={"Retry-After": at})
+            assert 50 < (read_retry_after(Registry(address=fake.host), f"{fake.name}:1") or 0) <= 60
+
+    def test_without_a_limit_or_an_answer_it_is_unknown(self) -> None:
+        with serve_fake_registry() as fake:
+            registry = Registry(address=fake.host)
+            assert read_retry_after(registry, f"{fake.name}:1") is None
+        assert read_retry_after(registry, f"{fake.name}:1") is None

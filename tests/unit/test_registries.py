@@ -26,6 +26,7 @@ from cronium_admin.registries.policies import delete_image_policy, set_image_pol
 from cronium_admin.registries.rules import check_use, find_registry, find_use_problem, resolve_policy
 from cronium_admin.secrets.models import SealedValue
 from cronium_admin.secrets.service import rotate_secrets
+from executor.docker.image_calls import is_in_networks
 from tests.fakes.certificates import Certificates
 from tests.users import get_admin
 
@@ -308,3 +309,10 @@ def test_credentials_travel_over_plain_http_only_where_allowed() -> None:
     assert find_problem("10.0.0.1:5000", allow_http=True) == ""
     assert find_problem("127.0.0.1:5000") == ""
     assert find_transport_problem(Registry(address="10.0.0.1:5000"), is_insecure=True, has_login=False) == ""
+
+
+def test_an_engine_may_take_whole_networks_for_insecure() -> None:
+    assert is_in_networks("10.1.2.3:5000", ["10.0.0.0/8", "127.0.0.0/8"])
+    assert is_in_networks("localhost:5000", ["127.0.0.0/8", "::1/128"])
+    assert not is_in_networks("10.1.2.3:5000", ["127.0.0.0/8"])
+    assert not is_in_networks("no-such-host.invalid:5000", ["0.0.0.0/0"])

@@ -16,6 +16,7 @@ from cronium_admin.registries.credentials import (
 from cronium_admin.registries.models import Registry
 from cronium_admin.workers.database_threads import DatabaseThreads
 from cronium_admin.workers.images.certificates import write_authority
+from cronium_admin.workers.images.rate_limit import read_retry_after
 from executor.docker.errors import EngineError, ImagePullAborted, ImagePullDenied, ImagePullFailed, ImagePullLimited
 from executor.docker.image_calls import RegistryLogin, Transfer
 from executor.docker.models import ImageFacts
@@ -111,6 +112,7 @@ class ImageTransfer:
             except ImagePullLimited as error:
                 if pause is None:
                     raise
+                pause = read_retry_after(self.registry, self.reference) or pause
                 self._on_wait(f"{error} The next attempt is in {pause:.0f} s.")
                 if self._stopped.wait(pause):
                     raise ImagePullAborted(f"The pull of {self.reference} was stopped.") from error
