@@ -116,7 +116,7 @@ def build_custom_image(request: HttpRequest, name: str) -> Status[RunOut]:
     response={200: VersionList, ERROR_STATUSES: ErrorBody},
     summary="The versions of a custom image, newest first",
 )
-def list_versions(request: HttpRequest, name: str) -> VersionList:
+def list_image_versions(request: HttpRequest, name: str) -> VersionList:
     image = service.find_image(get_caller(request), name)
     return VersionList(items=_build_versions(image, list(service.list_versions(image))))
 
@@ -126,7 +126,7 @@ def list_versions(request: HttpRequest, name: str) -> VersionList:
     response={200: VersionOut, ERROR_STATUSES: ErrorBody},
     summary="One version of a custom image",
 )
-def get_version(request: HttpRequest, name: str, number: int) -> VersionOut:
+def get_image_version(request: HttpRequest, name: str, number: int) -> VersionOut:
     image = service.find_image(get_caller(request), name)
     return _build_versions(image, [service.find_version(image, number)])[0]
 
@@ -137,7 +137,7 @@ def get_version(request: HttpRequest, name: str, number: int) -> VersionOut:
     auth=require_project_permission(Permission.EDIT),
     summary="Pin or unpin a version",
 )
-def change_version(request: HttpRequest, name: str, number: int, body: VersionChange) -> VersionOut:
+def change_image_version(request: HttpRequest, name: str, number: int, body: VersionChange) -> VersionOut:
     """A pinned version is not removed because it is old."""
     caller = get_caller(request)
     image = service.find_image(caller, name, Permission.EDIT)
@@ -151,7 +151,7 @@ def change_version(request: HttpRequest, name: str, number: int, body: VersionCh
     auth=require_project_permission(Permission.EDIT),
     summary="Remove a version's image",
 )
-def remove_version(
+def remove_image_version(
     request: HttpRequest,
     name: str,
     number: int,
@@ -167,6 +167,6 @@ def remove_version(
     response={200: dict, ERROR_STATUSES: ErrorBody},
     summary="The packages of a version as a CycloneDX document",
 )
-def get_sbom(request: HttpRequest, name: str, number: int) -> HttpResponse:
+def get_image_version_sbom(request: HttpRequest, name: str, number: int) -> HttpResponse:
     text = service.read_sbom(service.find_image(get_caller(request), name), number)
     return HttpResponse(text, content_type="application/vnd.cyclonedx+json")

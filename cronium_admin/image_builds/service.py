@@ -191,7 +191,7 @@ def find_registry_addresses(images: Sequence[CustomImage]) -> dict[int | None, s
 def _find_registry_id(address: str, project_id: ProjectId, problems: dict[str, list[str]]) -> int | None:
     if not address:
         return None
-    registry = Registry.objects.filter(address=address, may_push=True).first()
+    registry = Registry.objects.filter(address=address.replace("\0", ""), may_push=True).first()
     if registry is None:
         text = f"There is no registry {address[:80]!r} that allows pushes. An administrator adds it on the Images page."
         problems["registry"] = [text]

@@ -384,6 +384,7 @@ class TestRun:
     ) -> None:
         from cronium_admin.workers import dispatch, lease
         from cronium_admin.workers.context import HostContext
+        from cronium_admin.workers.images.puller import ImagePuller
         from cronium_admin.workers.scheduling.capacity import Capacity
         from cronium_admin.workers.warm.arrivals import Arrivals
         from cronium_admin.workers.warm.pool import WarmPool
@@ -420,7 +421,7 @@ class TestRun:
         wake, closing = threading.Event(), threading.Event()
         context = HostContext(
             *("host", "instance", FakeEngine(), Database(), None, leadership, Supervisor(), Capacity(), wake, closing),  # type: ignore[arg-type]
-            WarmPool("host", Arrivals()),
+            *(WarmPool("host", Arrivals()), ImagePuller("host", FakeEngine(), Database())),  # type: ignore[arg-type]
         )
         Run.objects.update(status="queued")
         dispatch.Dispatcher(context).claim_waiting()
