@@ -5,7 +5,7 @@ import re
 from django.core.exceptions import ValidationError
 
 MAX_LENGTH = 255
-KEPT = "docker.io/cronium/kept"  # second names, by which hosts keep pulled images: they say nothing about permission
+KEPT = "cronium/kept"  # second names, by which hosts keep images: they say nothing about permission
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _DOMAIN = (
     r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*(?::[0-9]{1,5})?/)?"
@@ -29,10 +29,15 @@ def validate_reference(value: str) -> None:
             "with @sha256:digest.",
             code="image_reference",
         )
-    if canonicalize_reference(value).startswith(KEPT):
+    if canonicalize_reference(value).startswith(f"docker.io/{KEPT}"):
         raise ValidationError(
             "Names that begin with cronium/kept are Cronium's own. Name the image itself.", code="image_reference"
         )
+
+
+def make_kept_reference(digest: str) -> str:
+    """The second name of an image, of its id or digest: without a name of its own, a prune would remove it."""
+    return f"{KEPT}:{digest.rpartition(':')[2][:12]}"
 
 
 def is_image_id(value: str) -> bool:

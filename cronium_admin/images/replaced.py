@@ -13,8 +13,8 @@ import docker
 import docker.errors
 
 from cronium_admin.images.recipes import LABEL_FAMILY, LABEL_IMAGE, LABEL_LANGUAGE, LABEL_RAW
+from cronium_admin.images.reference import KEPT, make_kept_reference
 
-KEPT = "cronium/kept"
 LEFTOVER_SECONDS = 3600.0  # a build that is in progress is younger
 
 
@@ -27,10 +27,6 @@ class ReplacedImage:
     size: int
     title: str  # such as "runner python debian"
     why: str
-
-
-def make_kept_reference(image_id: str) -> str:
-    return f"{KEPT}:{image_id.removeprefix('sha256:')[:12]}"
 
 
 def keep_image(client: docker.APIClient, image_id: str) -> None:

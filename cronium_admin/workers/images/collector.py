@@ -22,7 +22,6 @@ from cronium_admin.workers.database_threads import DatabaseThreads
 from cronium_admin.workers.images import retention
 from cronium_admin.workers.images.puller import ImagePuller
 from cronium_admin.workers.images.retention import Verdict
-from cronium_admin.workers.images.transfer import name_kept
 from executor.docker.errors import EngineError
 from executor.docker.protocol import EngineLike
 
@@ -119,7 +118,7 @@ class ImageCollector(PeriodicTask):
 
     def _choose(self, *, is_urgent: bool) -> list[Verdict]:
         keep = timedelta(days=settings.CONFIG.image_unused_days)
-        images = self._database.call(retention.list_present, self._host, name_kept)
+        images = self._database.call(retention.list_present, self._host)
         uses = self._database.call(retention.find_uses, self._queues)
         return retention.choose_removable(
             images, uses, self._database.call(retention.read_now), keep, is_urgent=is_urgent

@@ -7,7 +7,7 @@ from typing import Any
 
 from cronium_admin.core.database.clock import database_now
 from cronium_admin.images.models import HostImage, ImageVersion, Language, PulledImage, PullState, VersionStatus
-from cronium_admin.images.reference import canonicalize_reference
+from cronium_admin.images.reference import canonicalize_reference, make_kept_reference
 from cronium_admin.images.resolution import resolve_image
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.models import LIVE, Run
@@ -70,8 +70,7 @@ def describe_days(age: timedelta) -> str:
     return "today" if days == 0 else f"{days} day{'s' if days != 1 else ''} ago"
 
 
-def list_present(host: str, name_kept: Any) -> list[PresentImage]:
-    """`name_kept` gives the second name of a digest."""
+def list_present(host: str) -> list[PresentImage]:
     rows = list(PulledImage.objects.filter(host=host, state=PullState.PRESENT).exclude(digest=""))
     sizes = dict(HostImage.objects.filter(inventory__host=host).values_list("image_id", "size"))
     return [
@@ -81,7 +80,7 @@ def list_present(host: str, name_kept: Any) -> list[PresentImage]:
             row.image_id,
             sizes.get(row.image_id, 0),
             row.last_used_at or row.changed_at,
-            tuple(dict.fromkeys((row.reference, name_kept(row.digest), row.digest))),
+            tuple(dict.fromkeys((row.reference, make_kept_reference(row.digest), row.digest))),
         )
         for row in rows
     ]

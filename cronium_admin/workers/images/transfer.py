@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from cronium_admin.images import pulls
+from cronium_admin.images.reference import make_kept_reference
 from cronium_admin.registries.addresses import split_host, strip_tag
 from cronium_admin.registries.credentials import (
     CredentialsUnavailable,
@@ -27,7 +28,6 @@ log = logging.getLogger("cronium.images")
 PROGRESS_SECONDS = 1.0
 LIMITED_TRIES = 3
 LIMITED_SECONDS = (15.0, 30.0)  # before the second and third try, when the registry does not say
-KEPT = "cronium/kept"
 
 
 def find_login(database: DatabaseThreads, registry: Registry, engine: EngineLike) -> RegistryLogin | None:
@@ -44,11 +44,6 @@ def find_login(database: DatabaseThreads, registry: Registry, engine: EngineLike
     if problem := find_transport_problem(registry, is_insecure=is_insecure, has_login=login is not None):
         raise ImagePullDenied(problem)
     return login
-
-
-def name_kept(digest: str) -> str:
-    """The second name of an image that was pulled by digest: without a tag, a prune would remove it."""
-    return f"{KEPT}:{digest.rpartition(':')[2][:12]}"
 
 
 class ImageTransfer:
@@ -134,7 +129,7 @@ class ImageTransfer:
         image = images.describe(exact)
         if image is None:
             raise ImagePullFailed(f"{self.reference} was pulled, but the engine does not have it. Is its disk full?")
-        images.tag(exact, name_kept(self.digest))
+        images.tag(exact, make_kept_reference(self.digest))
         if not is_exact:
             images.tag(exact, self.reference)
         return image
