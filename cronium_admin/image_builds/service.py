@@ -153,7 +153,8 @@ def remove_version(image: CustomImage, number: int, counter: int | None = None) 
         raise ApiError(409, "not_ready", f"Version {number} is {state}: there is no image to remove.")
     if use := "it is pinned" if version.pinned else find_use(version):
         raise ApiError(409, "image_in_use", f"Version {number} of {image.name} stays: {use}.")
-    mark_removed(version)
+    if not mark_removed(version):
+        raise ApiError(409, "image_in_use", f"Version {number} of {image.name} came into use at this moment.")
 
 
 def read_sbom(image: CustomImage, number: int) -> str:

@@ -1,4 +1,4 @@
-"""The versions of custom images: every change of their status, and which of them may go.
+"""The versions of custom images: every change of their status. `retention` decides which of them may go.
 
 A version is `building` as long as its run is live. What the run's host writes is conditional on the run's lease.
 """
@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef
 
 from cronium_admin.core.database.clock import Now
 from cronium_admin.images.custom import PREFIX, format_engine_tag, is_custom, parse_custom
 from cronium_admin.images.models import CustomImage, ImageVersion, VersionStatus
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.models import LIVE, ON_HOST, Run
+from cronium_admin.warm.models import WarmSandbox
 
-KEPT_VERSIONS = 3  # the newest ready versions of an image
 _TAIL_LINES = 20
 
 
@@ -115,19 +115,6 @@ def list_job_slugs(image: CustomImage) -> list[str]:
     return [slug for slug, _ in find_jobs_by_image([image]).get(image.pk, [])]
 
 
-def list_unneeded(image: CustomImage) -> list[ImageVersion]:
-    """The ready versions that may be removed: not pinned, not among the last KEPT_VERSIONS, named by no job, and used
-    by no live run."""
-    ready = list(image.versions.filter(status=VersionStatus.READY).defer("sbom").order_by("-number"))
-    candidates = [version for version in ready[KEPT_VERSIONS:] if not version.pinned]
-    if not candidates:
-        return []
-    tags = {version.number: format_engine_tag(image.project_id, image.name, version.number) for version in candidates}
-    used = set(Run.objects.filter(status__in=LIVE, image__in=tags.values()).values_list("image", flat=True))
-    named = {number for _, number in find_jobs_by_image([image]).get(image.pk, [])}
-    return [version for version in candidates if tags[version.number] not in used and version.number not in named]
-
-
 def find_use(version: ImageVersion) -> str:
     """Why the version's image can't be removed, as a clause; empty if it can."""
     image = version.image
@@ -138,21 +125,29 @@ def find_use(version: ImageVersion) -> str:
     return f"the run {run} uses it" if run else ""
 
 
+def is_named_by_job(version: ImageVersion) -> bool:
+    named = find_jobs_by_image([version.image]).get(version.image_id, [])
+    return any(number == version.number for _, number in named)
+
+
 def mark_removed(version: ImageVersion) -> bool:
-    """ready -> removed: no further run gets it, and its host removes the image."""
-    removable = Q(pk=version.pk, status=VersionStatus.READY, pinned=False)
-    return bool(ImageVersion.objects.filter(removable).update(status=VersionStatus.REMOVED))
+    """ready -> removed: no further run gets it, and its hosts remove the image. False if it is in use by now."""
+    return bool(_select_unused(version).update(status=VersionStatus.REMOVED, removed_at=Now()))
 
 
-def select_kept_tags(tags: Sequence[tuple[int, str, int]]) -> set[tuple[int, str, int]]:
-    """Of (project, name, number): those whose image must stay on its host. It is ready or building, or a live run
-    names it."""
-    names = {name for _, name, _ in tags}
-    rows = ImageVersion.objects.filter(image__name__in=names, status__in=(VersionStatus.READY, VersionStatus.BUILDING))
-    kept = set(rows.values_list("image__project", "image__name", "number"))
-    by_tag = {format_engine_tag(*tag): tag for tag in tags}
-    live = Run.objects.filter(status__in=LIVE, image__in=by_tag).values_list("image", flat=True)
-    return (kept & set(tags)) | {by_tag[reference] for reference in live}
+def mark_unneeded(version: ImageVersion) -> bool:
+    """The same for a version that nobody asked to remove: a waiting sandbox keeps it too."""
+    tag = format_engine_tag(version.image.project_id, version.image.name, version.number)
+    waiting = WarmSandbox.objects.filter(image=tag)
+    return bool(_select_unused(version).exclude(Exists(waiting)).update(status=VersionStatus.REMOVED, removed_at=Now()))
+
+
+def _select_unused(version: ImageVersion) -> Any:
+    image = version.image
+    runs = Run.objects.filter(status__in=LIVE, image=format_engine_tag(image.project_id, image.name, version.number))
+    jobs = Job.objects.filter(project=image.project_id, image__endswith=f"{PREFIX}{image.name}:{version.number}")
+    rows = ImageVersion.objects.filter(pk=version.pk, status=VersionStatus.READY, pinned=False)
+    return rows.exclude(Exists(runs)).exclude(Exists(jobs))
 
 
 def is_building_on(host: str) -> bool:

@@ -150,6 +150,7 @@ class ImageVersion(Edited):
     )
     created_at = models.DateTimeField(default=database_now)
     ended_at = models.DateTimeField(null=True)
+    removed_at = models.DateTimeField(null=True)  # when it became `removed`; hosts remove its image a little later
 
     class Meta:
         ordering = ["-number"]
@@ -243,7 +244,7 @@ class HostDisk(models.Model):
     total_bytes = models.BigIntegerField(null=True)  # null: the disk can't be measured from the worker
     used_bytes = models.BigIntegerField(null=True)
     removable_bytes = models.BigIntegerField(default=0)
-    # Of each pulled image: {"reference", "size", "why", "removable"}; of removed ones also "at".
+    # Of each pulled image and each custom one: {"reference", "size", "why", "removable"}; of removed ones also "at".
     verdicts: Any = models.JSONField(default=list)
     removed: Any = models.JSONField(default=list)  # the last ones, newest first
     note = models.CharField(max_length=300, blank=True, default="")  # why nothing is removed although the disk is full

@@ -90,7 +90,7 @@ class Runner:
             HealthScheduler(host, database, self._is_leader, closing),
             OrphanSealer(closing),
             ImageReporter(host, engine, database, self._is_leader, closing),
-            ImageCollector(*(host, engine, database, context.puller, queues, self._is_leader, closing)),
+            ImageCollector(*(host, instance, engine, database, context.puller, queues, self._is_leader, closing)),
             ImageTask(*(host, engine, database, context.puller, lambda: queues, self._is_leader, closing)),
             UpdateSearch(database, self._is_leader, closing),
             ImageTester(*(host, engine, subnets, database, context.puller, self._is_leader, self.gc.cleared, closing)),

@@ -94,7 +94,7 @@ def test_a_full_disk_loses_what_was_used_least_recently_and_a_prune_nothing(
     assert small.client().prune_images({"dangling": True})["ImagesDeleted"] is None
     assert all(engine.image_calls.describe(name) for name in names)
 
-    collector = ImageCollector(HOST, engine, database, puller, ("default",), lambda: True, threading.Event())
+    collector = ImageCollector(HOST, "test", engine, database, puller, ("default",), lambda: True, threading.Event())
     before = collector.report()
     assert before.measured is not None
     assert before.measured[0] < DISK_MB * 1024 * 1024  # the small disk, not this machine's

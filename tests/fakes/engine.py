@@ -79,6 +79,7 @@ class FakeArchives:
 
     def __init__(self) -> None:
         self.written = 0  # bytes that every container has written to its root
+        self.labelled: dict[tuple[str, str], list[Image]] = {}  # images by label and its value
 
     def measure_disk(self, container: str) -> int:
         return self.written
@@ -90,7 +91,7 @@ class FakeArchives:
         raise NotImplementedError
 
     def list_labelled(self, label: str, value: str) -> list[Image]:
-        return []
+        return self.labelled.get((label, value), [])
 
     def commit(self, container: str, name: str, tag: str) -> str:
         raise NotImplementedError

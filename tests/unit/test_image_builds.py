@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 
 from cronium_admin.accounts.models import Membership, Project, User
 from cronium_admin.core.errors import ApiError
-from cronium_admin.image_builds import versions
+from cronium_admin.image_builds import retention, versions
 from cronium_admin.image_builds.launch import start_build
 from cronium_admin.images.models import ImageVersion
 from cronium_admin.images.resolution import ImageChoice, resolve_custom
@@ -251,21 +251,13 @@ class TestKeeping:
         make_job(slug="old", image="cronium/custom/reports:2")
         launch(make_job(slug="live", image="cronium/custom/reports:3"), get_admin())
         Job.objects.filter(slug="live").update(image="")
-        assert [version.number for version in versions.list_unneeded(image)] == [5, 4]
+        assert [version.number for version in retention.list_unneeded(image)] == [4, 5]
 
     def test_a_running_version_is_not_removed(self, editor: Api, make_job: Callable[..., Job]) -> None:
         make_ready_image("reports", (1,))
         launch(make_job(image="cronium/custom/reports"), get_admin())
         answer = editor.delete("/custom-images/reports/versions/1")
         assert (answer.status_code, answer.json()["code"]) == (409, "image_in_use")
-
-    def test_which_images_stay_on_a_host(self) -> None:
-        image = make_ready_image("reports", (1, 2))
-        make_version(image, 3, "failed")
-        make_version(image, 4, "building")
-        tags = [(image.project_id, "reports", number) for number in range(1, 6)]
-        kept = versions.select_kept_tags(tags)
-        assert {number for _, _, number in kept} == {1, 2, 4}
 
 
 def test_members_see_the_images_of_their_project_only(people: dict[str, User]) -> None:

@@ -74,7 +74,7 @@ class TestCollector:
     @pytest.fixture
     def collector(self, engine: FakeEngine, database: DatabaseThreads) -> ImageCollector:
         puller = ImagePuller("east", engine, database)
-        return ImageCollector("east", engine, database, puller, ("default",), lambda: True, threading.Event())
+        return ImageCollector("east", "test", engine, database, puller, ("default",), lambda: True, threading.Event())
 
     @pytest.fixture
     def disk(self, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:

@@ -1,5 +1,5 @@
-"""`manage.py images gc`: removes replaced versions of own images that nothing needs, what broken builds left, and
-pulled images while the engine's disk is too full.
+"""`manage.py images gc`: removes replaced versions of own images and versions of custom images that nothing needs, what
+broken builds left, and pulled images while the engine's disk is too full.
 """
 
 import threading
@@ -10,25 +10,28 @@ import docker
 from django.core.management.base import BaseCommand, CommandError
 from django.template.defaultfilters import pluralize
 
+from cronium_admin.core.data_folder import DataFolderError
 from cronium_admin.images.replaced import ReplacedImage, list_leftovers, list_replaced, remove_image
 from cronium_admin.jobs.validation import DEFAULT_QUEUE
 from cronium_admin.ops.image_commands.output import format_size, open_client
 from cronium_admin.runs.models import LIVE, Run
 from cronium_admin.workers.database_threads import DatabaseThreads
 from cronium_admin.workers.hosts.models import Host
+from cronium_admin.workers.image_builds.leftovers import remove_leftovers
 from cronium_admin.workers.images.collector import ImageCollector
 from cronium_admin.workers.images.puller import ImagePuller
+from cronium_admin.workers.instance import get_instance_id
 from cronium_admin.workers.own_engine import make_own_engine
 from cronium_admin.workers.status import get_own_host_name
 from executor.docker.errors import EngineError
 
-HELP = "remove replaced versions of own images, and pulled images while the disk is too full"
+HELP = "remove versions of own and custom images that nothing needs, and pulled images while the disk is too full"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="only say what would go, and why the rest stays")
     default = get_own_host_name()
-    parser.add_argument("--host", default=default, help=f"host whose pulled images count (default: {default})")
+    parser.add_argument("--host", default=default, help=f"host whose images count (default: {default})")
 
 
 def handle(command: BaseCommand, options: dict[str, Any]) -> None:
@@ -49,12 +52,17 @@ def _handle_pulled(command: BaseCommand, host: str, *, is_dry: bool) -> None:
         row = Host.objects.filter(name=host).first()
         queues = tuple(row.queues) if row else (DEFAULT_QUEUE,)
         puller = ImagePuller(host, engine, database)
-        collector = ImageCollector(host, engine, database, puller, queues, lambda: True, threading.Event())
+        instance = get_instance_id()
+        collector = ImageCollector(*(host, instance, engine, database, puller, queues), lambda: True, threading.Event())
         report = collector.report() if is_dry else collector.collect()
-    except EngineError as error:
+        left = [] if is_dry else remove_leftovers(engine, database, instance, host)
+    except (EngineError, DataFolderError) as error:
         raise CommandError(str(error)) from error
     finally:
         database.close()
+    for version in report.versions:
+        state = "removed" if version.tag in left else "stays" if version.verdict.is_needed else "may go"
+        command.stdout.write(f"{version.tag}  {format_size(version.image.size)}  {state}: {version.verdict.why}")
     for verdict in report.verdicts:
         state = "may go" if verdict.is_removable else "stays"
         command.stdout.write(f"{verdict.image.reference}  {format_size(verdict.image.size)}  {state}: {verdict.why}")

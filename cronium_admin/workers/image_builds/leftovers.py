@@ -6,12 +6,16 @@ container uses stays until the next round.
 
 import logging
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from django.db.models import Q
 
-from cronium_admin.image_builds.versions import find_ready_ids, is_building_on, select_kept_tags
+from cronium_admin.image_builds.retention import TagVerdict, explain_tags, restore_named
+from cronium_admin.image_builds.versions import find_ready_ids, is_building_on
 from cronium_admin.images.custom import PREFIX
+from cronium_admin.images.disk import record_removed
 from cronium_admin.runs.models import ON_HOST, Run
 from cronium_admin.workers.database_threads import DatabaseThreads
 from cronium_admin.workers.image_builds.packing import parse_raw_name
@@ -22,18 +26,56 @@ from executor.naming import LABEL_INSTANCE
 log = logging.getLogger("cronium.builds")
 
 
+@dataclass(frozen=True)
+class PresentVersion:
+    """A name of a custom image on this engine, and whether it stays."""
+
+    tag: str
+    image: Image
+    verdict: TagVerdict
+
+    @property
+    def as_json(self) -> dict[str, Any]:
+        verdict = self.verdict
+        return {"reference": self.tag, "size": self.image.size, "why": verdict.why, "removable": not verdict.is_needed}
+
+
 def remove_leftovers(engine: EngineLike, database: DatabaseThreads, instance: str, host: str) -> list[str]:
     """The removed names and ids. Raises EngineError."""
     # The list first: a build that begins later has other images.
     raw = [name for image in engine.archives.list_labelled(LABEL_INSTANCE, instance) for name in image.references]
     made = engine.archives.list_labelled("cronium.origin", instance)
+    database.call(restore_named)
     if not raw and not made:
         return []
-    unneeded = [*database.call(_find_raw, raw), *database.call(_find_made, made, host)]
+    unneeded = database.call(_find_raw, raw)
+    # What a build has loaded has no name until it is tested, and may be the image of an older version.
+    is_quiet = not database.call(is_building_on, host)
+    versions = database.call(explain_present, made) if is_quiet else []
+    unneeded += database.call(_find_unnamed, made) if is_quiet else []
     removed = [reference for reference in unneeded if engine.image_calls.remove(reference)]
     for reference in removed:
         log.info("removed the image %s, which a build had left", reference)
-    return removed
+    return removed + _remove_versions(engine, database, host, versions)
+
+
+def _remove_versions(
+    engine: EngineLike, database: DatabaseThreads, host: str, versions: Iterable[PresentVersion]
+) -> list[str]:
+    due = [version for version in versions if version.verdict.is_due]
+    removed = [version for version in due if engine.image_calls.remove(version.tag)]
+    for version in removed:
+        log.info("removed the image %s: %s", version.tag, version.verdict.why)
+    if removed:
+        database.call(record_removed, host, [version.as_json for version in removed])
+    return [version.tag for version in removed]
+
+
+def explain_present(images: Iterable[Image]) -> list[PresentVersion]:
+    """Of images with this installation's label: their names as custom images, by project, name and number."""
+    tags = {place: (name, image) for image in images for name in image.references if (place := _parse_tag(name))}
+    verdicts = explain_tags(list(tags))
+    return [PresentVersion(*tags[place], verdicts[place]) for place in sorted(tags)]
 
 
 def _find_raw(names: Iterable[str]) -> list[str]:
@@ -43,14 +85,10 @@ def _find_raw(names: Iterable[str]) -> list[str]:
     return [name for name, place in parsed.items() if place not in active]
 
 
-def _find_made(images: Iterable[Image], host: str) -> list[str]:
-    tags = {name: place for image in images for name in image.references if (place := _parse_tag(name))}
-    kept = select_kept_tags(list(tags.values()))
-    unneeded = [name for name, place in tags.items() if place not in kept]
+def _find_unnamed(images: Iterable[Image]) -> list[str]:
     unnamed = {image.id for image in images if not image.references}
-    unnamed -= find_ready_ids(unnamed)  # another installation on this engine may have taken its name
-    # An image has no name until it is tested.
-    return unneeded if not unnamed or is_building_on(host) else [*unneeded, *sorted(unnamed)]
+    # Another installation on this engine may have taken the name of a version that is ready.
+    return sorted(unnamed - find_ready_ids(unnamed)) if unnamed else []
 
 
 def _parse_tag(reference: str) -> tuple[int, str, int] | None:

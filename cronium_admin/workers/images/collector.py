@@ -1,7 +1,8 @@
 """Garbage collection of the images that this host has pulled: between two watermarks of the engine's disk.
 
 Removes names, one at a time and never by force, of images that nothing needs; an engine keeps an image that a container
-uses. Never prunes: an image that was pulled by digest would count as unused.
+uses. Never prunes: an image that was pulled by digest would count as unused. Versions of custom images that nothing
+needs go at any time: this task ends them, and `image_builds.leftovers` removes their images soon after.
 """
 
 import logging
@@ -16,9 +17,11 @@ from typing import Any
 from django.conf import settings
 
 from cronium_admin.core.periodic import PeriodicTask
+from cronium_admin.image_builds.retention import remove_unneeded
 from cronium_admin.images import disk
 from cronium_admin.images.models import PulledImage
 from cronium_admin.workers.database_threads import DatabaseThreads
+from cronium_admin.workers.image_builds.leftovers import PresentVersion, explain_present
 from cronium_admin.workers.images import retention
 from cronium_admin.workers.images.puller import ImagePuller
 from cronium_admin.workers.images.retention import Verdict
@@ -52,6 +55,7 @@ class DiskReport:
     """`measured` as `measure_disk` returns it; `removed` and `note` as in `HostDisk`."""
 
     verdicts: list[Verdict]
+    versions: list[PresentVersion]
     measured: tuple[int, int] | None
     removed: list[dict[str, Any]] = field(default_factory=list)
     note: str = ""
@@ -71,6 +75,7 @@ class ImageCollector(PeriodicTask):
     def __init__(
         self,
         host: str,
+        instance: str,
         engine: EngineLike,
         database: DatabaseThreads,
         puller: ImagePuller,
@@ -79,7 +84,8 @@ class ImageCollector(PeriodicTask):
         closing: threading.Event,
     ) -> None:
         super().__init__("image-gc", self.run_once, 20.0, closing)
-        self._host, self._engine, self._database, self._puller = host, engine, database, puller
+        self._host, self._instance, self._engine, self._database = host, instance, engine, database
+        self._puller = puller
         self._queues, self._is_leader, self._closing = queues, is_leader, closing
 
     def run_once(self) -> float:
@@ -94,10 +100,14 @@ class ImageCollector(PeriodicTask):
         """Measure and decide only."""
         measured = measure_disk(self._engine)
         percent = _compute_percent(measured)
-        return DiskReport(self._choose(is_urgent=percent is not None and percent > URGENT_PERCENT), measured)
+        verdicts = self._choose(is_urgent=percent is not None and percent > URGENT_PERCENT)
+        return DiskReport(verdicts, self._explain_versions(), measured)
 
     def collect(self) -> DiskReport:
         """Measure, decide, remove, store the report."""
+        if not self._database.call(retention.is_building):
+            for tag in self._database.call(remove_unneeded):
+                log.info("the version %s is removed: newer ones are ready, and nothing names it", tag)
         measured = measure_disk(self._engine)
         percent = _compute_percent(measured)
         verdicts = self._choose(is_urgent=percent is not None and percent > URGENT_PERCENT)
@@ -112,9 +122,14 @@ class ImageCollector(PeriodicTask):
             if not note and (_compute_percent(measured) or 0) > settings.CONFIG.image_disk_low:
                 note = "The disk is still full, and every other pulled image is needed. See why each one stays."
         total, used = measured or (None, None)
-        rows = [verdict.as_json for verdict in verdicts]
+        versions = self._explain_versions()
+        rows = [*(version.as_json for version in versions), *(verdict.as_json for verdict in verdicts)]
         self._database.call(disk.store_disk, self._host, total, used, rows, removed, note)
-        return DiskReport(verdicts, measured, removed, note)
+        return DiskReport(verdicts, versions, measured, removed, note)
+
+    def _explain_versions(self) -> list[PresentVersion]:
+        made = self._engine.archives.list_labelled("cronium.origin", self._instance)
+        return self._database.call(explain_present, made) if made else []
 
     def _choose(self, *, is_urgent: bool) -> list[Verdict]:
         keep = timedelta(days=settings.CONFIG.image_unused_days)

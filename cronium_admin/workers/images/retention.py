@@ -6,7 +6,16 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from cronium_admin.core.database.clock import database_now
-from cronium_admin.images.models import HostImage, ImageVersion, Language, PulledImage, PullState, VersionStatus
+from cronium_admin.image_builds.retention import explain_versions
+from cronium_admin.images.models import (
+    CustomImage,
+    HostImage,
+    ImageVersion,
+    Language,
+    PulledImage,
+    PullState,
+    VersionStatus,
+)
 from cronium_admin.images.reference import canonicalize_reference, make_kept_reference
 from cronium_admin.images.resolution import resolve_image
 from cronium_admin.jobs.models import Job
@@ -101,6 +110,21 @@ def find_uses(queues: tuple[str, ...]) -> dict[str, str]:
     for slug, number, *names in runs.values_list("job_slug", "number", "image", "image_resolved", "image_digest"):
         for name in filter(None, names):
             uses[canonicalize_reference(name)] = f"the run {slug} #{number} uses it"
+    return _find_version_uses() | uses
+
+
+def _find_version_uses() -> dict[str, str]:
+    """Of the custom images that hosts may have pulled: by their digest in a registry, and by the id where they were
+    built."""
+    pushed = ImageVersion.objects.filter(status=VersionStatus.READY).exclude(pushed_digests={})
+    images = list(CustomImage.objects.filter(pk__in=pushed.values("image")).order_by("pk"))
+    uses: dict[str, str] = {}
+    for verdict in explain_versions(images) if images else []:
+        version = verdict.version
+        if verdict.is_needed:
+            names = [*version.pushed_digests.values(), version.image_id_on_host]
+            why = f"version {version.number} of the image {version.image.name}: {verdict.why}"
+            uses |= {canonicalize_reference(name): why for name in names if name}
     return uses
 
 
