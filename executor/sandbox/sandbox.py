@@ -257,7 +257,8 @@ class Sandbox:
         booted_at = self._engine.read_boot_time()
         state = self.inspect_main()
         if begun_at and not state.is_running:  # for a running container, the engine reports a second start
-            age, least = self._engine.read_clock() - state.started_at, time.monotonic() - begun_at
+            least = time.monotonic() - begun_at  # before the engine's clock is read, which takes a while
+            age = self._engine.read_clock() - state.started_at
             if age < least - CLOCK_SECONDS:
                 raise SandboxTampered(f"The container {self.main} was started again from outside Cronium.")
         self._main.started_at = state.started_at

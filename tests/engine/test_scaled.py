@@ -109,6 +109,7 @@ def test_a_killed_workers_runs_go_on_with_the_next(parts: Scaled) -> None:
         assert parts.get(run_id)["status"] == "running"
         parts.start_worker("one")
         parts.cancel(run_id)  # before or after it is taken over
-        assert watch.until_end()["status"] == "cancelled"
+        end = watch.until_end()
+        assert end["status"] == "cancelled", (parts.get(run_id), parts.kinds(run_id))
     assert parts.text(run_id) == b"up\n"
     parts.cleaned(run_id)

@@ -48,7 +48,8 @@ def test_runs_go_on_while_redis_does_not_answer(broker: Broker, prepared: Prepar
             launched = [_launch_timed(made, slug) for _ in range(4)]
             print("POST /runs answered after", *(f"{seconds:.2f} s" for _, seconds in launched))
             made.until(lambda: all(made.get(run_id)["status"] in TERMINAL for run_id, _ in launched), 90)
-            assert {made.get(run_id)["status"] for run_id, _ in launched} == {"succeeded"}
+            ended = [made.get(run_id) for run_id, _ in launched]
+            assert {run["status"] for run in ended} == {"succeeded"}, [run["message"] for run in ended]
             assert max(seconds for _, seconds in launched) < READ_SECONDS / 2, "the answer waited for Redis"
             dropped = [line for line in made.client.get("/metrics").text.splitlines() if "wakeups_dropped" in line]
             print(*dropped, sep="\n")
