@@ -175,7 +175,7 @@ def test_a_version_is_pushed_and_a_host_without_it_pulls_it(built: Built, docker
 
 NARROW = {
     **{"CRONIUM_BUILD_MEMORY_MB": "256", "CRONIUM_BUILD_PIDS": "60", "CRONIUM_BUILD_DISK_MB": "120"},
-    **{"CRONIUM_BUILD_TIMEOUT_SECONDS": "60"},
+    **{"CRONIUM_BUILD_TIMEOUT_SECONDS": "150"},
 }
 THREADS = (
     "import threading, time\nfor _ in range(200): threading.Thread(target=time.sleep, args=(30,), daemon=True).start()"
@@ -260,7 +260,7 @@ def test_a_worker_that_dies_at_a_step_is_followed_by_one_that_ends_the_build(mor
     create(mortal, name, steps=["echo hello >/opt/hello"])
     run_id = mortal.call("POST", f"/custom-images/{name}/builds", None, 202)["id"]
     assert mortal.process
-    assert mortal.process.wait(120) == -signal.SIGKILL
+    assert mortal.process.wait(240) == -signal.SIGKILL
     del mortal.env[VARIABLE]
     mortal.start()
     assert mortal.ended(run_id, 120)["status"] == "succeeded"
@@ -279,7 +279,7 @@ def test_what_a_lost_build_left_is_removed(mortal: Server) -> None:
     create(mortal, "lost", steps=["true"])
     run_id = mortal.call("POST", "/custom-images/lost/builds", None, 202)["id"]
     assert mortal.process
-    mortal.process.wait(120)
+    mortal.process.wait(240)
     del mortal.env[VARIABLE]
     assert any("build-raw" in name for row in images_of(mortal) for name in row["RepoTags"])
     mortal.sweep()  # so that the run cannot be adopted
