@@ -13,7 +13,8 @@ from cronium_admin.accounts.page_permissions import get_current_user, require_pe
 from cronium_admin.accounts.permissions import Permission
 from cronium_admin.core.edit_versions import EditConflict, parse_version
 from cronium_admin.core.errors import ApiError
-from cronium_admin.image_pages.rows import ImageRow, build_rows
+from cronium_admin.image_pages.image_row import ImageRow
+from cronium_admin.image_pages.rows import build_rows
 from cronium_admin.image_pages.usage import count_default_jobs
 from cronium_admin.images.image_tests import describe_test, find_test, request_test
 from cronium_admin.images.inventory import find_presence
@@ -187,7 +188,10 @@ def _render_page(request: HttpRequest, form_state: dict[str, Any] | None = None,
 
 def _build_rows_context(request: HttpRequest) -> dict[str, Any]:
     rows = build_rows(get_current_user(request))
-    states = [(row.key, row.reference, row.hosts, row.problem, row.size, row.digest, row.can_pull) for row in rows]
+    states = [
+        *((row.key, row.reference, row.hosts, row.problem, row.size, row.digest) for row in rows),
+        *((row.can_pull, row.can_pull_newer, row.keeping, row.difference) for row in rows),
+    ]
     return {
         "rows": rows,
         "version": sha256(repr(states).encode()).hexdigest()[:16],

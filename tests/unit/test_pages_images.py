@@ -7,10 +7,12 @@ from django.test import Client
 
 from cronium_admin.accounts.models import User
 from cronium_admin.image_pages.host_summary import summarize_hosts
-from cronium_admin.image_pages.rows import ImageRow, build_rows
-from cronium_admin.images import inventory, pulls
+from cronium_admin.image_pages.image_row import ImageRow
+from cronium_admin.image_pages.keeping import describe_differences, collect_verdicts, summarize_keeping
+from cronium_admin.image_pages.rows import build_rows
+from cronium_admin.images import disk, inventory, pulls
 from cronium_admin.images.inventory import HostPresence, Presence
-from cronium_admin.images.models import ImageOverride, OwnImage, PulledImage, PullState
+from cronium_admin.images.models import HostDisk, ImageOverride, ImageVersion, OwnImage, PulledImage, PullState
 from cronium_admin.registries.models import ImagePolicy
 from cronium_admin.registries.service import add_registry
 from tests.custom_images import make_ready_image
@@ -77,8 +79,95 @@ def test_without_a_pull_a_missing_image_breaks_runs() -> None:
     assert title == "a: does not have it (the last pull failed: refused)\nb: has it"
 
 
+def at(host: str, image_id: str) -> HostPresence:
+    return HostPresence(host, None, True, f"sha256:{image_id * 64}")  # type: ignore[arg-type]
+
+
+def pulled(host: str, digest: str) -> PulledImage:
+    return PulledImage(host=host, reference="x", state="present", digest=f"reg.example/x@sha256:{digest * 64}")
+
+
+@pytest.mark.parametrize(
+    ("present", "pulls", "says"),
+    [
+        ([at("a", "1")], [], ""),
+        ([at("a", "1"), at("b", "1")], [], ""),
+        ([at("a", "1"), at("b", "2"), at("c", "1")], [], "1 of 3 hosts has another build: b 222222222222"),
+        (
+            [at(name, str(index)) for index, name in enumerate("abcd")],
+            [],
+            "3 of 4 hosts have another build: b 111111111111, c 222222222222 and 1 more",
+        ),
+        # Two image stores name one image differently.
+        ([at("a", "1"), at("b", "2")], [pulled("a", "9"), pulled("b", "9")], ""),
+        ([at("a", "1"), at("b", "2"), at("c", "2")], [pulled("a", "9"), pulled("b", "9")], ""),
+        (
+            [at("a", "1"), at("b", "2")],
+            [pulled("a", "9"), pulled("b", "8")],
+            "1 of 2 hosts has another build: b 222222222222",
+        ),
+    ],
+)
+def test_hosts_with_another_build(present: list[HostPresence], pulls: list[PulledImage], says: str) -> None:
+    assert describe_differences(present, pulls) == says
+
+
+def decide(host: str, why: str, *, removable: bool = False) -> HostDisk:
+    return HostDisk(host=host, verdicts=[{"reference": "x", "why": why, "removable": removable, "size": 1}])
+
+
+@pytest.mark.parametrize(
+    ("disks", "words", "may_go"),
+    [
+        ([], "", False),
+        ([decide("gone", "because")], "", False),
+        ([decide("a", "the job x uses it")], "stays: the job x uses it", False),
+        ([decide("a", "old", removable=True), decide("b", "needed")], "on a it may go: old", True),
+        ([decide("a", "old", removable=True), decide("b", "old", removable=True)], "may go: old", True),
+    ],
+)
+def test_why_it_stays_or_goes(disks: list[HostDisk], words: str, may_go: bool) -> None:
+    keeping = summarize_keeping("x", [at("a", "1"), at("b", "1")], collect_verdicts(disks))
+    assert (keeping.words, keeping.may_go) == (words, may_go)
+
+
 @pytest.mark.django_db
 class TestRows:
+    def test_the_page_says_what_the_tab_disk_says(self, client: Client, make_job: Any) -> None:
+        make_job(image=TOOLS)
+        add_registry({"address": "ghcr.io"}, get_admin())
+        report("east", TOOLS)
+        assert find_row(TOOLS).keeping.words == "stays: Cronium did not pull it"
+        pulls.store_present("east", TOOLS, f"ghcr.io/acme/tools@sha256:{'1' * 64}", f"sha256:{0:064}")
+        assert find_row(TOOLS).keeping.words == ""
+        verdict = {"reference": TOOLS, "size": 1, "why": "the job <x> uses it", "removable": False}
+        disk.store_disk("east", 10, 1, [verdict])
+        page = client.get("/images/").content.decode()
+        assert "stays: the job &lt;x&gt; uses it" in page
+        assert f'aria-label="Pull a newer {TOOLS}"' in page
+        inventory.store_report("west", [inventory.ReportedImage(f"sha256:{'2' * 64}", (TOOLS,), 1)])
+        difference = "1 of 2 hosts has another build: west 222222222222. A pull evens them out."
+        assert difference in client.get("/images/").content.decode()
+
+    def test_own_images_are_not_pulled(self, client: Client) -> None:
+        report("east", "cronium/runner:bash-alpine")
+        inventory.store_report("west", [inventory.ReportedImage("sha256:2", ("cronium/runner:bash-alpine",), 1)])
+        row = find_row("cronium/runner:bash-alpine")
+        assert (row.keeping.words, row.can_pull_newer) == ("stays: the image of Bash jobs", False)
+        assert row.difference.endswith("Build it once, and copy it with images push and images pull.")
+
+    def test_a_custom_image_in_a_registry_breaks_no_run(self) -> None:
+        make_ready_image("finance-py")
+        report("east", "other:1")
+        row = find_row("cronium/custom/finance-py")
+        expected = "On no host: runs with it fail, because no registry has it. Choose one for this image, and build it"
+        assert row.problem == f"{expected} again."
+        exact = f"ghcr.io/acme/finance-py@sha256:{'1' * 64}"
+        ImageVersion.objects.update(pushed_digests={"ghcr.io/acme": exact})
+        add_registry({"address": "ghcr.io/acme"}, get_admin())
+        row = find_row("cronium/custom/finance-py")
+        assert (row.problem, row.hosts.state, row.can_pull) == ("", "missing", False)
+
     def test_jobs_are_counted_and_linked(self, client: Client, make_job: Any) -> None:
         make_job(), make_job(image="cronium/runner:bash-alpine"), make_job(image=TOOLS), make_job(image=TOOLS)
         assert [(row.label, row.job_count) for row in build_rows(get_admin()) if row.job_count] == [
