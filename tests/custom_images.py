@@ -12,7 +12,8 @@ RECIPE = {"base": "python", "python": ["requests==2.*"]}
 def make_ready_image(name: str, numbers: tuple[int, ...] = (1,), **values: Any) -> CustomImage:
     """A custom image whose versions are ready; keywords are columns of the image."""
     columns = {"project_id": DEFAULT_PROJECT_ID, "language": "python", "recipe": RECIPE} | values
-    image = CustomImage.objects.create(name=name, last_version=max(numbers, default=0), **columns)
+    columns.setdefault("last_version", max(numbers, default=0))
+    image = CustomImage.objects.create(name=name, **columns)
     for number in numbers:
         make_version(image, number)
     return image

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
-from django.db.models import QuerySet
+from django.db.models import F, Q, QuerySet
 
 from cronium_admin.accounts.models import User
 from cronium_admin.accounts.permissions import Permission, ProjectId
@@ -49,6 +49,15 @@ def find_image(user: User, name: str, permission: Permission = Permission.VIEW) 
     image = choose_row(rows.order_by("pk"), f"a custom image {name[:40]}")
     if image is None:
         raise ApiError(404, "not_found", f"There is no custom image {name[:40]!r}.")
+    check_can(user, permission, image)
+    return image
+
+
+def find_image_row(user: User, pk: int, permission: Permission = Permission.VIEW) -> CustomImage:
+    """As `find_image`, by id."""
+    image = CustomImage.objects.visible_to(user).select_related("updated_by", "created_by").filter(pk=pk).first()
+    if image is None:
+        raise ApiError(404, "not_found", f"There is no custom image {pk}.")
     check_can(user, permission, image)
     return image
 
@@ -174,6 +183,12 @@ def find_current_versions(images: Sequence[CustomImage]) -> dict[int, list[Image
     return found
 
 
+def find_latest_versions(images: Sequence[CustomImage]) -> dict[int, ImageVersion]:
+    """The version of the last build of each image, by the image's id; images without a build are missing."""
+    rows = ImageVersion.objects.filter(image__in=images, number=F("image__last_version"))
+    return {version.image_id: version for version in rows.defer("sbom", "packages", "log_tail")}
+
+
 def _lock_image(image: CustomImage) -> CustomImage:
     rows = CustomImage.objects.select_for_update(of=("self",)).select_related("updated_by")
     stored = rows.filter(pk=image.pk).first()
@@ -187,6 +202,12 @@ def find_registry_addresses(images: Sequence[CustomImage]) -> dict[int | None, s
     ids = {image.registry_id for image in images if image.registry_id}
     rows: dict[int | None, str] = dict(Registry.objects.filter(pk__in=ids).values_list("pk", "address")) if ids else {}
     return rows
+
+
+def list_push_addresses(project_id: ProjectId) -> list[str]:
+    """The addresses of the registries to which the project may push images."""
+    usable = Registry.objects.filter(Q(is_shared=True) | Q(projects=project_id), may_push=True)
+    return list(usable.order_by("address").values_list("address", flat=True).distinct())
 
 
 def _find_registry_id(address: str, project_id: ProjectId, problems: dict[str, list[str]]) -> int | None:

@@ -9,8 +9,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from cronium_admin.accounts.page_permissions import require_permission
+from cronium_admin.accounts.page_permissions import get_current_user, require_permission
 from cronium_admin.accounts.permissions import Permission
+from cronium_admin.image_pages.tabs import count_tabs
 from cronium_admin.images.disk import list_disks
 from cronium_admin.images.models import HostDisk
 
@@ -24,6 +25,7 @@ def show_disks(request: HttpRequest) -> HttpResponse:
         "disks": [_build_disk(disk) for disk in list_disks()],
         "high": settings.CONFIG.image_disk_high,
         "low": settings.CONFIG.image_disk_low,
+        "tabs": count_tabs(get_current_user(request)),
         "nav": "images",
         "tab": "disk",
     }

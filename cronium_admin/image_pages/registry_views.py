@@ -16,6 +16,7 @@ from cronium_admin.accounts.projects import list_projects
 from cronium_admin.core.edit_versions import EditConflict, parse_version
 from cronium_admin.core.errors import ApiError
 from cronium_admin.image_pages.forms import NEW, POLICIES, RegistryForm, read_initial
+from cronium_admin.image_pages.tabs import count_tabs
 from cronium_admin.image_pages.usage import RegistryUse, find_registry_use, list_jobs_of_registry
 from cronium_admin.registries.checks import describe_check, request_all_checks, request_check
 from cronium_admin.registries.models import PullPolicy, Registry
@@ -32,9 +33,8 @@ from cronium_admin.registries.service import (
 @require_safe
 @require_permission(Permission.VIEW)
 def show_registries(request: HttpRequest) -> HttpResponse:
-    return render(
-        request, "registries/list.html", _build_list_context(request) | {"nav": "images", "tab": "registries"}
-    )
+    context = _build_list_context(request) | {"tabs": count_tabs(get_current_user(request))}
+    return render(request, "registries/list.html", context | {"nav": "images", "tab": "registries"})
 
 
 @require_safe

@@ -15,6 +15,7 @@ from cronium_admin.core.edit_versions import EditConflict, parse_version
 from cronium_admin.core.errors import ApiError
 from cronium_admin.image_pages.image_row import ImageRow
 from cronium_admin.image_pages.rows import build_rows
+from cronium_admin.image_pages.tabs import count_tabs
 from cronium_admin.image_pages.usage import count_default_jobs
 from cronium_admin.images.image_tests import describe_test, find_test, request_test
 from cronium_admin.images.inventory import find_presence
@@ -183,6 +184,7 @@ def _render_page(request: HttpRequest, form_state: dict[str, Any] | None = None,
         row.rules = _list_rules(row.facts) if row.facts else []
     policies = [(AS_REGISTRY, "As its registry"), *((policy.value, policy.label) for policy in PullPolicy)]
     context |= {"wrong": form_state or {}, "policies": policies, "nav": "images", "tab": "images"}
+    context["tabs"] = count_tabs(get_current_user(request), len(context["rows"]))
     return render(request, "images/list.html", context, status=status or (422 if form_state else 200))
 
 

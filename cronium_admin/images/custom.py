@@ -1,7 +1,9 @@
 """Names of custom images: what jobs write, and what engines have. Pure."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from urllib.parse import urlencode
 
 from cronium_admin.images.reference import canonicalize_reference
 
@@ -19,6 +21,16 @@ class CustomName:
 
     def __str__(self) -> str:
         return f"{PREFIX}{self.name}{f':{self.number}' if self.number else ''}"
+
+
+def format_new_image_query(
+    base: str, packages: Iterable[str] = (), *, name: str = "", system: Iterable[str] = ()
+) -> str:
+    """The query of a link to the form of a new custom image (`images:image-new`), which it fills in. `packages` are
+    those of pip or npm, whichever the base is."""
+    lists = {base: packages, "system": system} if base in ("python", "node") else {"system": system}
+    filled = {key: "\n".join(entries) for key, entries in lists.items()}
+    return urlencode({key: value for key, value in {"base": base, "name": name, **filled}.items() if value})
 
 
 def format_engine_tag(project_id: int | None, name: str, number: int) -> str:

@@ -38,6 +38,7 @@ from cronium_admin.runs.lookup import count_live_runs
 from cronium_admin.runs.models import Run, Status
 from cronium_admin.runs.overrides import NO_OVERRIDES, Overrides
 from cronium_admin.runs.presentation import output, reasons, starts
+from cronium_admin.runs.presentation.log_panel import build_log_context
 from cronium_admin.runs.presentation.phases import build_phases, build_trace_table
 from cronium_admin.runs.timeline import build_timeline
 
@@ -233,12 +234,9 @@ def _build_rerun_context(run: Run) -> dict[str, Any]:
 
 
 def _build_context(request: HttpRequest, run: Run) -> dict[str, Any]:
-    head = getattr(run, "log_head", None)  # `logs`, a higher layer, creates it with the first stored line
-    head_lines = head.lines if head else run.log_lines
-    stdout_lines, stderr_lines = head.stored_lines if head else (head_lines, 0)
     steps = build_phases(run.created_at, run.claimed_at, run.started_at, run.finished_at, database_now())
     return {
-        "run": run,
+        **build_log_context(run),
         "can": Permissions(get_current_user(request), run),
         "again": _build_rerun_context(run),
         "shown": "cancelling" if run.is_live and run.cancel_requested_at else run.status,
@@ -248,10 +246,6 @@ def _build_context(request: HttpRequest, run: Run) -> dict[str, Any]:
         "events": build_timeline(run),
         "phases": steps,
         "trace": build_trace_table(run.trace_offsets),
-        "head_lines": head_lines,
-        "stdout_lines": stdout_lines,
-        "stderr_lines": stderr_lines,
-        "sealed": bool(run.log_digest) or not (run.started_at or head_lines),  # a run that never began has no log
         "image_why": RULES.get(run.image_rule, run.image_rule),
         "peak_mb": run.peak_memory_bytes / 1024 / 1024 if run.peak_memory_bytes else None,
         "reruns": run.reruns.only("pk", "number", "status", "job_slug").order_by("number")[:10],

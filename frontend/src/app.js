@@ -91,6 +91,8 @@ document.addEventListener("click", (event) => {
   if (closer) (closer.closest("dialog") ? closer.closest("dialog").close() : closer.closest(".note")?.remove());
   const copier = findTarget("[data-copy]");
   if (copier) copyFromButton(copier);
+  const adder = findTarget("[data-add-row]");
+  if (adder) addRow(event, adder);
   for (const menu of findAll("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;
 });
 document.addEventListener("keydown", (event) => {
@@ -103,6 +105,18 @@ document.addEventListener("keydown", (event) => {
     if (search) { event.preventDefault(); search.focus(); search.select(); }
   }
 });
+
+/** Adds a copy of the button's template to the list before it. Without this script, the button asks the server for it. */
+function addRow(event, button) {
+  event.preventDefault();
+  const list = button.parentElement.querySelector("[data-rows]");
+  if (list.children.length >= Number(list.dataset.rows)) return;
+  list.append(document.getElementById(button.dataset.addRow).content.cloneNode(true));
+  const field = list.lastElementChild.querySelector("textarea, input");
+  field.setAttribute("aria-label", `${field.getAttribute("aria-label")} ${list.children.length}`);
+  field.focus();
+  button.disabled = list.children.length >= Number(list.dataset.rows);
+}
 
 /** Ctrl-K except in a code editor; "/" except in a field and on the run page, whose log uses it. */
 function isSearchShortcut({ key, ctrlKey, metaKey, altKey, shiftKey, target }) {

@@ -12,7 +12,7 @@ import pytest
 from django.test import Client
 
 from cronium_admin.accounts.models import User
-from cronium_admin.images.models import ImageOverride
+from cronium_admin.images.models import CustomImage, ImageOverride, ImageVersion
 from cronium_admin.jobs.models import Job
 from cronium_admin.profiles.models import Profile
 from cronium_admin.registries.models import ImagePolicy, Registry
@@ -53,6 +53,14 @@ FORMS: dict[str, tuple[dict[str, str], str, tuple[str, str, Any]]] = {
     ),
     "images:registry": (REGISTRY, 'value="mine"', ("PATCH", "/registries/1", {"may_push": True})),
     "images:registry-delete": ({}, "", ("PATCH", "/registries/1", {"may_push": True})),
+    "images:image-edit": (
+        {"base": "python", "python": "requests\nmine"},
+        "requests\nmine</textarea>",
+        ("PATCH", "/custom-images/reports", {"description": "theirs"}),
+    ),
+    "images:image-delete": ({}, "", ("PATCH", "/custom-images/reports", {"description": "theirs"})),
+    "images:version-pin": ({"pinned": "on"}, "", ("PATCH", "/custom-images/reports/versions/1", {"pinned": True})),
+    "images:version-remove": ({}, "", ("PATCH", "/custom-images/reports/versions/1", {"pinned": True})),
     "images:reset": ({}, "", ("PUT", "/images/bash", {"reference": "corp/theirs:2"})),
     "hosts:drain": ({"draining": "on"}, "", ("PATCH", "/hosts/east", {"draining": True})),
     "access:person": (
@@ -71,9 +79,16 @@ FORMS: dict[str, tuple[dict[str, str], str, tuple[str, str, Any]]] = {
 # Forms that edit nothing that another person may have edited in between.
 NO_EDIT = {
     "makes a row": {"jobs:new", "profiles:create", "secrets:create", "variables:new", "access:tokens", "access:add"}
-    | {"images:registry-new"},
+    | {"images:registry-new", "images:image-new", "images:image-build"},
     "asks hosts for a check or a pull": {"images:check", "images:check-all", "images:pull"},
-    "acts on a run": {"runs:launch", "runs:cancel", "runs:rerun", "retention:one", "retention:many"},
+    "acts on a run": {
+        "runs:launch",
+        "runs:cancel",
+        "images:build-cancel",
+        "runs:rerun",
+        "retention:one",
+        "retention:many",
+    },
     "is one's own, or ends sessions": {"access:end-sessions", "account:password", "account:end-others"},
 }
 
@@ -104,7 +119,7 @@ def browser(people: dict[str, User]) -> Client:
 
 
 def _rows() -> list[Any]:
-    models = (Job, Profile, Secret, ImageOverride, Host, Registry, ImagePolicy)
+    models = (Job, Profile, Secret, ImageOverride, Host, Registry, ImagePolicy, CustomImage, ImageVersion)
     found = [list(model.objects.order_by("pk").values()) for model in models]
     return [*found, list(User.objects.order_by("pk").values("role", "is_active", "password", "version"))]
 
@@ -123,6 +138,8 @@ class TestForms:
         lists |= dict.fromkeys(("images:override", "images:reset", "images:policy"), "/images/")
         lists |= {"profiles:delete": "/profiles/", "secrets:delete": "/secrets/", "hosts:delete": "/hosts/"}
         lists |= {"images:registry-delete": url.replace("/delete/", "/")}
+        image = "/".join(url.split("/")[:4]) + "/"
+        lists |= dict.fromkeys(("images:image-delete", "images:version-pin", "images:version-remove"), image)
         lists |= {"jobs:delete": url.replace("/delete/", "/edit/")}
         lists |= dict.fromkeys(
             ("access:switch", "access:reset-password", "access:delete"), "/".join(url.split("/")[:-2]) + "/"

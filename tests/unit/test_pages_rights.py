@@ -14,12 +14,14 @@ from django.urls import reverse
 from django.utils import timezone
 
 from cronium_admin.accounts.models import ApiToken, User
+from cronium_admin.image_builds.launch import start_build
 from cronium_admin.images.image_tests import request_test
 from cronium_admin.jobs.models import Job
 from cronium_admin.registries.models import Registry
 from cronium_admin.runs.models import Run
 from cronium_admin.variables import service
 from cronium_admin.workers.hosts.models import Host
+from tests.custom_images import make_ready_image
 from tests.users import get_admin
 
 ORDER = ("viewer", "operator", "editor", "admin")
@@ -56,6 +58,21 @@ PAGES = [
     ("get", "images:test", "image test", "admin"),
     ("post", "images:pull", "", "admin"),
     ("post", "images:policy", "", "admin"),
+    ("get", "images:builds", "", "viewer"),
+    ("get", "images:build-rows", "", "viewer"),
+    ("get", "images:image-new", "", "editor"),
+    ("post", "images:image-new", "", "editor"),
+    ("get", "images:image", "built image", "viewer"),
+    ("get", "images:image", "custom image", "viewer"),
+    ("get", "images:image-live", "build", "viewer"),
+    ("get", "images:image-edit", "custom image", "editor"),
+    ("post", "images:image-edit", "custom image", "editor"),
+    ("post", "images:image-delete", "custom image", "editor"),
+    ("post", "images:image-build", "custom image", "editor"),
+    ("post", "images:build-cancel", "build", "operator"),
+    ("post", "images:version-pin", "image version", "editor"),
+    ("post", "images:version-remove", "image version", "editor"),
+    ("get", "images:version-sbom", "image version", "viewer"),
     ("get", "images:registries", "", "viewer"),
     ("get", "images:checks", "", "viewer"),
     ("post", "images:check-all", "", "admin"),
@@ -114,6 +131,11 @@ def address(run: Run) -> Callable[[str, str], str]:
     parts["host"] = [Host.objects.create(name="east").pk]
     parts["secret"] = ["API_KEY"]
     parts["image test"] = [request_test("bash", "corp/bash:1").pk]
+    parts["custom image"] = [make_ready_image("reports", (1, 2)).pk]
+    parts["image version"] = [*parts["custom image"], 1]
+    built = make_ready_image("tools", (), last_version=6)
+    start_build(built, get_admin())
+    parts["built image"], parts["build"] = [built.pk], [built.pk, 7]
     parts["registry"] = [Registry.objects.get().pk]
     parts["person"] = [User.objects.create(username="pat").pk]
     parts["variable"] = ["report", "day"]
@@ -161,7 +183,7 @@ def test_changes_need_post_and_a_csrf_token(
     assert "This form is too old" in answer.content.decode()
     has_page = {*("access:tokens", "access:add", "access:person", "account:password")}
     has_page |= {*("jobs:edit", "variables:new", "variables:edit", "variables:delete")}
-    has_page |= {"retention:many", "images:registry-new", "images:registry"}
+    has_page |= {"retention:many", "images:registry-new", "images:registry", "images:image-new", "images:image-edit"}
     if view not in has_page:
         assert client.get(address(view, kind)).status_code == 405
 

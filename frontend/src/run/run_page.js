@@ -18,7 +18,8 @@ if (panel) {
     request = request.then(() => {
       isQueued = false;
       const outcome = encodeURIComponent(document.getElementById("run-outcome")?.dataset.version ?? "");
-      return window.htmx.ajax("GET", `${panel.dataset.refresh}?outcome=${outcome}`, { target: "#run-live", swap: "none" }).catch(() => {});
+      const separator = panel.dataset.refresh.includes("?") ? "&" : "?";
+      return window.htmx.ajax("GET", `${panel.dataset.refresh}${separator}outcome=${outcome}`, { target: "#run-live", swap: "none" }).catch(() => {});
     });
   };
 
