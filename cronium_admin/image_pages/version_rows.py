@@ -8,10 +8,9 @@ from typing import Any
 from packaging.requirements import InvalidRequirement, Requirement
 
 from cronium_admin.image_builds.recipe import parse_npm_name
-from cronium_admin.image_builds.versions import KEPT_VERSIONS, find_use, list_unneeded
+from cronium_admin.image_builds.retention import explain_versions
 from cronium_admin.images.models import CustomImage, ImageVersion, Language, VersionStatus
 
-_NUMBERS = {1: "one", 2: "two", 3: "three", 4: "four", 5: "five"}
 TYPES = {"pypi": "Python", "npm": "npm", "deb": "Debian", "apk": "Alpine"}
 _NAMED_JOBS = 5
 Jobs = Sequence[tuple[str, int | None]]  # slug, and the number that the job names
@@ -49,32 +48,16 @@ class PackageLists:
 
 
 def build_version_rows(image: CustomImage, versions: Iterable[ImageVersion], jobs: Jobs) -> list[VersionRow]:
-    unneeded = {version.number for version in list_unneeded(image)}
-    ready = image.versions.filter(status=VersionStatus.READY).order_by("-number")
-    newest = list(ready.values_list("number", flat=True)[:KEPT_VERSIONS])
+    verdicts = {verdict.version.number: verdict for verdict in explain_versions([image])}
+    newest = max(verdicts, default=0)
     rows = []
     for version in versions:
-        version.image = image
-        is_ready, named = version.status == VersionStatus.READY, [slug for slug, each in jobs if each == version.number]
-        why = _explain_ready(version, jobs, newest, unneeded) if is_ready else ""
-        can_remove = is_ready and not version.pinned and not named
-        is_newest = is_ready and version.number == newest[0]
-        rows.append(VersionRow(version, why, version.number in unneeded, can_remove, is_newest))
+        verdict = verdicts.get(version.number)
+        is_named = any(number == version.number for _, number in jobs)
+        can_remove = verdict is not None and not version.pinned and not is_named
+        why, may_go = (verdict.why, not verdict.is_needed) if verdict else ("", False)
+        rows.append(VersionRow(version, why.removeprefix("it is "), may_go, can_remove, version.number == newest))
     return rows
-
-
-def _explain_ready(version: ImageVersion, jobs: Jobs, newest: list[int], unneeded: set[int]) -> str:
-    number = version.number
-    if number in unneeded:
-        return "may go: nothing needs it"
-    reasons = ["pinned"] if version.pinned else []
-    if named := [slug for slug, each in jobs if each == number]:
-        reasons.append(f"named by {list_jobs(named)}")
-    if number == newest[0] and (following := [slug for slug, each in jobs if each is None]):
-        reasons.append(f"used by {list_jobs(following)}")
-    if number in newest:
-        reasons.append("the newest" if number == newest[0] else f"the newest {_NUMBERS.get(KEPT_VERSIONS)} stay")
-    return ", ".join(reasons) or find_use(version) or "stays"
 
 
 def list_jobs(slugs: Sequence[str]) -> str:
