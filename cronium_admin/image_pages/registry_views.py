@@ -33,7 +33,8 @@ from cronium_admin.registries.service import (
 @require_safe
 @require_permission(Permission.VIEW)
 def show_registries(request: HttpRequest) -> HttpResponse:
-    context = _build_list_context(request) | {"tabs": count_tabs(get_current_user(request))}
+    context = _build_list_context(request)
+    context["tabs"] = count_tabs(get_current_user(request), registries=len(context["rows"]))
     return render(request, "registries/list.html", context | {"nav": "images", "tab": "registries"})
 
 

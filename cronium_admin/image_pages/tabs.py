@@ -24,15 +24,16 @@ class TabCounts:
     registries: int | None
 
 
-def count_tabs(user: User, images: int | None = None) -> TabCounts:
-    """`images`: the number of rows of the tab Images, if it is known."""
+def count_tabs(user: User, *, images: int | None = None, registries: int | None = None) -> TabCounts:
+    """`images` and `registries`: the number of rows of these tabs, if it is known."""
     live = ImageVersion.objects.filter(image=OuterRef("pk"), status=VersionStatus.BUILDING)
     rows = CustomImage.objects.visible_to(user).annotate(is_building=Exists(live))
     building = list(rows.values_list("is_building", flat=True))
     if not user.has_permission(Permission.VIEW):
         return TabCounts(None, len(building), sum(building), None)
     images = _count_images(user, len(building)) if images is None else images
-    return TabCounts(images, len(building), sum(building), Registry.objects.count())
+    registries = Registry.objects.count() if registries is None else registries
+    return TabCounts(images, len(building), sum(building), registries)
 
 
 def _count_images(user: User, custom: int) -> int:

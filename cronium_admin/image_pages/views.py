@@ -184,7 +184,7 @@ def _render_page(request: HttpRequest, form_state: dict[str, Any] | None = None,
         row.rules = _list_rules(row.facts) if row.facts else []
     policies = [(AS_REGISTRY, "As its registry"), *((policy.value, policy.label) for policy in PullPolicy)]
     context |= {"wrong": form_state or {}, "policies": policies, "nav": "images", "tab": "images"}
-    context["tabs"] = count_tabs(get_current_user(request), len(context["rows"]))
+    context["tabs"] = count_tabs(get_current_user(request), images=len(context["rows"]))
     return render(request, "images/list.html", context, status=status or (422 if form_state else 200))
 
 
