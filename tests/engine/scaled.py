@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import secrets
 import shutil
 import signal
 import uuid
@@ -194,6 +195,9 @@ def seconds_between(one: str, other: str) -> float:
 def installation(prepared: Prepared, folder: Path, place: int, **env: str) -> Iterator[Scaled]:
     """Not started yet. At the end all workers are stopped, and no object may be left on the engine."""
     with new_database(prepared.database) as database:
+        # Installations of one identity would remove each other's containers.
+        with psycopg.connect(url_of(database), autocommit=True) as connection:
+            connection.execute("UPDATE hosts_installation SET instance = %s", (secrets.token_urlsafe(9),))
         made = Scaled(folder, prepared, database, place, **env)
         made.redis.flushdb()
         try:
