@@ -8,7 +8,7 @@ from django.test import Client
 from cronium_admin.accounts.models import User
 from cronium_admin.image_pages.host_summary import summarize_hosts
 from cronium_admin.image_pages.image_row import ImageRow
-from cronium_admin.image_pages.keeping import describe_differences, collect_verdicts, summarize_keeping
+from cronium_admin.image_pages.keeping import collect_verdicts, describe_differences, summarize_keeping
 from cronium_admin.image_pages.rows import build_rows
 from cronium_admin.images import disk, inventory, pulls
 from cronium_admin.images.inventory import HostPresence, Presence
