@@ -11,7 +11,7 @@ from django.views.decorators.debug import sensitive_post_parameters, sensitive_v
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from cronium_admin.accounts.page_permissions import get_current_user, require_permission
-from cronium_admin.accounts.permissions import Permission
+from cronium_admin.accounts.permissions import INSTANCE, Permission, can
 from cronium_admin.accounts.projects import list_projects
 from cronium_admin.core.edit_versions import EditConflict, parse_version
 from cronium_admin.core.errors import ApiError
@@ -174,7 +174,8 @@ def _render_form(
 def _build_list_context(request: HttpRequest) -> dict[str, Any]:
     registries = list(list_registries())
     uses = find_registry_use(get_current_user(request))
-    reports = [describe_check(registry) for registry in registries]
+    for_admin = can(get_current_user(request), Permission.ADMIN, INSTANCE)
+    reports = [describe_check(registry, for_admin=for_admin) for registry in registries]
     rows: list[dict[str, Any]] = [
         {"registry": registry, "check": report, "use": uses.get(registry.pk, RegistryUse())}
         for registry, report in zip(registries, reports, strict=True)

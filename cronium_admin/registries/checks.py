@@ -10,6 +10,22 @@ from cronium_admin.core.database.clock import Now, database_now
 from cronium_admin.registries.models import Registry
 
 CHECK_TIME = timedelta(seconds=120)  # a check that no host has made by then counts as not made
+# What users without the role Administrator read instead of a step's text, which names users, programs and images.
+_PUBLIC_TEXTS: dict[tuple[str, Any], str] = {
+    ("sign-in", True): "The sign-in works.",
+    ("sign-in", False): "The sign-in failed",
+    ("pull", True): "The image to check with can be pulled.",
+    ("pull", False): "The image to check with can't be pulled",
+    ("push", True): "A push works.",
+    ("push", False): "The push failed",
+}
+_PUBLIC_CAUSES = {
+    "image_pull_denied": "the credentials are missing or were refused",
+    "image_not_found": "the registry has no such image",
+    "image_pull_limited": "the registry limits the number of requests",
+    "registry_unreachable": "the registry does not answer as it should, or its certificate is not trusted",
+    "engine_unreachable": "the host's Docker Engine does not answer",
+}
 
 
 @dataclass(frozen=True)
@@ -73,11 +89,22 @@ def store_check(registry: Registry, host: str, results: list[dict[str, Any]]) ->
     taken.update(checked_at=Now(), checked_on=host, results=results, check_requested_at=None, check_host="")
 
 
-def describe_check(registry: Registry) -> CheckReport:
+def describe_check(registry: Registry, *, for_admin: bool) -> CheckReport:
     requested_at = registry.check_requested_at
     if requested_at is not None:
         state = "requested" if database_now() - requested_at < CHECK_TIME else "no_host"
     else:
         state = "done" if registry.checked_at else "never"
-    results = registry.results if isinstance(registry.results, list) else []
+    results = [result for result in registry.results or () if isinstance(result, dict)]
+    if not for_admin:
+        results = [_hide_details(result) for result in results]
     return CheckReport(state, requested_at, registry.checked_on, registry.checked_at, results)
+
+
+def _hide_details(result: dict[str, Any]) -> dict[str, Any]:
+    step, is_ok = str(result.get("step", "")), result.get("ok")
+    text = _PUBLIC_TEXTS.get((step, is_ok), "Not checked.")
+    if is_ok is False:
+        cause = _PUBLIC_CAUSES.get(str(result.get("reason", "")), "")
+        text = f"{text}{f': {cause}' if cause else ''}. Administrators see the details."
+    return {"step": step, "ok": is_ok, "text": text}

@@ -45,7 +45,8 @@ class Registry(Edited):
     # A requested check, and the host that makes it; empty until one does.
     check_requested_at = models.DateTimeField(null=True, blank=True)
     check_host = models.CharField(max_length=100, blank=True, default="")
-    # The last check that was made. `results` is a list of {"step", "ok", "text"}; `ok` is null for a skipped step.
+    # The last check that was made. `results` is a list of {"step", "ok", "text", "reason"}; `ok` is null for a skipped
+    # step, `reason` is the code of a failure. Only administrators may see the texts: see `checks.describe_check`.
     checked_at = models.DateTimeField(null=True, blank=True)
     checked_on = models.CharField(max_length=100, blank=True, default="")
     results: Any = models.JSONField(default=list, blank=True)

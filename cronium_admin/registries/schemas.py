@@ -20,7 +20,9 @@ ALLOW_HTTP = "Sends credentials over plain HTTP, where everybody on the way can 
 class CheckStep(BaseModel):
     step: str
     ok: bool | None = Field(description="null: the step was not made.")
-    text: str
+    text: str = Field(
+        description="Without names of users, programs and images for callers without the role Administrator."
+    )
 
 
 class CheckOut(BaseModel):
@@ -34,8 +36,8 @@ class CheckOut(BaseModel):
     results: list[CheckStep]
 
     @classmethod
-    def from_registry(cls, registry: Registry) -> "CheckOut":
-        report = describe_check(registry)
+    def from_registry(cls, registry: Registry, *, for_admin: bool) -> "CheckOut":
+        report = describe_check(registry, for_admin=for_admin)
         steps = [
             CheckStep(step=str(step.get("step", "")), ok=step.get("ok"), text=str(step.get("text", "")))
             for step in report.results
@@ -73,7 +75,7 @@ class RegistryOut(BaseModel):
             values["has_secret"] = has_secret
             values["projects"] = [project.slug for project in registry.projects.all()]
             values["updated_by"] = _get_username(registry.updated_by)
-        return cls(**values, check=CheckOut.from_registry(registry))
+        return cls(**values, check=CheckOut.from_registry(registry, for_admin=for_admin))
 
 
 class RegistryPatch(BaseModel):

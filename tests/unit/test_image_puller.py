@@ -109,6 +109,19 @@ def test_a_missing_image_is_pulled_by_digest_named_and_recorded(engine: FakeEngi
     assert engine.image_calls.pulled == [exact]
 
 
+def test_a_helper_is_named_to_administrators_only(
+    engine: FakeEngine, puller: ImagePuller, registry: Registry, database: DatabaseThreads
+) -> None:
+    Registry.objects.update(helper="vault-4711")
+    with pytest.raises(ImagePullDenied, match=r"credentials of the registry .* can't be read") as caught:
+        puller.provide(spec(), "", Told().waiter)
+    assert "4711" not in str(caught.value) + PulledImage.objects.get().message
+    registry.refresh_from_db()
+    [result] = check_registry(registry, engine, database)
+    assert "docker-credential-vault-4711" in result["text"]
+    assert result["reason"] == "image_pull_denied"
+
+
 def test_local_images_and_unknown_registries_are_never_pulled(engine: FakeEngine, puller: ImagePuller) -> None:
     assert puller.provide(spec("cronium/runner:python-alpine"), "", Told().waiter) is False
     for image, why in (("10.1.2.3:5000/x:1", "no registry is set up"), ("quay.io/x", "Ask an administrator")):
@@ -343,7 +356,7 @@ class TestCheck:
         assert "reg.example/cronium-check:latest" not in engine.pulled
         engine.image_calls.errors = {"check_login": [ImagePullDenied("wrong password")]}
         assert check_registry(registry, engine, database) == [
-            {"step": "sign-in", "ok": False, "text": "wrong password"}
+            {"step": "sign-in", "ok": False, "text": "wrong password", "reason": "image_pull_denied"}
         ]
         engine.image_calls.errors = {"push": [ImagePullDenied("read only")]}
         assert [row["ok"] for row in check_registry(registry, engine, database)] == [True, True, False]

@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.test import Client
 from django.utils import timezone
 
 from cronium_admin.accounts.models import User
@@ -98,6 +99,32 @@ class TestCheck:
         check = admin.get(path).json()["check"]
         assert (check["state"], check["host"], check["results"]) == ("done", "h1", results)
         assert check["at"]
+
+    def test_only_administrators_read_the_registrys_words(self, admin: Api, people: dict[str, User]) -> None:
+        path = f"/registries/{add(admin, username='bot-4711', secret=SECRET)['id']}"
+        admin.post(f"{path}/check")
+        taken = checks.take_check("h1")
+        assert taken is not None
+        results = [
+            {"step": "sign-in", "ok": True, "text": "Signed in as bot-4711."},
+            {"step": "pull", "ok": False, "text": "ghcr.io/acme/x: no bot-4711", "reason": "image_not_found"},
+            {"step": "push", "ok": False, "text": "docker-credential-bot-4711 failed"},  # stored by an older version
+        ]
+        checks.store_check(taken, "h1", results)
+        assert "bot-4711" in admin.get(path).content.decode()
+        answer = Api(people["viewer"]).get(path)
+        assert "bot-4711" not in answer.content.decode()
+        assert [step["text"] for step in answer.json()["check"]["results"]] == [
+            "The sign-in works.",
+            "The image to check with can't be pulled: the registry has no such image. Administrators see the details.",
+            "The push failed. Administrators see the details.",
+        ]
+        for name in ("viewer", "editor"):
+            browser = Client()
+            browser.force_login(people[name])
+            page = browser.get("/images/registries/").content.decode()
+            assert "bot-4711" not in page
+            assert "The image to check with can&#x27;t be pulled: the registry has no such image." in page
 
     def test_a_check_that_no_host_makes_says_so_and_can_be_repeated(self, admin: Api) -> None:
         path = f"/registries/{add(admin)['id']}"

@@ -14,7 +14,8 @@ from executor.docker.protocol import EngineLike
 
 PROBE = "cronium-check"  # the repository below the registry's address that a push creates
 
-Result = dict[str, Any]  # {"step": name, "ok": bool or None for a step that was not made, "text": sentence}
+# {"step": name, "ok": bool or None for a step that was not made, "text": sentence, "reason": code of a failure}
+Result = dict[str, Any]
 
 
 def check_registry(registry: Registry, engine: EngineLike, database: DatabaseThreads) -> list[Result]:
@@ -28,7 +29,7 @@ def check_registry(registry: Registry, engine: EngineLike, database: DatabaseThr
                 f"The CA can't be given to this host's engine. Put it there as /etc/docker/certs.d/"
                 f"{split_host(registry.address)}/ca.crt."
             )
-        login = find_login(database, registry, engine)
+        login = find_login(database, registry, engine, for_admin=True)
         if login is None:
             return "Without credentials."
         engine.image_calls.check_login(login)
@@ -45,7 +46,7 @@ def _make_step(name: str, action: Callable[[], str]) -> Result:
     try:
         return {"step": name, "ok": True, "text": action()}
     except EngineError as error:
-        return {"step": name, "ok": False, "text": str(error)}
+        return {"step": name, "ok": False, "text": str(error), "reason": error.reason}
 
 
 def _check_pull(registry: Registry, engine: EngineLike, login: RegistryLogin | None) -> Result:

@@ -30,8 +30,13 @@ LIMITED_TRIES = 3
 LIMITED_SECONDS = (15.0, 30.0)  # before the second and third try, when the registry does not say
 
 
-def find_login(database: DatabaseThreads, registry: Registry, engine: EngineLike) -> RegistryLogin | None:
-    """The registry's credentials for one transfer. Raises ImagePullDenied if they can't be read or must not be sent."""
+def find_login(
+    database: DatabaseThreads, registry: Registry, engine: EngineLike, *, for_admin: bool = False
+) -> RegistryLogin | None:
+    """The registry's credentials for one transfer. Raises ImagePullDenied if they can't be read or must not be sent.
+
+    Every user of the image sees the error of a transfer. Only administrators see helpers and what they say.
+    """
     try:
         login = (
             ask_helper(registry.helper, registry.address)
@@ -39,7 +44,13 @@ def find_login(database: DatabaseThreads, registry: Registry, engine: EngineLike
             else database.call(read_stored_login, registry)
         )
     except CredentialsUnavailable as error:
-        raise ImagePullDenied(str(error)) from None
+        if for_admin:
+            raise ImagePullDenied(str(error)) from None
+        log.warning("no credentials for %s: %s", registry.address, error)
+        raise ImagePullDenied(
+            f"The credentials of the registry {registry.address} can't be read. An administrator finds the cause with "
+            "Check on the page Images, tab Registries."
+        ) from None
     is_insecure = engine.image_calls.is_insecure(split_host(registry.address)) if login else False
     if problem := find_transport_problem(registry, is_insecure=is_insecure, has_login=login is not None):
         raise ImagePullDenied(problem)
