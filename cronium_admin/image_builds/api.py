@@ -2,12 +2,14 @@
 
 from typing import Annotated
 
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router
 from ninja.responses import Status
 
 from cronium_admin.accounts.api_auth import get_caller, require_project_permission
 from cronium_admin.accounts.permissions import Permission
+from cronium_admin.accounts.projects import choose_project_id
 from cronium_admin.core.edit_versions import DELETE_VERSION_HELP
 from cronium_admin.core.errors import ERROR_STATUSES, ErrorBody
 from cronium_admin.image_builds import service
@@ -17,12 +19,16 @@ from cronium_admin.image_builds.schemas import (
     CustomImageIn,
     CustomImageList,
     CustomImageOut,
+    SuggestionsIn,
+    SuggestionsOut,
     VersionChange,
     VersionList,
     VersionOut,
 )
 from cronium_admin.image_builds.versions import find_jobs_by_image
+from cronium_admin.images.installed_packages import propose_packages
 from cronium_admin.images.models import CustomImage, ImageVersion
+from cronium_admin.images.reference import validate_reference
 from cronium_admin.runs.schemas import RunOut
 
 router = Router(tags=["custom images"], auth=require_project_permission(Permission.VIEW))
@@ -65,6 +71,30 @@ def create_custom_image(request: HttpRequest, body: CustomImageIn) -> Status[Cus
     """Builds nothing yet."""
     image = service.create_image(body.to_fields(), get_caller(request))
     return Status(201, _build_items([image])[0])
+
+
+# Before the routes of one image: its path would be an image's.
+@router.post(
+    "/suggestions",
+    response={200: SuggestionsOut, ERROR_STATUSES: ErrorBody},
+    auth=require_project_permission(Permission.EDIT),
+    summary="The packages that a script needs beside its image",
+)
+def suggest_image_packages(request: HttpRequest, body: SuggestionsIn) -> SuggestionsOut:
+    """Compares the imports of a Python or Node.js script with the packages of its image. Stores and builds nothing.
+
+    Imports that a script can do without are left out, such as those in `try` with `except ImportError`.
+    """
+    project_id, image = choose_project_id(get_caller(request), Permission.EDIT), body.image.strip()
+    if image:
+        try:
+            validate_reference(image)
+        except ValidationError as error:
+            raise ValidationError({"image": error.messages}) from None
+    proposal = propose_packages(project_id, body.language.value, body.script, image)
+    return SuggestionsOut(
+        image=proposal.image, is_known=proposal.packages is not None, packages=list(proposal.packages or ())
+    )
 
 
 @router.get("/{slug:name}", response={200: CustomImageOut, ERROR_STATUSES: ErrorBody}, summary="One custom image")

@@ -10,7 +10,8 @@ from cronium_admin.accounts.models import User
 from cronium_admin.core.edit_versions import CHANGE_VERSION_HELP, OMITTED
 from cronium_admin.image_builds.service import ImageFields
 from cronium_admin.images.custom import CustomName
-from cronium_admin.images.models import CustomImage, ImageVersion, VersionStatus
+from cronium_admin.images.imports import MAX_CHARACTERS
+from cronium_admin.images.models import CustomImage, ImageVersion, Language, VersionStatus
 
 _RECIPE_HELP = (
     'base: bash, python or node; python: requirements of pip such as "requests==2.*"; node: packages of npm; system: '
@@ -147,3 +148,16 @@ class VersionChange(BaseModel):
     model_config = ConfigDict(extra="forbid")
     pinned: StrictBool
     version: Annotated[StrictInt | None, Field(description=CHANGE_VERSION_HELP)] = None
+
+
+class SuggestionsIn(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    language: Language
+    script: Annotated[StrictStr, Field(max_length=MAX_CHARACTERS)]
+    image: Annotated[StrictStr, Field(description="As a job names it; empty: the image of the language.")] = ""
+
+
+class SuggestionsOut(BaseModel):
+    image: str = Field(description="The image that the script was compared with.")
+    is_known: bool = Field(description="Whether the packages of that image are known. If not, there are no proposals.")
+    packages: list[str] = Field(description="The packages that the script imports and the image lacks, by name.")

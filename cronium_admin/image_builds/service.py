@@ -24,6 +24,7 @@ from cronium_admin.registries.rules import find_use_problem
 
 KIND, BUILDS = "custom image", "custom image build"
 MAX_DESCRIPTION = 500
+RESERVED_NAMES = frozenset({"suggestions"})  # routes under /custom-images
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
 
 
@@ -231,6 +232,8 @@ def _check_fields(
         problems["name"] = ["Use 1 to 40 lower-case letters, digits and single '-', such as python-reports."]
     if stored is None and "--" in (fields.name or ""):
         problems["name"] = ["Use single '-' only, such as python-reports."]
+    if stored is None and fields.name in RESERVED_NAMES:
+        problems["name"] = [f"The name {fields.name} is reserved. Choose another name."]
     if fields.description is not None:
         if len(fields.description) > MAX_DESCRIPTION:
             problems["description"] = [f"Has {len(fields.description)} characters; at most {MAX_DESCRIPTION}."]

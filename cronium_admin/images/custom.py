@@ -52,3 +52,8 @@ def parse_custom(reference: str) -> CustomName | None:
     if match is None:
         return None
     return CustomName(match["name"], int(match["number"]) if match["number"] else None)
+
+
+def explain_custom_form(reference: str) -> str:
+    """The error of a name below cronium/custom that no custom image can have."""
+    return f"{reference[:80]} is no custom image. Write {PREFIX}NAME, or {PREFIX}NAME:NUMBER for one version."

@@ -7,7 +7,7 @@ from django.core.exceptions import ValidationError
 
 from cronium_admin.accounts.permissions import ProjectId
 from cronium_admin.core.database.compiled import CompiledQuery
-from cronium_admin.images.custom import PREFIX, CustomName, format_engine_tag, is_custom, parse_custom
+from cronium_admin.images.custom import CustomName, explain_custom_form, format_engine_tag, is_custom, parse_custom
 from cronium_admin.images.models import BuiltImage, CustomImage, ImageOverride, ImageVersion, VersionStatus
 
 RULES = {
@@ -63,7 +63,7 @@ def resolve_custom(choice: ImageChoice, project_id: ProjectId) -> ImageChoice:
 
 def _explain_missing(reference: str, name: CustomName | None, project_id: ProjectId) -> str:
     if name is None:
-        return f"{reference[:80]} is no custom image. Write {PREFIX}NAME, or {PREFIX}NAME:NUMBER for one version."
+        return explain_custom_form(reference)
     image = CustomImage.objects.filter(project=project_id, name=name.name).first()
     if image is None:
         return f"This project has no custom image {name.name}."

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
 
 from cronium_admin.core.edit_versions import OMITTED
+from cronium_admin.images.custom_choices import find_newer_reference
 from cronium_admin.images.models import Language
 from cronium_admin.jobs.models import Job, Network, OnLogLimit, Streams
 from cronium_admin.profiles.models import DEFAULT_PROFILE
@@ -95,6 +96,10 @@ class JobOut(JobItem):
     run_keep_days: int | None = Field(description=RUN_KEEP_DAYS)
     run_keep_runs: int | None = Field(description=RUN_KEEP_RUNS)
     limits: LimitsOut = Field(description="The limits of a run: the profile's, overridden by the job's own.")
+    newer_image: str = Field(
+        description="If `image` names a version of a custom image: the newest version that is ready, such as "
+        "`cronium/custom/reports:4`; empty if that is the one that the job names."
+    )
     created_by: str | None
 
     @classmethod
@@ -118,6 +123,7 @@ class JobOut(JobItem):
             run_keep_days=job.run_keep_days,
             run_keep_runs=job.run_keep_runs,
             limits=LimitsOut.from_limits(job.limits),
+            newer_image=find_newer_reference(job.project_id, job.image),
             created_by=job.created_by.get_username() if job.created_by else None,
         )
 

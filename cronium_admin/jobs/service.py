@@ -21,6 +21,7 @@ from cronium_admin.core.errors import ApiError
 from cronium_admin.core.form_errors import translate_error
 from cronium_admin.core.json_text import format_compact
 from cronium_admin.core.line_text import find_line_problem
+from cronium_admin.images.custom import explain_custom_form, is_custom, parse_custom
 from cronium_admin.images.reference import validate_reference
 from cronium_admin.jobs.egress_rules import normalize_egress
 from cronium_admin.jobs.job_fields import JOB_FIELDS, RUN_FIELDS
@@ -234,7 +235,9 @@ def _check_image(job: Job, problems: dict[str, list[ValidationError]]) -> None:
         validate_reference(job.image or "x")
     except ValidationError:
         return  # the field's validator reports it
-    if problem := find_use_problem(job.image, job.project_id):
+    if job.image and is_custom(job.image) and parse_custom(job.image) is None:
+        problems["image"] = [ValidationError(explain_custom_form(job.image), code="custom_image")]
+    elif problem := find_use_problem(job.image, job.project_id):
         problems["image"] = [ValidationError(problem, code="registry_forbidden")]
 
 

@@ -2,13 +2,14 @@
 
 from django.urls import path
 
-from cronium_admin.jobs import views
+from cronium_admin.jobs import image_views, views
 
 app_name = "jobs"
 urlpatterns = [
     path("jobs/", views.list_jobs, name="list"),
     path("jobs/new/", views.add_job, name="new"),
     path("job-rows/", views.render_job_rows, name="rows"),
+    path("job-image/", image_views.render_image_info, name="image-info"),
     path("job-states/", views.render_live_cells, name="live"),
     path("jobs/<slug:slug>/", views.show_job, name="job"),
     path("jobs/<slug:slug>/runs/", views.render_run_rows, name="runs"),

@@ -28,9 +28,11 @@ from cronium_admin.core.edit_versions import EditConflict, parse_version
 from cronium_admin.core.errors import ApiError
 from cronium_admin.core.line_text import fold_case
 from cronium_admin.core.paging import Page, fetch_newest_or_first_page
+from cronium_admin.images.custom_choices import list_options
 from cronium_admin.images.models import Language
 from cronium_admin.images.resolution import RULES, resolve_image
 from cronium_admin.jobs.forms import LABELS, JobForm
+from cronium_admin.jobs.image_info import build_image_info, list_default_images
 from cronium_admin.jobs.lookup import find_job
 from cronium_admin.jobs.models import Job, Network
 from cronium_admin.jobs.network_policy import list_choices
@@ -88,6 +90,7 @@ def show_job(request: HttpRequest, slug: str) -> HttpResponse:
         "after": request.GET.get("after", "") if not page.is_first else "",
         "image": choice,
         "image_why": RULES[choice.rule],
+        **build_image_info(job.project_id, job.language, job.image),
         "profiles": list_launch_profiles(job.profile, user, job),
         "bound": BOUNDS["timeout_seconds"],
         "can": Permissions(user, job),
@@ -126,6 +129,7 @@ def edit_job(request: HttpRequest, slug: str) -> HttpResponse:
             return _offer_new_job(request, slug)
         raise
     form = JobForm(request.POST if request.method == "POST" else None, job=job)
+    form.initial["image"] = request.GET.get("image", job.image)[:300]  # of a link to a newer version
     return _save_or_render(request, form, job)
 
 
@@ -296,10 +300,7 @@ def _render_editor(
     # `other` is the conflicting stored version; `gone` the slug of a deleted job
     user = get_current_user(request)
     project = job or _make_new_job(user)
-    images = []
-    for language in Language:
-        choice = resolve_image(language)
-        images.append({"language": language.value, "reference": choice.reference, "why": RULES[choice.rule]})
+    language, image = (str(form[name].value() or "") for name in ("language", "image"))
     context = {
         "form": form,
         "job": job,
@@ -310,9 +311,11 @@ def _render_editor(
         "networks": list_choices(str(form["network"].value()), job.network if job else Network.ISOLATED, user, project),
         "secrets": _list_secrets(form, project.project_id),
         "can": Permissions(user, project),
-        "images": images,
+        "images": list_default_images(),
+        "image_options": list_options(project.project_id),
         "bounds": BOUNDS,
         "starters": STARTERS,
         "nav": "jobs",
+        **build_image_info(project.project_id, language, image),
     }
     return render(request, "jobs/editor.html", context, status=status)

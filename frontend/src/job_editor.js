@@ -10,6 +10,7 @@ import { basicSetup } from "codemirror";
 import { appearance, getThemeExtension, selectionTyping } from "./code_editor.js";
 import { loadDraft, markSent, removeDraft, saveDraft } from "./drafts.js";
 import { formatAgo } from "./durations.js";
+import { startImageChoice } from "./image_choice.js";
 
 const form = document.getElementById("job-form");
 const path = location.pathname;
@@ -18,6 +19,7 @@ const LANGUAGES = { bash: () => StreamLanguage.define(shell), python, node: () =
 let savedFields = ""; // of getFields(), as JSON
 let isLeaving = false;
 let view = null;
+let imageChoice = null;
 const area = form?.elements.script;
 const getFields = () => [...new FormData(form)].filter(([name]) => name !== "csrfmiddlewaretoken");
 const getLanguage = () => form.elements.language.value;
@@ -73,6 +75,7 @@ function insertStarter() {
 
 function showImageNote() {
   for (const note of form.querySelectorAll("[data-image-for]")) note.hidden = note.dataset.imageFor !== getLanguage();
+  imageChoice.showChoice();
 }
 
 // ---- rows of environment variables
@@ -120,6 +123,7 @@ let draftTimer = null;
 function onChange() {
   clearTimeout(draftTimer);
   draftTimer = setTimeout(() => (hasChanges() ? saveDraft(path, getFields()) : removeDraft(path)), 400);
+  imageChoice.checkLater();
   form.dataset.dirty = hasChanges();
   document.getElementById("unsaved").hidden = !hasChanges();
 }
@@ -151,7 +155,7 @@ function restoreDraft(fields) {
 
 function offerDraft() {
   const draft = loadDraft(path);
-  if (!draft || JSON.stringify(draft.fields) === savedFields || form.dataset.bound === "true") return;
+  if (!draft || JSON.stringify(draft.fields) === savedFields || form.dataset.bound === "true" || form.dataset.changed === "true") return;
   const bar = document.getElementById("draft");
   bar.hidden = false;
   bar.querySelector("[data-draft-age]").textContent = draft.at ? `, typed ${formatAgo(Date.now() - draft.at)}` : "";
@@ -161,13 +165,14 @@ function offerDraft() {
 
 if (form) {
   startEditor();
+  imageChoice = startImageChoice(form, getLanguage);
   document.querySelector("[data-starter]").addEventListener("click", () => { insertStarter(); view.focus(); });
   startRows();
   startJsonHint();
   showImageNote();
   savedFields = JSON.stringify(getFields());
   offerDraft();
-  if (form.dataset.bound === "true") { // the form came back with errors: nothing is saved
+  if (form.dataset.bound === "true" || form.dataset.changed === "true") { // it came back with errors, or has another image
     savedFields = "";
     onChange();
   }

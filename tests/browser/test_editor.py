@@ -32,7 +32,8 @@ def test_errors_stand_beside_their_fields_and_keep_what_was_typed(
     write(page, "echo kept\n  # and its blanks  ")
     add_variable(page, "GOOD", "one")
     add_variable(page, "PATH", "/mine")
-    page.get_by_label("Image", exact=True).fill("some image")
+    page.get_by_label("Image", exact=True).select_option("Another image…")
+    page.get_by_label("Name of the image").fill("some image")
     page.get_by_label("Timeout", exact=True).fill("0")
     page.get_by_label("Input", exact=True).fill('{"day": ')
     expect(page.locator("#input-hint")).to_contain_text("Not valid JSON yet")
@@ -55,7 +56,7 @@ def test_errors_stand_beside_their_fields_and_keep_what_was_typed(
     values = page.locator("#env-rows").get_by_label("Variable value")
     assert [names.nth(at).input_value() for at in range(names.count())] == ["GOOD", "PATH"]
     assert [values.nth(at).input_value() for at in range(values.count())] == ["one", "/mine"]
-    expect(page.get_by_label("Image", exact=True)).to_have_value("some image")
+    expect(page.get_by_label("Name of the image")).to_have_value("some image")
     expect(page.get_by_label("Input", exact=True)).to_have_value('{"day": ')
 
     summary.get_by_role("link", name=re.compile("^Timeout")).click()

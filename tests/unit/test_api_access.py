@@ -86,6 +86,7 @@ ROUTES: list[tuple[str, str, Any, str, int]] = [
     ("DELETE", "/secrets/API_KEY", None, "admin", 204),
     ("GET", "/custom-images", None, "viewer", 200),
     ("POST", "/custom-images", {"name": "more", "recipe": RECIPE}, "editor", 201),
+    ("POST", "/custom-images/suggestions", {"language": "bash", "script": "true"}, "editor", 200),
     ("GET", "/custom-images/reports", None, "viewer", 200),
     ("PATCH", "/custom-images/reports", {"description": "other"}, "editor", 200),
     ("DELETE", "/custom-images/reports", None, "editor", 204),

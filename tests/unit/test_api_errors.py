@@ -173,6 +173,7 @@ OPERATION_IDS = [
     "remove_image_policy",
     "remove_registry",
     "remove_image_version",
+    "suggest_image_packages",
 ]
 
 

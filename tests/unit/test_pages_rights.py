@@ -37,6 +37,7 @@ PAGES = [
     ("post", "jobs:new", "", "editor"),
     ("get", "jobs:edit", "job", "editor"),
     ("post", "jobs:edit", "job", "editor"),
+    ("post", "jobs:image-info", "", "editor"),
     ("post", "jobs:delete", "job", "editor"),
     ("get", "runs:list", "", "viewer"),
     ("get", "runs:rows", "", "viewer"),

@@ -1,0 +1,112 @@
+"""The packages that a script imports and its image lacks: the route, and which packages an image has."""
+
+import hashlib
+import json
+from typing import Any
+
+import pytest
+import zstandard
+
+from cronium_admin.accounts.models import Membership, Project, User
+from cronium_admin.images.imports import MAX_CHARACTERS
+from cronium_admin.images.models import ImageOverride, OwnImage
+from tests.conftest import Api
+from tests.custom_images import RECIPE, make_ready_image, make_version
+
+pytestmark = pytest.mark.django_db
+ROUTE = "/custom-images/suggestions"
+DEFAULT = "cronium/runner:python-alpine"
+
+
+def make_own_image(reference: str, *packages: str) -> None:
+    """An own image with such package URLs, as `images build` records it."""
+    components = [{"purl": f"pkg:{purl}@1.0", "name": purl.partition("/")[2], "version": "1.0"} for purl in packages]
+    sbom = json.dumps({"components": [*components, {"name": "alpine", "version": "3"}]}).encode()
+    digest = f"sha256:{hashlib.sha256(sbom + reference.encode()).hexdigest()}"
+    columns = {"image_id": "sha256:1", "size": 1, "sbom": zstandard.compress(sbom), "sbom_digest": digest}
+    OwnImage.objects.create(reference=reference, **columns)
+
+
+def suggest(api: Api, script: str, language: str = "python", **more: Any) -> Any:
+    return api.post(ROUTE, {"language": language, "script": script, **more}).json()
+
+
+def test_the_languages_image_is_compared_by_its_list(editor: Api) -> None:
+    make_own_image(DEFAULT, "pypi/requests", "apk/py3-yaml")
+    make_own_image("cronium/runner:node-alpine", "npm/lodash", "npm/@a/b")
+    found = suggest(editor, "import requests, numpy, yaml\nimport json")
+    assert found == {"image": DEFAULT, "is_known": True, "packages": ["numpy"]}
+    assert suggest(editor, "require('lodash'); require('@a/b/x'); require('c')", "node")["packages"] == ["c"]
+    assert suggest(editor, "import numpy", "bash")["packages"] == []
+
+
+def test_a_custom_image_is_compared_by_the_version_that_the_job_would_get(editor: Api) -> None:
+    image = make_ready_image("reports", ())
+    make_version(image, 1, packages=[["pypi", "requests", "2.32"]])
+    make_version(image, 2, packages=[["pypi", "requests", "2.33"], ["pypi", "NumPy", "2.1"]])
+    script = "import requests, numpy, attr"
+    assert suggest(editor, script, image="cronium/custom/reports")["packages"] == ["attrs"]
+    assert suggest(editor, script, image="cronium/custom/reports:1")["packages"] == ["attrs", "numpy"]
+    for unusable in ("cronium/custom/reports:3", "cronium/custom/none", "cronium/custom/a/b"):
+        found = suggest(editor, script, image=unusable)
+        assert found == {"image": unusable, "is_known": False, "packages": []}
+    other_language = suggest(editor, "require('x')", "node", image="cronium/custom/reports")
+    assert other_language["is_known"] is False
+
+
+def test_no_proposal_for_an_image_whose_packages_are_unknown(editor: Api) -> None:
+    assert suggest(editor, "import numpy") == {"image": DEFAULT, "is_known": False, "packages": []}
+    make_own_image(DEFAULT)
+    assert suggest(editor, "import numpy", image="python:3.12")["is_known"] is False
+    ImageOverride.objects.create(language="python", reference="corp/python:1")
+    assert suggest(editor, "import numpy") == {"image": "corp/python:1", "is_known": False, "packages": []}
+
+
+def test_a_rebuilt_image_is_read_again(editor: Api) -> None:
+    make_own_image(DEFAULT)
+    assert suggest(editor, "import numpy")["packages"] == ["numpy"]
+    OwnImage.objects.all().delete()
+    make_own_image(DEFAULT, "pypi/numpy")
+    assert suggest(editor, "import numpy")["packages"] == []
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"script": "x"}, "language"),
+        ({"language": "ruby", "script": "x"}, "language"),
+        ({"language": "python"}, "script"),
+        ({"language": "python", "script": 5}, "script"),
+        ({"language": "python", "script": "x" * (MAX_CHARACTERS + 1)}, "script"),
+        ({"language": "python", "script": "x", "image": "A B"}, "image"),
+        ({"language": "python", "script": "x", "image": "a\0"}, "image"),
+        ({"language": "python", "script": "x", "image": None}, "image"),
+        ({"language": "python", "script": "x", "more": 1}, "more"),
+    ],
+)
+def test_bad_values_are_named(editor: Api, body: Any, field: str) -> None:
+    answer = editor.post(ROUTE, body)
+    assert (answer.status_code, list(answer.json()["fields"])) == (422, [field])
+
+
+@pytest.mark.parametrize("script", ["", "\0", "\ud800", "(" * 9_999, "import " + "a." * 9_999, "é = 1\nimport \u2126"])
+@pytest.mark.parametrize("language", ["python", "node"])
+def test_odd_scripts_are_no_error(editor: Api, script: str, language: str) -> None:
+    make_own_image(DEFAULT)
+    make_own_image("cronium/runner:node-alpine")
+    assert editor.post(ROUTE, {"language": language, "script": script}).status_code in (200, 422)
+
+
+def test_the_image_is_of_the_callers_project(people: dict[str, User]) -> None:
+    make_ready_image("reports")
+    other = Project.objects.create(slug="other", name="Other")
+    member = User.objects.create(username="mia")
+    Membership.objects.create(project=other, user=member, role="editor")
+    assert suggest(Api(member), "import numpy", image="cronium/custom/reports")["is_known"] is False
+    Membership.objects.update(role="viewer")
+    assert Api(member).post(ROUTE, {"language": "bash", "script": ""}).status_code == 403
+
+
+def test_no_image_can_have_the_name_of_the_route(editor: Api) -> None:
+    answer = editor.post("/custom-images", {"name": "suggestions", "recipe": RECIPE})
+    assert answer.json()["fields"] == {"name": ["The name suggestions is reserved. Choose another name."]}
