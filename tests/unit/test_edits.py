@@ -89,6 +89,7 @@ NO_EDIT = {
         "retention:one",
         "retention:many",
     },
+    "only reads": {"jobs:image-info"},
     "is one's own, or ends sessions": {"access:end-sessions", "account:password", "account:end-others"},
 }
 
