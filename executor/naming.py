@@ -1,4 +1,4 @@
-"""Names and labels of a run's containers and networks. They follow from the spec alone."""
+"""Names and labels of a run's containers and networks, which follow from the spec alone; parts of image names."""
 
 from collections.abc import Mapping
 
@@ -53,3 +53,10 @@ def build_labels(spec: SandboxSpec, role: str) -> dict[str, str]:
 def parse_epoch(labels: Mapping[str, str]) -> int:
     text = labels.get(LABEL_EPOCH, "")
     return int(text) if text.isdecimal() else 0
+
+
+def strip_tag(reference: str) -> str:
+    """The repository of an image's name, without tag and digest."""
+    name = reference.partition("@")[0]
+    head, slash, last = name.rpartition("/")
+    return head + slash + last.partition(":")[0]

@@ -6,6 +6,7 @@ from ipaddress import ip_address
 from django.core.exceptions import ValidationError
 
 from cronium_admin.images.reference import canonicalize_reference
+from executor.naming import strip_tag
 
 MAX_LENGTH = 255
 DOCKER_HUB = "docker.io"
@@ -69,10 +70,3 @@ def list_prefixes(reference: str) -> list[str]:
     name = strip_tag(canonicalize_reference(reference))
     parts = name.split("/")
     return ["/".join(parts[:count]) for count in range(len(parts), 0, -1)]
-
-
-def strip_tag(reference: str) -> str:
-    """The repository of a reference, without tag and digest."""
-    name = reference.partition("@")[0]
-    head, slash, last = name.rpartition("/")
-    return head + slash + last.partition(":")[0]

@@ -10,6 +10,7 @@ from cronium_admin.accounts.api_auth import get_caller, require_permission
 from cronium_admin.accounts.permissions import INSTANCE, Permission, can
 from cronium_admin.core.edit_versions import DELETE_VERSION_HELP
 from cronium_admin.core.errors import ERROR_STATUSES, ErrorBody
+from cronium_admin.registries import service
 from cronium_admin.registries.checks import request_check
 from cronium_admin.registries.models import Registry
 from cronium_admin.registries.schemas import RegistryChange, RegistryIn, RegistryList, RegistryOut
@@ -17,7 +18,6 @@ from cronium_admin.registries.service import (
     add_registry,
     delete_registry,
     find_registry_row,
-    list_registries,
     list_with_secret,
     save_registry,
 )
@@ -26,9 +26,9 @@ router = Router(tags=["registries"], auth=require_permission(Permission.VIEW))
 
 
 @router.get("", response={200: RegistryList, ERROR_STATUSES: ErrorBody}, summary="All registries")
-def get_registries(request: HttpRequest) -> RegistryList:
+def list_registries(request: HttpRequest) -> RegistryList:
     """Users, certificates and projects are shown to administrators only."""
-    return RegistryList(items=_build_items(request, list(list_registries())))
+    return RegistryList(items=_build_items(request, list(service.list_registries())))
 
 
 @router.post(

@@ -5,6 +5,7 @@ from contextlib import suppress
 from executor.docker.errors import ImageMissing, RuntimeMissing
 from executor.docker.models import ImageFacts
 from executor.docker.protocol import EngineLike
+from executor.naming import strip_tag
 from executor.spec import Shape
 
 
@@ -16,7 +17,7 @@ def find_image(engine: EngineLike, shape: Shape) -> ImageFacts:
     """
     if not shape.image_digest:
         return engine.describe_image(shape.image)
-    names = (shape.image_digest, f"{_strip_tag(shape.image)}@{shape.image_digest}", shape.image_resolved)
+    names = (shape.image_digest, f"{strip_tag(shape.image)}@{shape.image_digest}", shape.image_resolved)
     for reference in filter(None, names):
         with suppress(ImageMissing):
             return engine.describe_image(reference)
@@ -33,9 +34,3 @@ def refuse_unknown_runtime(engine: EngineLike, shape: Shape) -> None:
             f"{', '.join(offered) or 'none by name'}. Choose another in the profile, or add it to the engine's "
             "daemon.json and restart the engine."
         )
-
-
-def _strip_tag(reference: str) -> str:
-    name = reference.partition("@")[0]
-    head, slash, last = name.rpartition("/")
-    return head + slash + last.partition(":")[0]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from cronium_admin.images import pulls
 from cronium_admin.images.reference import canonicalize_reference
-from cronium_admin.registries.addresses import is_local_name, strip_tag
+from cronium_admin.registries.addresses import is_local_name
 from cronium_admin.registries.models import PullPolicy, Registry
 from cronium_admin.registries.rules import PullRule, resolve_policy
 from cronium_admin.workers.database_threads import DatabaseThreads
@@ -16,6 +16,7 @@ from cronium_admin.workers.images.transfer import ImageTransfer, find_login
 from executor.docker.errors import EngineError, EngineUnreachable, ImageMissing, ImagePullAborted
 from executor.docker.progress import TransferProgress
 from executor.docker.protocol import EngineLike
+from executor.naming import strip_tag
 from executor.sandbox.image import find_image
 from executor.spec import RunSpec
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 from cronium_admin.images.models import CustomImage
-from cronium_admin.registries.addresses import strip_tag
 from cronium_admin.registries.models import Registry
 from cronium_admin.registries.rules import find_use_problem
 from cronium_admin.workers.database_threads import DatabaseThreads
@@ -13,6 +12,7 @@ from executor.docker.errors import ImagePullAborted, ImagePullDenied
 from executor.docker.image_calls import Transfer
 from executor.docker.progress import TransferProgress
 from executor.docker.protocol import EngineLike
+from executor.naming import strip_tag
 
 
 def find_push_registry(image: CustomImage) -> Registry | None:

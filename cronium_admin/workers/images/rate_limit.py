@@ -6,8 +6,9 @@ import urllib.request
 from email.utils import parsedate_to_datetime
 
 from cronium_admin.core.database.clock import database_now
-from cronium_admin.registries.addresses import DOCKER_HUB, is_loopback, split_host, strip_tag
+from cronium_admin.registries.addresses import DOCKER_HUB, is_loopback, split_host
 from cronium_admin.registries.models import Registry
+from executor.naming import strip_tag
 
 TIMEOUT_SECONDS = 5.0
 LEAST_SECONDS, MOST_SECONDS = 1.0, 120.0

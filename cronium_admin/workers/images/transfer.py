@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from cronium_admin.images import pulls
 from cronium_admin.images.reference import make_kept_reference
-from cronium_admin.registries.addresses import split_host, strip_tag
+from cronium_admin.registries.addresses import split_host
 from cronium_admin.registries.credentials import (
     CredentialsUnavailable,
     ask_helper,
@@ -23,6 +23,7 @@ from executor.docker.image_calls import RegistryLogin, Transfer
 from executor.docker.models import ImageFacts
 from executor.docker.progress import TransferProgress
 from executor.docker.protocol import EngineLike
+from executor.naming import strip_tag
 
 log = logging.getLogger("cronium.images")
 PROGRESS_SECONDS = 1.0
