@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -50,7 +51,8 @@ class Progress:
 
 @dataclass(frozen=True)
 class BuiltImage:
-    """An image on the engine. `size` is in bytes; `skipped` if it was up to date.
+    """An image on the engine. `size` is in bytes; `skipped` if it was up to date; `tagged_at` is when a skipped one
+    got its name on the engine, if it says so.
 
     `replaced` is the id of the former image of this name, which stays under a kept name; empty if there was none, or
     if the build gave the same image.
@@ -65,6 +67,15 @@ class BuiltImage:
     base: str = ""
     sbom: bytes = b""
     replaced: str = ""
+    tagged_at: datetime | None = None
+
+
+def _read_tag_time(image: dict[str, Any]) -> datetime | None:
+    try:
+        found = datetime.fromisoformat(str((image.get("Metadata") or {}).get("LastTagTime")))
+    except ValueError:
+        return None
+    return found if found.tzinfo and found.year > 1 else None
 
 
 Report = Callable[[Progress], None]
@@ -170,7 +181,9 @@ class _Builder:
         ):
             return None
         return BuiltImage(
-            recipe.name, recipe.get_reference(family), image["Id"], family, image["Size"], True, recipe.get_base(family)
+            *(recipe.name, recipe.get_reference(family), image["Id"], family, image["Size"], True),
+            base=recipe.get_base(family),
+            tagged_at=_read_tag_time(image),
         )
 
     def report_skipped(self, image: BuiltImage) -> BuiltImage:

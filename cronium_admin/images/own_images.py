@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable
 from dataclasses import asdict
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import docker
@@ -32,15 +32,21 @@ def record_built_images(images: "Iterable[Built]", version: str) -> None:
             facts = {"image_id": image.image_id, "base": image.base, "size": image.size, "version": version}
             unknown = {"updates": None, "updates_checked_at": None, "updates_problem": ""}
             document = {"sbom_digest": "", "sbom": b""}
-            defaults = {**facts, **unknown, **document, "built_at": database_now()}
+            defaults = {**facts, **unknown, **document, "built_at": _find_build_time(image)}
             OwnImage.objects.update_or_create(reference=image.reference, defaults=defaults)
         if image.sbom:
             store_sbom(image.reference, image.sbom)
 
 
 def _record_default(image: "Built") -> None:
-    values = {"reference": image.reference, "built_at": database_now()}
+    values = {"reference": image.reference, "built_at": _find_build_time(image)}
     BuiltImage.objects.update_or_create(language=image.name, defaults=values)
+
+
+def _find_build_time(image: "Built") -> datetime:
+    # Of an image that was there before this database: its file times are fixed, so the time of its name is the nearest.
+    now = database_now()
+    return min(image.tagged_at, now) if image.skipped and image.tagged_at else now
 
 
 def store_sbom(reference: str, sbom: bytes) -> None:

@@ -216,6 +216,19 @@ class TestImagesBuild:
         assert (stored.image_id, stored.updates, stored.sbom_digest) == ("sha256:2", None, "")
         assert stored.built_at.month != 1 or stored.built_at.year != 2026
 
+    def test_an_image_that_was_there_before_the_database_is_as_old_as_its_name(
+        self, db: None, built: Callable[..., None]
+    ) -> None:
+        image = build.BuiltImage("bash", "made/bash:1", "sha256:1", "debian", 10**7, True)
+        images = [replace(image, tagged_at=datetime(2026, 2, 3, tzinfo=UTC))]
+        built(lambda: images)
+        run("images", "build")
+        assert OwnImage.objects.get().built_at == datetime(2026, 2, 3, tzinfo=UTC)
+        assert BuiltImage.objects.get().built_at == datetime(2026, 2, 3, tzinfo=UTC)
+        images[0] = replace(image, image_id="sha256:2", tagged_at=datetime(9999, 2, 3, tzinfo=UTC))
+        run("images", "build")
+        assert OwnImage.objects.get().built_at.year < 9999, "a time in the future is the engine's wrong clock"
+
     def test_ends_with_one_sentence_when_it_fails(self, db: None, built: Callable[..., None]) -> None:
         def fail() -> list[build.BuiltImage]:
             raise ImageBuildError("The image bash could not be built: no space left.", "log")
