@@ -30,7 +30,7 @@ class TextsField(forms.Field):
 
     def to_python(self, value: Any) -> list[str]:
         texts = value if isinstance(value, list) else []
-        return [text.strip("\n") for text in (unify_newlines(text) for text in texts) if text.strip()]
+        return [text.strip("\n") for text in (normalize_newlines(text) for text in texts) if text.strip()]
 
 
 class ImageForm(PlainForm):
@@ -78,7 +78,9 @@ class ImageForm(PlainForm):
         if field == "steps":
             return f"Step {number}: {text[match.end() :]}"
         lines = [
-            place for place, line in enumerate(unify_newlines(self.cleaned_data[field]).split("\n"), 1) if line.strip()
+            place
+            for place, line in enumerate(normalize_newlines(self.cleaned_data[field]).split("\n"), 1)
+            if line.strip()
         ]
         return f"Line {lines[number - 1]}: {text[match.end() :]}" if number <= len(lines) else text
 
@@ -92,12 +94,12 @@ class ImageForm(PlainForm):
         return filled + [""] * max(0, min(room, MAX_STEPS - len(filled)))
 
 
-def unify_newlines(text: str) -> str:
+def normalize_newlines(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def list_entries(text: str) -> list[str]:
-    return [line.strip() for line in unify_newlines(text).split("\n") if line.strip()]
+    return [line.strip() for line in normalize_newlines(text).split("\n") if line.strip()]
 
 
 def read_initial(image: CustomImage, address: str) -> dict[str, Any]:
@@ -119,7 +121,7 @@ def read_prefill(query: QueryDict) -> dict[str, Any]:
 
 
 def _clean(text: str) -> str:
-    return unify_newlines(text).replace("\0", "")[:_MAX_PREFILL]
+    return normalize_newlines(text).replace("\0", "")[:_MAX_PREFILL]
 
 
 def list_differences(stored: CustomImage, address: str, fields: ImageFields) -> list[tuple[str, str]]:

@@ -3,9 +3,10 @@
 from dataclasses import asdict
 from hashlib import sha256
 from typing import Any
+from uuid import UUID
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
@@ -24,7 +25,7 @@ from cronium_admin.images.custom import CustomName
 from cronium_admin.images.models import CustomImage, ImageVersion, VersionStatus
 from cronium_admin.runs.cancel import cancel
 from cronium_admin.runs.lookup import find_run
-from cronium_admin.runs.models import Run
+from cronium_admin.runs.models import BUILD_TRIGGER, Run
 from cronium_admin.runs.presentation.log_panel import build_log_context
 from cronium_admin.runs.presentation.reasons import describe_reason
 
@@ -53,6 +54,16 @@ def render_image(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     if context["version"] == request.GET.get("v"):
         return HttpResponse(status=204)
     return render(request, "builds/_live_image.html", context)
+
+
+@require_safe
+@require_project_permission(Permission.VIEW)
+def render_run_steps(request: HttpRequest, pk: UUID) -> HttpResponse:
+    # For the page of the run
+    run = find_run(get_current_user(request), pk)
+    if run.trigger != BUILD_TRIGGER:
+        raise Http404
+    return render(request, "builds/_run_steps.html", {"run": run, "steps": list_build_steps(run)})
 
 
 @require_POST

@@ -14,6 +14,7 @@ urlpatterns = [
     path("images/policy/", views.set_pull_policy, name="policy"),
     path("images/builds/", build_views.show_builds, name="builds"),
     path("images/builds/rows/", build_views.render_builds, name="build-rows"),
+    path("images/builds/runs/<uuid:pk>/steps/", image_views.render_run_steps, name="build-steps"),
     path("images/builds/new/", build_views.create_image, name="image-new"),
     path("images/builds/<int:pk>/", image_views.show_image, name="image"),
     path("images/builds/<int:pk>/live/<int:number>/", image_views.render_image, name="image-live"),

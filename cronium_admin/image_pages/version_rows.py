@@ -107,7 +107,7 @@ def _find_before(version: ImageVersion) -> ImageVersion | None:
 
 
 def _compare(before: Sequence[Sequence[str]], after: Sequence[Sequence[str]]) -> list[PackageChange]:
-    old, new = _group_versions(before), _group_versions(after)
+    old, new = _collect_versions(before), _collect_versions(after)
     return [
         PackageChange(name, TYPES.get(kind, kind), old.get((kind, name), ""), new.get((kind, name), ""))
         for kind, name in sorted({*old, *new}, key=lambda key: (key[1], key[0]))
@@ -115,7 +115,7 @@ def _compare(before: Sequence[Sequence[str]], after: Sequence[Sequence[str]]) ->
     ]
 
 
-def _group_versions(packages: Sequence[Sequence[str]]) -> dict[tuple[str, str], str]:
+def _collect_versions(packages: Sequence[Sequence[str]]) -> dict[tuple[str, str], str]:
     grouped: dict[tuple[str, str], list[str]] = {}
     for kind, name, number in packages:
         grouped.setdefault((kind, name), []).append(number)

@@ -6,7 +6,8 @@ from cronium_admin.accounts.models import User
 from cronium_admin.accounts.permissions import Permission
 from cronium_admin.accounts.projects import check_can
 from cronium_admin.core.errors import ApiError
-from cronium_admin.runs.models import LIVE, Run
+from cronium_admin.images.models import ImageVersion
+from cronium_admin.runs.models import BUILD_TRIGGER, LIVE, Run
 
 _LONG = ("job__script", "job__env", "job__input", "sandbox")
 
@@ -20,6 +21,18 @@ def find_run(user: User, run_id: UUID, permission: Permission = Permission.VIEW,
         raise make_missing_error(run_id)
     check_can(user, permission, run)
     return run
+
+
+def find_built_version(run: Run) -> ImageVersion | None:
+    """The version of a custom image that the run builds, with its image. None for other runs, without a query."""
+    if run.trigger != BUILD_TRIGGER:
+        return None
+    return (
+        ImageVersion.objects.select_related("image")
+        .only("number", "status", "image__name")
+        .filter(run_id=run.pk)
+        .first()
+    )
 
 
 def make_missing_error(run_id: UUID) -> ApiError:

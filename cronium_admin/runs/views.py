@@ -34,8 +34,8 @@ from cronium_admin.runs import filters
 from cronium_admin.runs.cancel import cancel
 from cronium_admin.runs.forms import LaunchForm
 from cronium_admin.runs.launch import launch, rerun
-from cronium_admin.runs.lookup import count_live_runs
-from cronium_admin.runs.models import Run, Status
+from cronium_admin.runs.lookup import count_live_runs, find_built_version
+from cronium_admin.runs.models import BUILD_TRIGGER, Run, Status
 from cronium_admin.runs.overrides import NO_OVERRIDES, Overrides
 from cronium_admin.runs.presentation import output, reasons, starts
 from cronium_admin.runs.presentation.log_panel import build_log_context
@@ -246,6 +246,8 @@ def _build_context(request: HttpRequest, run: Run) -> dict[str, Any]:
         "events": build_timeline(run),
         "phases": steps,
         "trace": build_trace_table(run.trace_offsets),
+        "is_build": run.trigger == BUILD_TRIGGER,
+        "built": find_built_version(run),
         "image_why": RULES.get(run.image_rule, run.image_rule),
         "peak_mb": run.peak_memory_bytes / 1024 / 1024 if run.peak_memory_bytes else None,
         "reruns": run.reruns.only("pk", "number", "status", "job_slug").order_by("number")[:10],

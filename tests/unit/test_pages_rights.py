@@ -66,6 +66,7 @@ PAGES = [
     ("get", "images:image", "built image", "viewer"),
     ("get", "images:image", "custom image", "viewer"),
     ("get", "images:image-live", "build", "viewer"),
+    ("get", "images:build-steps", "build run", "viewer"),
     ("get", "images:image-edit", "custom image", "editor"),
     ("post", "images:image-edit", "custom image", "editor"),
     ("post", "images:image-delete", "custom image", "editor"),
@@ -135,7 +136,7 @@ def address(run: Run) -> Callable[[str, str], str]:
     parts["custom image"] = [make_ready_image("reports", (1, 2)).pk]
     parts["image version"] = [*parts["custom image"], 1]
     built = make_ready_image("tools", (), last_version=6)
-    start_build(built, get_admin())
+    parts["build run"] = [start_build(built, get_admin())[1].pk]
     parts["built image"], parts["build"] = [built.pk], [built.pk, 7]
     parts["registry"] = [Registry.objects.get().pk]
     parts["person"] = [User.objects.create(username="pat").pk]
