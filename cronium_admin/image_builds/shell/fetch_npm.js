@@ -14,10 +14,17 @@ function get(url, ...options) {
   return execFileSync("curl", words, { input: own, maxBuffer: 64 << 20, stdio: ["pipe", "pipe", "inherit"] });
 }
 
-const about = JSON.parse(get(`${registry}/npm`, "-H", "Accept: application/vnd.npm.install-v1+json"));
-const versions = Object.keys(about.versions).filter((version) => /^10\.\d+\.\d+$/.test(version));
-versions.sort((one, other) => one.localeCompare(other, "en", { numeric: true }));
-if (!versions.length) throw new Error("the registry has no npm 10");
-// A mirror may name the registry that it mirrors; npm itself replaces this host too.
-const tarball = about.versions[versions.at(-1)].dist.tarball.replace(/^https:\/\/registry\.npmjs\.org/, registry);
-fs.writeFileSync(process.argv[2], get(tarball));
+try {
+  const about = JSON.parse(get(`${registry}/npm`, "-H", "Accept: application/vnd.npm.install-v1+json"));
+  const versions = Object.keys(about.versions).filter((version) => /^10\.\d+\.\d+$/.test(version));
+  versions.sort((one, other) => one.localeCompare(other, "en", { numeric: true }));
+  if (!versions.length) throw new Error("it has no npm 10");
+  // A mirror may name the registry that it mirrors; npm itself replaces this host too.
+  const tarball = about.versions[versions.at(-1)].dist.tarball.replace(/^https:\/\/registry\.npmjs\.org/, registry);
+  fs.writeFileSync(process.argv[2], get(tarball));
+} catch (problem) {
+  // curl has written its own error; the message of a failed command is its command line.
+  const cause = problem.status === undefined ? problem.message : `curl ended with ${problem.status}`;
+  console.error(`cronium-build: npm could not be fetched from ${new URL(registry).host}: ${cause}`);
+  process.exit(1);
+}

@@ -6,6 +6,7 @@ import re
 import sys
 import urllib.parse
 import urllib.request
+from http.client import HTTPException
 
 
 def read(url: str) -> bytes:
@@ -44,4 +45,8 @@ def main() -> None:
         file.write(read(url))
 
 
-main()
+try:
+    main()
+except (OSError, ValueError, HTTPException) as problem:  # urllib's errors are OSErrors; they contain no credentials
+    host = urllib.parse.urlsplit(os.environ["PIP_INDEX_URL"]).hostname
+    sys.exit(f"cronium-build: pip could not be fetched from {host}: {problem}")
