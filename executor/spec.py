@@ -38,6 +38,7 @@ class Shape:
     runtime: str = ""  # the container runtime (runc, runsc, ...); empty: the engine's default
     joined_network: bool = True  # main may join the sidecar's network namespace (`sandbox.topology`)
     is_build: bool = False  # main gets the privileges `sandbox.options.BUILD`: its root becomes an image
+    runs_dockerfile: bool = False  # of a build: the privileges are `sandbox.options.DOCKERFILE`
 
     def make_sandbox_spec(self, run_id: str, epoch: int) -> "SandboxSpec":
         settings = {item.name: getattr(self, item.name) for item in fields(Shape)}

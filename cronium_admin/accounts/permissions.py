@@ -23,7 +23,8 @@ class Permission(IntEnum):
     RUN = 1  # run, cancel, re-run
     EDIT = 2  # create, change and delete jobs
     OPEN_NETWORK = 3  # give a job the open network, and change what runs with it
-    ADMIN = 4  # image overrides, profiles, users
+    BUILD_DOCKERFILE = 4  # save and build custom images that are made of a Dockerfile
+    ADMIN = 5  # image overrides, profiles, users
 
     @property
     def scope(self) -> str:
@@ -40,7 +41,7 @@ ROLE_DESCRIPTIONS = {
     Role.VIEWER: "Sees jobs, runs, logs and variables. Changes nothing and sees no secret's value.",
     Role.OPERATOR: "A viewer who also runs, cancels and re-runs jobs.",
     Role.EDITOR: "An operator who also writes, changes and deletes jobs and variables, and gives jobs secrets.",
-    Role.ADMIN: "An editor who also manages people, secrets, images, profiles, hosts and open networks.",
+    Role.ADMIN: "An editor who also manages people, secrets, images, Dockerfiles, profiles, hosts and open networks.",
 }
 
 

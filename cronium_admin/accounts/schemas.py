@@ -117,7 +117,9 @@ class TokenList(BaseModel):
 class MeOut(BaseModel):
     username: str
     role: RoleOut = Field(description="The role in the whole instance; empty: only the roles in projects.")
-    scopes: list[str] = Field(description="The caller's permissions: see, run, edit, open_network, admin.")
+    scopes: list[str] = Field(
+        description="The caller's permissions: see, run, edit, open_network, build_dockerfile, admin."
+    )
     by: Literal["token", "session"]
     token: TokenOut | None = Field(description="null for a session.")
     expires_at: datetime | None = Field(description="When the token or session expires; null: never.")

@@ -34,6 +34,14 @@ def _explain_route(match: re.Match[str]) -> str:
 
 _RULES: tuple[tuple[str, str, Explain], ...] = (
     (
+        r"exec: (?:line \d+: )?bash: not found|exec: bash: not found",
+        "build_no_bash",
+        _always_say(
+            "The base image has no bash, which a build needs. Name another in FROM, such as the Debian variant of the "
+            "same image."
+        ),
+    ),
+    (
         rf"setuid files remain: (?P<name>{_NAME})",
         "build_setuid",
         _always_say("Files with a setuid or setgid bit can't be removed from the image. Leave out what installs them."),

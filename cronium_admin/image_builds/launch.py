@@ -11,12 +11,13 @@ from cronium_admin.core.database.shared_rows import get_or_create_locked
 from cronium_admin.core.errors import ApiError
 from cronium_admin.core.json_text import format_exact
 from cronium_admin.core.wakeup import wake_workers
+from cronium_admin.image_builds.dockerfile_rules import check_dockerfile_right, choose_base
 from cronium_admin.image_builds.mirrors import build_public_env, list_egress
 from cronium_admin.image_builds.recipe import load_recipe
 from cronium_admin.image_builds.script import build_script
 from cronium_admin.image_builds.versions import settle_builds
 from cronium_admin.images.models import CustomImage, ImageVersion, Language, VersionStatus
-from cronium_admin.images.resolution import ImageChoice, resolve_image
+from cronium_admin.images.resolution import ImageChoice
 from cronium_admin.jobs.models import JobRevision, Network, ScriptText
 from cronium_admin.jobs.revisions import digest_script
 from cronium_admin.jobs.validation import DEFAULT_QUEUE
@@ -28,16 +29,22 @@ PROFILE_NAME = "build"
 
 
 def start_build(image: CustomImage, by: User) -> tuple[ImageVersion, Run]:
-    """Queues the build of the image's next version. Raises ApiError 409 while a build of it is in progress."""
+    """Queues the build of the image's next version.
+
+    Raises ApiError 409 while a build of it is in progress, 403 for a Dockerfile without the right to build it;
+    ValidationError if the base of its Dockerfile can't be used.
+    """
     settle_builds()
     with transaction.atomic():
         stored = CustomImage.objects.select_for_update(of=("self",)).filter(pk=image.pk).first()
         if stored is None:
             raise ApiError(404, "not_found", f"The image {image.name} was deleted in the meantime.")
+        recipe = load_recipe(stored.recipe)
+        check_dockerfile_right(recipe, by, stored.project_id)
         _refuse_second_build(stored)
+        base = choose_base(recipe, stored.project_id)
         stored.last_version += 1
         CustomImage.objects.filter(pk=stored.pk).update(last_version=stored.last_version)
-        base = resolve_image(stored.language)
         run = _create_run(stored, base, by)
         version = _create_version(stored, base, run, by)
         if OutboxConsumer.objects.exists():
@@ -88,6 +95,8 @@ def _create_run(image: CustomImage, base: ImageChoice, by: User) -> Run:
         language=Language.BASH,  # of the script
         image=base.reference,
         image_rule=base.rule,
+        image_digest=base.digest,
+        image_resolved=base.resolved,
         overridden=[],
         profile_name=PROFILE_NAME,
         cpu=min(config.build_cpu, config.max_cpu),

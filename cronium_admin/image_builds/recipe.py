@@ -10,7 +10,10 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from packaging.requirements import InvalidRequirement, Requirement
 
+from cronium_admin.image_builds.dockerfile.model import Dockerfile
+from cronium_admin.image_builds.dockerfile.parse import DockerfileError, normalize_text, parse_dockerfile
 from cronium_admin.images.models import Language
+from cronium_admin.images.reference import validate_reference
 
 MAX_PACKAGES, MAX_PACKAGE_LENGTH = 100, 200
 MAX_STEPS, MAX_STEP_BYTES = 20, 8 * 1024
@@ -35,12 +38,14 @@ class Recipe:
     system: tuple[str, ...] = ()
     node: tuple[str, ...] = ()
     steps: tuple[str, ...] = ()
+    dockerfile: str = ""  # instead of packages and steps
 
     @property
     def values(self) -> dict[str, Any]:
         """The stored form, without empty lists."""
         lists = {"python": self.python, "system": self.system, "node": self.node, "steps": self.steps}
-        return {"base": self.base, **{name: list(entries) for name, entries in lists.items() if entries}}
+        text = {"dockerfile": self.dockerfile} if self.dockerfile else {}
+        return {"base": self.base, **{name: list(entries) for name, entries in lists.items() if entries}, **text}
 
     @property
     def digest(self) -> str:
@@ -59,7 +64,7 @@ class Recipe:
 def load_recipe(values: Any) -> Recipe:
     """From the stored form, which was checked when it was stored."""
     lists = {name: tuple(values.get(name, ())) for name in ("python", "system", "node", "steps")}
-    return Recipe(values["base"], **lists)
+    return Recipe(values["base"], **lists, dockerfile=values.get("dockerfile", ""))
 
 
 def parse_npm_name(text: str) -> str:
@@ -71,7 +76,7 @@ def parse_recipe(values: Any) -> Recipe:
     """Raises ValidationError by field: `recipe.base`, `recipe.python`, ..."""
     if not isinstance(values, dict):
         raise _make_error("recipe", 'Must be an object such as {"base": "python", "python": ["requests==2.*"]}.')
-    known = ("base", "python", "system", "node", "steps")
+    known = ("base", "python", "system", "node", "steps", "dockerfile")
     if unknown := sorted(str(name)[:40] for name in set(values) - set(known)):
         raise _make_error("recipe", f"Has no field {', '.join(unknown[:5])}. It has {', '.join(known)}.")
     base = values.get("base")
@@ -87,11 +92,41 @@ def parse_recipe(values: Any) -> Recipe:
         if lists[name] and base != name:
             text = f"Only an image with the base {name} has {_STEP_NAMES[name]}; the base of this one is {base}."
             problems.setdefault(f"recipe.{name}", []).append(text)
-    if not problems and not any(lists.values()):
+    dockerfile = _check_dockerfile(values.get("dockerfile"), lists, problems)
+    if not problems and not dockerfile and not any(lists.values()):
         problems["recipe"] = ["Is empty. Name at least one package or step; without any, jobs need no custom image."]
     if problems:
         raise ValidationError({name: [ValidationError(text) for text in texts] for name, texts in problems.items()})
-    return Recipe(str(base), **lists)
+    return Recipe(str(base), **lists, dockerfile=dockerfile)
+
+
+def _check_dockerfile(value: Any, lists: dict[str, tuple[str, ...]], problems: dict[str, list[str]]) -> str:
+    if value is None or value == "":
+        return ""
+    if not isinstance(value, str):
+        problems["recipe.dockerfile"] = ["Must be the text of a Dockerfile."]
+        return ""
+    text = normalize_text(value)
+    others = [name for name, entries in lists.items() if entries]
+    if text and others:
+        problems["recipe.dockerfile"] = [
+            f"Stands instead of packages and steps, and this recipe has {', '.join(others)} too. Do their work in RUN, "
+            "or leave the Dockerfile out."
+        ]
+        return ""
+    try:
+        if text:
+            _check_base(parse_dockerfile(text))
+    except DockerfileError as error:
+        problems["recipe.dockerfile"] = error.problems
+    return text
+
+
+def _check_base(dockerfile: Dockerfile) -> None:
+    try:
+        validate_reference(dockerfile.base)
+    except ValidationError as error:
+        raise DockerfileError([f"Line {dockerfile.base_line}: FROM: {' '.join(error.messages)}"]) from None
 
 
 def _make_error(field: str, text: str) -> ValidationError:

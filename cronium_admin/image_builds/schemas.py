@@ -15,7 +15,8 @@ from cronium_admin.images.models import CustomImage, ImageVersion, Language, Ver
 
 _RECIPE_HELP = (
     'base: bash, python or node; python: requirements of pip such as "requests==2.*"; node: packages of npm; system: '
-    "packages of Debian or Alpine; steps: shell scripts that run as root in the build."
+    "packages of Debian or Alpine; steps: shell scripts that run as root in the build; or, instead of packages and "
+    "steps, dockerfile: the text of a Dockerfile, which needs the permission build_dockerfile."
 )
 
 

@@ -5,6 +5,8 @@ import shlex
 from functools import lru_cache
 from pathlib import Path
 
+from cronium_admin.image_builds.dockerfile.parse import parse_dockerfile
+from cronium_admin.image_builds.dockerfile.script import build_steps
 from cronium_admin.image_builds.recipe import Recipe
 
 _FOLDER = Path(__file__).with_name("shell")
@@ -13,10 +15,11 @@ _MAX_TITLE = 60
 
 def build_script(name: str, number: int, recipe: Recipe) -> str:
     """The script that turns the base image's root into version `number` of the image `name`."""
+    variables, own_steps = _build_own_steps(recipe)
+    settings = ["trust_ca", "if has apt-get; then configure_apt; else configure_apk; fi"]
     steps = [
-        ("settings of the mirrors", ["trust_ca", "if has apt-get; then configure_apt; else configure_apk; fi"]),
-        *_build_package_steps(recipe),
-        *((_make_title(step), _write_step(step)) for step in recipe.steps),
+        ("settings of the mirrors", [*settings, *(["lend_apk_repositories"] if recipe.dockerfile else [])]),
+        *own_steps,
         ("list of the packages", ["list_packages"]),
         ("check of the packages", ["check_packages"]),
         ("removal of caches and setuid bits", ["clean_up"]),
@@ -24,8 +27,10 @@ def build_script(name: str, number: int, recipe: Recipe) -> str:
     lines = [
         "#!/usr/bin/env bash",
         f"# Builds the image cronium/custom/{name}:{number}. The container's root becomes the image.",
+        *variables,
         f"STEPS={len(steps)}",
         _read_file("begin.sh").rstrip(),
+        *([_read_file("dockerfile.sh").rstrip()] if recipe.dockerfile else []),
         "",
         *_write_file("fetch_pip.py", '"$CONF/fetch_pip.py"', is_needed=bool(recipe.python)),
         *_write_file("fetch_npm.js", '"$CONF/fetch_npm.js"', is_needed=bool(recipe.node)),
@@ -33,6 +38,15 @@ def build_script(name: str, number: int, recipe: Recipe) -> str:
     for index, (title, commands) in enumerate(steps, 1):
         lines += [f"step {index} {shlex.quote(title)}", *commands]
     return "\n".join([*lines, "echo DONE", ""])
+
+
+def _build_own_steps(recipe: Recipe) -> tuple[list[str], list[tuple[str, list[str]]]]:
+    """Commands for the beginning of the script, and the steps of the recipe."""
+    if not recipe.dockerfile:
+        steps = [(_make_title(step), _write_step(step)) for step in recipe.steps]
+        return [], [*_build_package_steps(recipe), *steps]
+    variables, steps = build_steps(parse_dockerfile(recipe.dockerfile))
+    return variables, [*steps, ("end of the Dockerfile", ["restore_apk_repositories"])]
 
 
 def _build_package_steps(recipe: Recipe) -> list[tuple[str, list[str]]]:

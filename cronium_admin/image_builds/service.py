@@ -16,6 +16,7 @@ from cronium_admin.accounts.retired_versions import first_version, retire_versio
 from cronium_admin.core.edit_versions import check_deletion, check_version, write_edit
 from cronium_admin.core.errors import ApiError
 from cronium_admin.core.line_text import find_line_problem
+from cronium_admin.image_builds.dockerfile_rules import check_base, check_dockerfile_right
 from cronium_admin.image_builds.recipe import Recipe, parse_recipe
 from cronium_admin.image_builds.versions import find_use, list_job_slugs, mark_removed, settle_builds
 from cronium_admin.images.models import CustomImage, ImageVersion, VersionStatus
@@ -85,6 +86,7 @@ def create_image(fields: ImageFields, by: User) -> CustomImage:
     project_id = choose_project_id(by, Permission.EDIT)
     recipe, registry_id = _check_fields(fields, None, project_id)
     assert recipe is not None
+    check_dockerfile_right(recipe, by, project_id)
     image = CustomImage(
         project_id=project_id,
         name=fields.name or "",
@@ -114,6 +116,7 @@ def edit_image(image: CustomImage, fields: ImageFields, by: User, version: int |
         recipe, registry_id = _check_fields(fields, stored, stored.project_id)
         changes: dict[str, Any] = {}
         if recipe is not None and recipe.values != stored.recipe:
+            check_dockerfile_right(recipe, by, stored.project_id)
             changes["recipe"] = recipe.values
         if fields.registry is not None and registry_id != stored.registry_id:
             changes["registry_id"] = registry_id
@@ -244,6 +247,7 @@ def _check_fields(
     if fields.recipe is not None or stored is None:
         try:
             recipe = parse_recipe(fields.recipe)
+            check_base(recipe, project_id)
         except ValidationError as error:
             problems |= {name: list(texts) for name, texts in error.message_dict.items()}
         if recipe and stored and recipe.base != stored.language:

@@ -13,6 +13,7 @@ from django.core.exceptions import ValidationError
 from django.http import QueryDict
 
 from cronium_admin.core.form_errors import PlainForm
+from cronium_admin.image_builds.dockerfile.parse import normalize_text
 from cronium_admin.image_builds.recipe import MAX_STEPS
 from cronium_admin.image_builds.service import ImageFields
 from cronium_admin.images.models import CustomImage, Language
@@ -43,6 +44,7 @@ class ImageForm(PlainForm):
     node = forms.CharField(label="npm packages", required=False, strip=False)
     system = forms.CharField(label="System packages", required=False, strip=False)
     steps = TextsField(label="Steps", required=False)
+    dockerfile = forms.CharField(label="Dockerfile", required=False, strip=False)
     registry = forms.CharField(label="Push to", required=False)
 
     def collect_fields(self, *, is_new: bool) -> ImageFields:
@@ -59,7 +61,8 @@ class ImageForm(PlainForm):
         data = self.cleaned_data
         lists: dict[str, list[str]] = {name: list_entries(data[name]) for name in PACKAGES}
         lists["steps"] = data["steps"]
-        return {"base": data["base"], **{name: entries for name, entries in lists.items() if entries}}
+        text = {"dockerfile": data["dockerfile"]} if data["dockerfile"].strip() else {}
+        return {"base": data["base"], **{name: entries for name, entries in lists.items() if entries}, **text}
 
     def add_service_errors(self, error: ValidationError) -> None:
         """Puts the service's errors at their fields; entries of packages are counted as lines of the field."""
@@ -107,7 +110,7 @@ def read_initial(image: CustomImage, address: str) -> dict[str, Any]:
     recipe = image.recipe
     values: dict[str, Any] = {name: "\n".join(recipe.get(name, ())) for name in PACKAGES}
     values |= {"name": image.name, "base": image.language, "description": image.description, "registry": address}
-    return values | {"steps": list(recipe.get("steps", ()))}
+    return values | {"steps": list(recipe.get("steps", ())), "dockerfile": recipe.get("dockerfile", "")}
 
 
 def read_prefill(query: QueryDict) -> dict[str, Any]:
@@ -131,7 +134,7 @@ def list_differences(stored: CustomImage, address: str, fields: ImageFields) -> 
     labels = {name: str(field.label) for name, field in ImageForm.base_fields.items()}
     found = [
         (labels[name], theirs[name])
-        for name in ("description", *PACKAGES, "steps", "registry")
+        for name in ("description", *PACKAGES, "steps", "dockerfile", "registry")
         if theirs[name] != mine[name]
     ]
     return [(label, _shorten(value)) for label, value in found]
@@ -141,7 +144,8 @@ def read_sent(fields: ImageFields) -> dict[str, Any]:
     recipe = fields.recipe or {}
     values: dict[str, Any] = {name: "\n".join(recipe.get(name, ())) for name in PACKAGES}
     values |= {"description": (fields.description or "").strip(), "registry": fields.registry or ""}
-    return values | {"steps": [text.strip() for text in recipe.get("steps", ())]}
+    text = normalize_text(recipe.get("dockerfile", ""))
+    return values | {"steps": [text.strip() for text in recipe.get("steps", ())], "dockerfile": text}
 
 
 def _shorten(value: Any) -> str:

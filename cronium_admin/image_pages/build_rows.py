@@ -55,7 +55,9 @@ class BuildRow:
 
 
 def list_contents(recipe: dict[str, Any]) -> list[str]:
-    """The packages of a recipe, and a text for its steps."""
+    """The packages of a recipe, and a text for its steps, or for its Dockerfile."""
+    if recipe.get("dockerfile"):
+        return ["Dockerfile"]
     entries = [entry for name in ("python", "node", "system") for entry in recipe.get(name, ())]
     number = len(recipe.get("steps", ()))
     return entries + ([f"{number} step{'s' if number > 1 else ''}"] if number else [])

@@ -14,12 +14,15 @@ from cronium_admin.accounts.projects import choose_project_id
 from cronium_admin.core.edit_versions import EditConflict, parse_version
 from cronium_admin.core.errors import ApiError
 from cronium_admin.image_builds import service
+from cronium_admin.image_builds.dockerfile_rules import can_build_dockerfile
 from cronium_admin.image_builds.launch import start_build
 from cronium_admin.image_builds.recipe import MAX_STEPS
 from cronium_admin.image_pages.build_forms import ImageForm, list_differences, read_initial, read_prefill
 from cronium_admin.image_pages.build_rows import build_image_rows, digest_rows
 from cronium_admin.image_pages.tabs import count_tabs
 from cronium_admin.images.models import CustomImage, Language
+
+_FIELD_OF_CODE = {"name_taken": "name", "dockerfile_forbidden": "dockerfile"}
 
 
 @require_safe
@@ -69,6 +72,8 @@ def build_now(request: HttpRequest, image: CustomImage, said: str = "") -> HttpR
         if error.status == 404:
             raise
         messages.error(request, f"{said}Not built: {error.message}")
+    except ValidationError as error:
+        messages.error(request, f"{said}Not built: {' '.join(error.messages)}")
     else:
         messages.success(request, f"{said}Version {version.number} is being built.")
     return redirect("images:image", pk=image.pk)
@@ -92,7 +97,7 @@ def _save_form(request: HttpRequest, image: CustomImage | None) -> HttpResponse:
     except ApiError as error:
         if error.status == 404:
             return _render_gone(request)
-        form.add_error("name" if error.code == "name_taken" else None, error.message)
+        form.add_error(_FIELD_OF_CODE.get(error.code), error.message)
     else:
         said = f"The image {saved.name} is saved. "
         if request.POST.get("then") == "build":
@@ -123,6 +128,7 @@ def _render_form(
     version: int | None = image.version if image else None
     if form.is_bound and not conflict:  # a form with errors keeps the version that it was opened with
         version = parse_version(request.POST.get("version", "")) or version
+    project_id = image.project_id if image else choose_project_id(user, Permission.EDIT)
     is_checked = form.is_bound and request.POST.get("then") != "step"
     context: dict[str, Any] = {
         "form": form,
@@ -131,8 +137,9 @@ def _render_form(
         "languages": Language.choices,
         "conflict": conflict,
         "version": version,
-        "addresses": _list_addresses(form, image.project_id if image else choose_project_id(user, Permission.EDIT)),
+        "addresses": _list_addresses(form, project_id),
         "max_steps": MAX_STEPS,
+        "has_dockerfile": bool(form["dockerfile"].value()) or can_build_dockerfile(user, project_id),
         "can": Permissions(user, image),
         "nav": "images",
     }

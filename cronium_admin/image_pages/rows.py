@@ -85,6 +85,8 @@ def _is_named_by(reference: str, image: CustomImage) -> bool:
 
 def _describe_recipe(version: ImageVersion) -> str:
     recipe = version.recipe
+    if recipe.get("dockerfile"):
+        return f"{recipe['base']} + Dockerfile"
     packages = [name for kind in ("python", "node", "system") for name in recipe.get(kind, ())]
     return f"{recipe.get('base', '')} + {', '.join(packages)}" if packages else str(recipe.get("base", ""))
 

@@ -24,6 +24,8 @@ def describe_version(recipe: Mapping[str, Any], packages: Iterable[Package]) -> 
         entries.append(f"{name} {version}".strip())
     if steps := len(recipe.get("steps") or ()):
         entries.append("1 step" if steps == 1 else f"{steps} steps")
+    if recipe.get("dockerfile"):
+        entries.append("Dockerfile")
     base = str(recipe.get("base", ""))
     return f"{base} + {join_some(entries)}" if entries else base
 

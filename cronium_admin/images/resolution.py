@@ -16,6 +16,7 @@ RULES = {
     "override": "set for the language on the Images page",
     "environment": "set by CRONIUM_CONTAINER_IMAGES_*",
     "default": "the language's default",
+    "dockerfile": "named in the Dockerfile",
 }
 
 _FIND_BUILT, _FIND_OVERRIDE = (

@@ -94,7 +94,7 @@ class Run(InProject):
     differs: Any = JsonTextField(null=True)
     language = models.CharField(max_length=16, choices=Language.choices)
     image = models.CharField(max_length=255)
-    image_rule = models.CharField(max_length=32)  # run, job, override, environment, default
+    image_rule = models.CharField(max_length=32)  # a key of `images.resolution.RULES`
     image_digest = models.CharField(max_length=80, blank=True, default="")  # what the engine ran, by its own name
     # The same as repository@sha256:...; empty for an image that no registry has.
     image_resolved = models.CharField(max_length=400, blank=True, default="", db_default="")

@@ -17,6 +17,7 @@ from executor.spec import MB, SandboxSpec
 
 USER = "1000:1000"
 BUILD_USER, BUILD_CAPABILITIES = "0:0", "CHOWN, DAC_OVERRIDE, FOWNER"
+DOCKERFILE_CAPABILITIES = "CHOWN, DAC_OVERRIDE, FOWNER, KILL, SETGID, SETUID"
 MISSING = "not reported"
 NOTHING = "none"
 OWN = "its own"
@@ -216,9 +217,10 @@ def _inspect_container(role: str, spec: SandboxSpec, body: Json, answer: Json, d
     config = answer.get("Config") or {}
     builds = spec.is_build and role == "main"
     user = BUILD_USER if builds else USER
+    capabilities = DOCKERFILE_CAPABILITIES if spec.runs_dockerfile else BUILD_CAPABILITIES
     rows = [_make_row(role, "user", user, format_value(config.get("User", MISSING)), promise=True)]
     for requirement in REQUIREMENTS:
-        wanted = BUILD_CAPABILITIES if builds and requirement.key == "CapAdd" else requirement.wanted
+        wanted = capabilities if builds and requirement.key == "CapAdd" else requirement.wanted
         reported = requirement.read(host[requirement.key]) if requirement.key in host else MISSING
         # An engine may omit empty settings: then the row warns, but does not stop the run.
         promise = reported != MISSING or wanted not in (NOTHING, OWN)

@@ -23,10 +23,13 @@ class Privileges:
     capabilities: tuple[str, ...] = ()
 
 
-# There is no third set. BUILD is for runs that build an image: package managers change owners (CHOWN), files of other
-# owners (DAC_OVERRIDE), and their modes and times (FOWNER). Everything else is the same for both.
+# There is no fourth set, and everything else is the same for all three. BUILD is for runs that build an image: package
+# managers change owners (CHOWN), files of other owners (DAC_OVERRIDE), and their modes and times (FOWNER). DOCKERFILE
+# is for builds of a Dockerfile: its commands also change their user (SETUID, SETGID) and stop processes of other users
+# (KILL).
 RUN = Privileges(USER)
 BUILD = Privileges("0:0", ("CHOWN", "DAC_OVERRIDE", "FOWNER"))
+DOCKERFILE = Privileges("0:0", ("CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETUID"))
 HOSTNAME = "job"
 JOINED_TO = "container:"  # before a container's id: the network mode of a container that joins its namespace
 SIDECAR_PORT = 8081
@@ -188,6 +191,12 @@ def _drop_reserved(variables: Mapping[str, str], image: ImageFacts) -> list[str]
     return [*(f"{name}={value}" for name, value in variables.items()), *sorted(inherited)]
 
 
+def choose_privileges(spec: Shape) -> Privileges:
+    if not spec.is_build:
+        return RUN
+    return DOCKERFILE if spec.runs_dockerfile else BUILD
+
+
 def build_main_container(
     spec: SandboxSpec,
     addresses: Addresses | None,
@@ -202,7 +211,7 @@ def build_main_container(
     """
     memory = spec.limits.memory_bytes
     is_joined = sidecar_id is not None
-    privileges = BUILD if spec.is_build else RUN
+    privileges = choose_privileges(spec)
     host_config = _build_hardening(spec.limits, spec)
     if privileges.capabilities:
         host_config["CapAdd"] = list(privileges.capabilities)

@@ -18,7 +18,7 @@ from executor.sandbox.topology import choose_topology
 from executor.spec import SandboxSpec, Shape
 
 _OF_MAIN = {"language", "image", "image_digest", "image_resolved", "limits", "log_limit_bytes", "read_only_root"}
-_OF_MAIN |= {"is_build"}
+_OF_MAIN |= {"is_build", "runs_dockerfile"}
 _NO_ADDRESSES = Addresses(IPv4Network("0.0.0.0/29"))
 
 

@@ -62,10 +62,13 @@ def test_a_job_may_open_its_own_root_and_not_the_sidecars() -> None:
     assert made["sidecar"]["HostConfig"]["ReadonlyRootfs"] is True
 
 
-def test_a_build_differs_in_its_user_and_three_capabilities_only() -> None:
-    run, build = bodies(make_spec()), bodies(make_spec(is_build=True))
+@pytest.mark.parametrize(
+    ("runs_dockerfile", "more"), [(False, []), (True, ["KILL", "SETGID", "SETUID"])], ids=["packages", "dockerfile"]
+)
+def test_a_build_differs_in_its_user_and_capabilities_only(runs_dockerfile: bool, more: list[str]) -> None:
+    run, build = bodies(make_spec()), bodies(make_spec(is_build=True, runs_dockerfile=runs_dockerfile))
     main = build["main"]
-    assert (main.pop("User"), main["HostConfig"].pop("CapAdd")) == ("0:0", ["CHOWN", "DAC_OVERRIDE", "FOWNER"])
+    assert (main.pop("User"), main["HostConfig"].pop("CapAdd")) == ("0:0", ["CHOWN", "DAC_OVERRIDE", "FOWNER", *more])
     assert run["main"].pop("User") == "1000:1000"
     for body in (run, build):  # the ids of the two runs differ
         for role in body.values():
@@ -79,11 +82,17 @@ def _mask_ids(body: dict[str, Any]) -> str:
     return re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "ID", json.dumps(body, sort_keys=True))
 
 
-def test_there_are_two_sets_of_privileges() -> None:
+def test_a_run_that_is_no_build_gets_none_of_them() -> None:
+    assert bodies(make_spec(runs_dockerfile=True))["main"]["User"] == "1000:1000"
+    assert "CapAdd" not in bodies(make_spec(runs_dockerfile=True))["main"]["HostConfig"]
+
+
+def test_there_are_three_sets_of_privileges() -> None:
     sets = {name: value for name, value in vars(options).items() if isinstance(value, options.Privileges)}
     assert sets == {
         "RUN": options.Privileges("1000:1000", ()),
         "BUILD": options.Privileges("0:0", ("CHOWN", "DAC_OVERRIDE", "FOWNER")),
+        "DOCKERFILE": options.Privileges("0:0", ("CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETUID")),
     }
 
 

@@ -127,6 +127,25 @@ def test_a_broken_promise_is_named_and_stops_the_run(
     assert f"{part}'s {what} is" in inspection.describe_violations(rows)
 
 
+OF_PACKAGES = ["CHOWN", "DAC_OVERRIDE", "FOWNER"]
+OF_DOCKERFILES = [*OF_PACKAGES, "KILL", "SETGID", "SETUID"]
+
+
+@pytest.mark.parametrize(
+    ("runs_dockerfile", "capabilities", "is_right"),
+    [
+        *((False, OF_PACKAGES, True), (False, OF_DOCKERFILES, False), (False, [], False)),
+        *((True, OF_DOCKERFILES, True), (True, OF_PACKAGES, False), (True, [*OF_DOCKERFILES, "NET_RAW"], False)),
+    ],
+)
+def test_a_build_has_exactly_its_own_capabilities(
+    engine: FakeEngine, runs_dockerfile: bool, capabilities: list[str], is_right: bool
+) -> None:
+    kinds = {"is_build": True, "runs_dockerfile": runs_dockerfile, "read_only_root": False}
+    rows = rows_after(engine, "main", host(CapAdd=capabilities), **kinds)
+    assert drifted(rows) == (set() if is_right else {("main", "capabilities added")})
+
+
 def test_a_main_outside_its_sidecars_network_namespace_breaks_a_promise(engine: FakeEngine) -> None:
     own = make_spec(joined_network=False)
     asked, found = found_for(own, engine)

@@ -27,6 +27,7 @@ OTHER: dict[str, tuple[Any, str]] = {
     "runtime": ("runsc", "none"),
     "joined_network": (False, "isolated"),
     "is_build": (True, "none"),
+    "runs_dockerfile": (True, "none"),
 }
 BY_ID = {"image", "image_digest", "image_resolved", "sidecar_image"}  # of these, the digest has the ids of the images
 
@@ -48,7 +49,7 @@ def test_each_setting_of_a_shape_is_tried() -> None:
 @pytest.mark.parametrize("name", OTHER)
 def test_another_setting_is_another_shape(name: str) -> None:
     value, network = OTHER[name]
-    shape = make_spec(network=network).shape
+    shape = make_spec(network=network, is_build=name == "runs_dockerfile").shape
     other = replace(shape, **{name: value})
     assert digest(other) != digest(shape)
     assert describe_difference(shape, other) == name.replace("_", " ")

@@ -14,6 +14,7 @@ from cronium_admin.image_builds.launch import start_build
 from cronium_admin.images.models import ImageVersion
 from cronium_admin.images.resolution import ImageChoice, resolve_custom
 from cronium_admin.jobs.models import Job
+from cronium_admin.registries.models import Registry
 from cronium_admin.runs.cancel import cancel
 from cronium_admin.runs.launch import launch, rerun
 from cronium_admin.runs.models import Run
@@ -24,6 +25,7 @@ from tests.custom_images import RECIPE, make_ready_image, make_version
 from tests.users import get_admin
 
 pytestmark = pytest.mark.django_db
+DOCKERFILE = {"base": "python", "dockerfile": "FROM debian:13\nRUN useradd app\n"}
 
 
 class TestEditing:
@@ -272,3 +274,91 @@ def test_members_see_the_images_of_their_project_only(people: dict[str, User]) -
     assert api.post("/custom-images/reports/builds").status_code == 404
     assert api.post("/custom-images/maps/builds").status_code == 202
     assert Run.objects.get(trigger="build").project_id == south.pk
+
+
+class TestDockerfiles:
+    """The right to save and to build a Dockerfile is one of its own."""
+
+    @pytest.mark.parametrize("role", ["viewer", "operator", "editor", "admin"])
+    def test_each_role(self, people: dict[str, User], role: str) -> None:
+        caller = Api(people[role])
+        made = caller.post("/custom-images", {"name": "reports", "recipe": DOCKERFILE})
+        assert made.status_code == (201 if role == "admin" else 403), made.content
+        make_ready_image("tools", ())
+        changed = caller.patch("/custom-images/tools", {"recipe": DOCKERFILE})
+        assert changed.status_code == (200 if role == "admin" else 403)
+        make_ready_image("own", (), recipe=DOCKERFILE)
+        built = caller.post("/custom-images/own/builds")
+        assert built.status_code == (202 if role == "admin" else 403)
+        assert caller.get("/custom-images/own").json()["recipe"] == DOCKERFILE
+        assert Run.objects.filter(trigger="build").exists() == (role == "admin")
+        if role == "editor":
+            for answer in (made, changed, built):
+                assert answer.json()["code"] == "dockerfile_forbidden"
+                assert "Administrator" in answer.json()["fields"]["recipe.dockerfile"][0]
+
+    def test_an_editor_changes_everything_else(self, editor: Api) -> None:
+        make_ready_image("own", (), recipe=DOCKERFILE)
+        same = {"recipe": DOCKERFILE, "description": "mine"}
+        assert editor.patch("/custom-images/own", same).json()["description"] == "mine"
+        assert editor.patch("/custom-images/own", {"recipe": RECIPE}).json()["recipe"] == RECIPE
+        assert editor.post("/custom-images/own/builds").status_code == 202
+
+    @pytest.mark.parametrize(("role", "status"), [("editor", 403), ("admin", 201)])
+    def test_the_role_in_a_project_counts(self, role: str, status: int) -> None:
+        user = User.objects.create(username="member")
+        project = Project.objects.create(slug="other", name="Other")
+        Membership.objects.create(user=user, project=project, role=role)
+        answer = Api(user).post("/custom-images", {"name": "reports", "recipe": DOCKERFILE})
+        assert answer.status_code == status, answer.content
+        assert ("in the project" in answer.json().get("detail", "")) == (role == "editor")
+
+    def test_mistakes_are_at_the_field_with_their_lines(self, admin: Api) -> None:
+        text = "FROM debian:13\nCOPY . /app\nRUNN x\n"
+        answer = admin.post("/custom-images", {"name": "x", "recipe": {"base": "bash", "dockerfile": text}})
+        assert answer.status_code == 422
+        lines = answer.json()["fields"]["recipe.dockerfile"]
+        assert [line.partition(":")[0] for line in lines] == ["Line 2", "Line 3"]
+
+    @pytest.mark.parametrize(
+        "value", [7, None, [], {}, "\0", "\ud800", "FROM " + "a/" * 400, "FROM a:b:c", "x" * 10**6]
+    )
+    def test_odd_values(self, admin: Api, value: object) -> None:
+        answer = admin.post("/custom-images", {"name": "x", "recipe": {"base": "bash", "dockerfile": value}})
+        assert answer.status_code in (400, 422), answer.content
+
+    def test_the_base_is_that_of_the_dockerfile(self, admin: Api) -> None:
+        image = make_ready_image("own", (), recipe=DOCKERFILE)
+        _, run = start_build(image, get_admin())
+        assert (run.image, run.image_rule) == ("debian:13", "dockerfile")
+        assert admin.get(f"/runs/{run.pk}").json()["image"]["why"] == "named in the Dockerfile"
+        spec = build_spec(run, "instance", "host")
+        assert (spec.is_build, spec.runs_dockerfile) == (True, True)
+
+    def test_the_base_can_be_a_custom_image_of_the_project(self) -> None:
+        make_ready_image("base", (1, 2))
+        recipe = {"base": "python", "dockerfile": "FROM cronium/custom/base:1\nRUN x\n"}
+        _, run = start_build(make_ready_image("own", (), recipe=recipe), get_admin())
+        assert run.image.endswith("/base:1")
+        assert run.image_digest == ImageVersion.objects.get(image__name="base", number=1).image_id_on_host
+
+    @pytest.mark.parametrize("base", ["cronium/custom/base:9", "cronium/custom/nothing", "cronium/custom/7/base:1"])
+    def test_a_custom_image_that_is_not_there(self, admin: Api, base: str) -> None:
+        make_ready_image("base", (1,))
+        make_ready_image("own", (), recipe={"base": "python", "dockerfile": f"\nFROM {base}\nRUN x\n"})
+        answer = admin.post("/custom-images/own/builds")
+        assert answer.status_code == 422, answer.content
+        assert answer.json()["fields"]["recipe.dockerfile"][0].startswith("Line 2: FROM: ")
+        assert not ImageVersion.objects.filter(image__name="own").exists()
+
+    def test_a_registry_of_others_is_refused(self, admin: Api) -> None:
+        Registry.objects.create(address="ghcr.io/acme", is_shared=False)
+        recipe = {"base": "python", "dockerfile": "FROM ghcr.io/acme/x:1\nRUN x\n"}
+        answer = admin.post("/custom-images", {"name": "own", "recipe": recipe})
+        assert "ghcr.io/acme" in answer.json()["fields"]["recipe.dockerfile"][0]
+        make_ready_image("own", (), recipe=recipe)
+        assert admin.post("/custom-images/own/builds").status_code == 422
+
+    def test_packages_get_the_smaller_set_of_privileges(self) -> None:
+        _, run = start_build(make_ready_image("reports", ()), get_admin())
+        assert not build_spec(run, "instance", "host").runs_dockerfile

@@ -37,6 +37,7 @@ DESCRIPTIONS = {
     "build_oom": "out of memory",
     "build_no_space": "no space left",
     "build_too_many_processes": "too many processes",
+    "build_no_bash": "no bash in the base image",
     "build_setuid": "setuid files remain",
     "build_step_failed": "a step failed",
     "build_smoke_test": "smoke test failed",

@@ -5,19 +5,23 @@ process leaves is removed by the next attempt or by `leftovers`.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 
 from cronium_admin.image_builds import versions
+from cronium_admin.image_builds.dockerfile.parse import DockerfileError, parse_dockerfile
+from cronium_admin.image_builds.dockerfile.words import WordError
 from cronium_admin.image_builds.failures import explain_failure
 from cronium_admin.image_builds.recipe import load_recipe
 from cronium_admin.images.custom import format_engine_tag
 from cronium_admin.images.models import ImageVersion, VersionStatus
+from cronium_admin.images.normalize import ImageConfig
 from cronium_admin.runs import state_machine
 from cronium_admin.runs.models import Run
 from cronium_admin.runtime_api.helpers import load_helpers
@@ -109,7 +113,7 @@ class BuildCompletion:
         undo.callback(self._remove, raw)
         self._note("The container becomes an image")
         packed = undo.enter_context(
-            pack_image(self._engine, container, raw, self._base, self._describe(version), self._note)
+            pack_image(self._engine, container, raw, self._base, partial(self._configure, version), self._note)
         )
         self._check_stop(result)
         made = undo.enter_context(ExitStack())  # the undo of what stays after success
@@ -203,6 +207,20 @@ class BuildCompletion:
 
     def _note(self, message: str) -> None:
         self._database.call(state_machine.record_note, self._run_id, "image_build", message)
+
+    def _configure(self, version: ImageVersion, of_base: Mapping[str, Any]) -> ImageConfig:
+        """Raises EngineError if the variables of a Dockerfile are too large with those of its base."""
+        labels, text = self._describe(version), load_recipe(version.recipe).dockerfile
+        if not text:
+            return ImageConfig.from_engine(of_base, labels)
+        inherited = tuple(of_base.get("Env") or ())
+        try:
+            dockerfile = parse_dockerfile(text)
+            environment = dockerfile.build_environment(inherited)
+            own = dockerfile.build_labels(inherited)
+        except (DockerfileError, WordError) as error:
+            raise EngineError(f"The Dockerfile can't be used: {error}.") from error
+        return replace(ImageConfig.from_engine(of_base, {**own, **labels}), environment=tuple(environment))
 
     def _describe(self, version: ImageVersion) -> dict[str, str]:
         # Without the number: the same recipe on the same base gives the same image.

@@ -51,11 +51,17 @@ def parse_raw_name(reference: str) -> tuple[str, int] | None:
 
 @contextmanager
 def pack_image(
-    engine: EngineLike, container: str, raw: str, base: str, labels: Mapping[str, str], note: Callable[[str], None]
+    engine: EngineLike,
+    container: str,
+    raw: str,
+    base: str,
+    configure: Callable[[Mapping[str, Any]], ImageConfig],
+    note: Callable[[str], None],
 ) -> Iterator[PackedImage]:
     """Commits `container` as `raw`, which the caller removes. Raises EngineError; OSError without space here.
 
-    The base is the image of the container: its layers stay as they are, so that images share them.
+    The base is the image of the container: its layers stay as they are, so that images share them. `configure`: from
+    the base's field `Config` to the settings of the image.
     """
     archives = engine.archives
     base_id = engine.inspect(container).image_id
@@ -72,9 +78,10 @@ def pack_image(
             archives.save(raw, saved)
             saved.seek(0)
             note("Times and logs are removed from its files, and its packages are listed")
-            image = _normalize(cast(BinaryIO, saved), cast(BinaryIO, archive), about, labels)
+            config = configure(about.get("Config") or {})
+            image = _normalize(cast(BinaryIO, saved), cast(BinaryIO, archive), about, config)
         archive.seek(0)
-        sbom = build_sbom(cast(BinaryIO, archive), name=labels["org.opencontainers.image.title"], version="")
+        sbom = build_sbom(cast(BinaryIO, archive), name=config.labels["org.opencontainers.image.title"], version="")
         archive.seek(0)
         failpoints.hit("image-normalized")
         yield PackedImage(
@@ -88,14 +95,14 @@ def pack_image(
         )
 
 
-def _normalize(saved: BinaryIO, archive: BinaryIO, about: Mapping[str, Any], labels: Mapping[str, str]) -> Any:
+def _normalize(saved: BinaryIO, archive: BinaryIO, about: Mapping[str, Any], config: ImageConfig) -> Any:
     layers = (about.get("RootFS") or {}).get("Layers") or ()
     try:
         return normalize_archive(
             saved,
             archive,
             keep_layers=frozenset(layers),
-            config=ImageConfig.from_engine(about.get("Config") or {}, labels),
+            config=config,
             epoch=_read_epoch(about),
         )
     except ArchiveError as error:

@@ -28,7 +28,8 @@ def make_build_spec(run: Run, shape: Shape, token: tokens.Token, masked: tuple[s
         raise SecretUnavailable(
             f"The file in CRONIUM_BUILD_CA_FILE can't be used on the host {shape.host}: {error}. Nothing was started."
         ) from None
-    shape = replace(shape, is_build=True, read_only_root=False)
+    recipe = ImageVersion.objects.values_list("recipe", flat=True).get(run_id=run.pk)
+    shape = replace(shape, is_build=True, runs_dockerfile=bool(recipe.get("dockerfile")), read_only_root=False)
     return RunSpec(
         **{item.name: getattr(shape, item.name) for item in fields(Shape)},
         run_id=str(run.pk),
