@@ -12,7 +12,8 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from contextlib import suppress
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +23,9 @@ from tests.chaos.cancels import Cancels
 from tests.chaos.check import TERMINAL, Request, create_script
 from tests.chaos.cluster import Cluster
 from tests.chaos.evidence import find_violations
-from tests.chaos.nemesis import FAILPOINTS, Nemesis
+from tests.chaos.images import ImageLoad
+from tests.chaos.nemesis import FAILPOINTS, FAILPOINTS_WITH_BUILDS, Nemesis
+from tests.engine.registry import start_registry
 
 SETTLE_SECONDS = 180
 REQUEST_SECONDS = 180  # web is frozen for at most 40 s, and a call takes up to 30 s
@@ -67,22 +70,31 @@ def send_request(cluster: Cluster, request: Request, errors: Counter[str]) -> Re
     raise AssertionError(f"{request.slug} got no response within {REQUEST_SECONDS} s")
 
 
-def is_settled(cluster: Cluster, requests: list[Request]) -> bool:
+def is_settled(cluster: Cluster, requests: list[Request], load: ImageLoad | None) -> bool:
     with suppress(httpx.TransportError, AssertionError):
         return (
             all(cluster.get(request.run_id)["status"] in TERMINAL for request in requests)
             and not cluster.list_leftovers()
+            and (load is None or load.is_settled())
         )
     return False
 
 
-def run_trial(runs: int, seed: int, seconds: float, folder: Path) -> int:
+def run_trial(runs: int, seed: int, seconds: float, folder: Path, *, with_images: bool = False) -> int:
+    """`with_images`: custom images are built and images are pulled beside the runs."""
     print(f"chaos: {runs} runs, {seconds:.0f} s, seed {seed}", flush=True)
     rng = random.Random(seed)
     cluster = Cluster(folder, os.environ["CRONIUM_TEST_DATABASE_URL"])
-    try:
+    load: ImageLoad | None = None
+    with ExitStack() as stack:
+        stack.callback(cluster.remove)
         cluster.prepare()
-        nemesis, errors, requests = Nemesis(cluster, seed), Counter[str](), list[Request]()
+        if with_images:
+            load = ImageLoad(cluster, stack.enter_context(start_registry()), seed)
+            stack.callback(load.remove)
+            load.start()
+        failpoints = FAILPOINTS_WITH_BUILDS if load else FAILPOINTS
+        nemesis, errors, requests = Nemesis(cluster, seed, failpoints), Counter[str](), list[Request]()
         thread = threading.Thread(target=nemesis.run, daemon=True)
         thread.start()
         cancels, end = Cancels(cluster, rng), time.monotonic() + seconds
@@ -92,26 +104,30 @@ def run_trial(runs: int, seed: int, seconds: float, folder: Path) -> int:
                 cancels.schedule(requests[-1])
             cancels.send_due()
             time.sleep(max(0.0, (end - time.monotonic()) / (runs - number + 1)) * rng.uniform(0, 1.5))
+        if load:
+            load.stop()
         nemesis.stopped.set()
         thread.join(RESTORE_SECONDS)
         violations = cancels.send_all(60)
         started_at = time.monotonic()
-        while not is_settled(cluster, requests) and time.monotonic() < started_at + SETTLE_SECONDS:
+        while not is_settled(cluster, requests, load) and time.monotonic() < started_at + SETTLE_SECONDS:
             time.sleep(1)
         settle_seconds = time.monotonic() - started_at
         violations += find_violations(
-            cluster, cluster.witness, requests, cancels.results, nemesis.faults, [cluster.setup_run_id]
+            *(cluster, cluster.witness, requests, cancels.results, nemesis.faults),
+            [cluster.setup_run_id, *(load.list_run_ids() if load else ())],
         )
+        violations += load.find_violations() if load else []
         violations += find_tool_failures(cluster, nemesis)
         violations += [f"left on an engine: {name}" for name in cluster.list_leftovers()]
-        print_summary(nemesis, cluster, requests, errors)
+        print_summary(nemesis, cluster, requests, errors, failpoints)
+        if load:
+            load.print_summary()
         total = f"faults {nemesis.counts.total()}, runs {len(requests)}"
         print(f"  {total}, settled after {settle_seconds:.0f} s, violations {len(violations)}")
         for violation in violations:
             print(f"  VIOLATION {violation}")
         return len(violations)
-    finally:
-        cluster.remove()
 
 
 def find_tool_failures(cluster: Cluster, nemesis: Nemesis) -> list[str]:
@@ -125,7 +141,9 @@ def find_tool_failures(cluster: Cluster, nemesis: Nemesis) -> list[str]:
     return failures
 
 
-def print_summary(nemesis: Nemesis, cluster: Cluster, requests: list[Request], errors: Counter[str]) -> None:
+def print_summary(
+    nemesis: Nemesis, cluster: Cluster, requests: list[Request], errors: Counter[str], failpoints: Sequence[str]
+) -> None:
     for fault, count in sorted(nemesis.counts.items()):
         print(f"  {fault:32} {count}")
     outcomes: Counter[str] = Counter()
@@ -138,7 +156,7 @@ def print_summary(nemesis: Nemesis, cluster: Cluster, requests: list[Request], e
     for error, count in sorted(errors.items()):
         print(f"  response {error:23} {count}")
     missed = nemesis.failpoints
-    print(f"  failpoints reached: {len(FAILPOINTS) - len(missed)} of {len(FAILPOINTS)}; not reached: {missed}")
+    print(f"  failpoints reached: {len(failpoints) - len(missed)} of {len(failpoints)}; not reached: {missed}")
     witness = cluster.witness
     print(f"  starts counted {witness.count_starts() - 1}; longest pause of the witness {witness.longest_pause:.1f} s")
     print(f"  slowest exit after SIGTERM {nemesis.slowest_exit:.1f} s")
@@ -149,7 +167,7 @@ def main() -> int:
     runs, seconds = int(os.environ.get("CHAOS_RUNS", "300")), float(os.environ.get("CHAOS_SECONDS", "900"))
     seed = int(os.environ.get("CHAOS_SEED") or random.SystemRandom().randrange(1_000_000))
     folder = Path(tempfile.mkdtemp(prefix="cronium-chaos-"))
-    violations = run_trial(runs, seed, seconds, folder)
+    violations = run_trial(runs, seed, seconds, folder, with_images=True)
     if violations:
         print(f"chaos: the logs of the processes are in {folder}; to repeat: CHAOS_SEED={seed}")
         return 1

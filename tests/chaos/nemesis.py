@@ -9,11 +9,11 @@ import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
-from executor.failpoints import POINTS, WARM_POINTS
+from executor.failpoints import BUILD_POINTS, POINTS, WARM_POINTS
 from tests.chaos.check import ENGINE, Fault
 from tests.chaos.cluster import Cluster
 from tests.forks import Process
@@ -24,6 +24,7 @@ FREEZE = 5.0, 40.0  # of a worker; when the lease expires, another worker takes 
 OUTAGE = 1.0, 8.0  # of Redis and of an engine
 ENGINE_DELAY = 0.0, 2.0  # from the start of a script to the fault of its engine
 FAILPOINTS = (*POINTS, *(point for point in WARM_POINTS if point != "warm-taken"))  # of workers
+FAILPOINTS_WITH_BUILDS = (*FAILPOINTS, *BUILD_POINTS)
 MAX_WAIT_SECONDS = 20.0  # for a failpoint to be reached, and for an engine to get a run
 
 
@@ -49,7 +50,7 @@ class Nemesis:
     `unexpected_exits` lists processes that ended without a fault.
     """
 
-    def __init__(self, cluster: Cluster, seed: int) -> None:
+    def __init__(self, cluster: Cluster, seed: int, failpoints: Sequence[str] = FAILPOINTS) -> None:
         self.cluster, self.rng = cluster, random.Random(seed)
         self.counts: Counter[str] = Counter()
         self.faults: list[Fault] = []
@@ -57,7 +58,7 @@ class Nemesis:
         self.slowest_exit = 0.0  # after SIGTERM, in seconds
         self.stopped = threading.Event()
         self.is_finished = False
-        self.failpoints = list(FAILPOINTS)
+        self.failpoints = list(failpoints)
         self.rng.shuffle(self.failpoints)
         self._ended: set[Process] = set()  # ended by a fault, or reported
         self._faults = Deck[Callable[[], None]](

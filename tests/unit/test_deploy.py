@@ -2,6 +2,7 @@
 
 import ast
 import re
+import subprocess
 from pathlib import Path
 from types import ModuleType
 
@@ -44,6 +45,28 @@ def test_compose_never_pulls_the_name_of_the_image_that_it_builds() -> None:
     assert {service["image"] for service in own.values()} == {"${CRONIUM_IMAGE:-cronium/cronium:latest}"}
     # The word that docker-compose 1.29 and the later ones understand.
     assert re.search(r"^#CRONIUM_IMAGE=\S+@sha256:\S+\n#CRONIUM_PULL_POLICY=if_not_present$", EXAMPLE, re.MULTILINE)
+
+
+def test_setup_pulls_the_images_of_runs_if_it_is_told_from_where_and_builds_them_otherwise(tmp_path: Path) -> None:
+    [script] = yaml.safe_load(COMPOSE)["services"]["setup"]["command"]
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\necho "$2 $3 $4 $5"\n[ "$3" != pull ] || [ "$5" = good.example ]\n')
+    python.chmod(0o755)
+
+    def run(source: str) -> tuple[list[str], str]:
+        env = {"PATH": f"{tmp_path}:/usr/bin:/bin", "RUN_IMAGES_FROM": source}
+        command = ["/bin/sh", "-ec", script.replace("$$", "$")]
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+        steps = [" ".join(line.split()) for line in done.stdout.splitlines()]
+        return [step for step in steps if step.startswith("images")], done.stderr
+
+    assert run("") == (["images build"], "")
+    assert run("good.example") == (["images pull --registry good.example"], "")
+    steps, said = run("bad.example; rm -rf x")
+    assert steps == ["images pull --registry bad.example; rm -rf x", "images build"]
+    assert said == (
+        "cronium: the images of runs could not be pulled from bad.example; rm -rf x. Building them instead.\n"
+    )
 
 
 # Set by the services themselves: the values in .env have no effect, as docs/deploy.md says.

@@ -28,6 +28,7 @@ from cronium_admin.workers.health.checks.own_images import check_own_images
 from executor.docker import errors
 from tests.users import get_admin
 
+SIDECAR = "cronium/runtime-api:latest"
 DEBIAN = """Reading package lists...
 cronium: updates follow
 Inst libssl3t64 [3.5.9-1~deb13u1] (3.5.10-1~deb13u1 Debian-Security:13/stable-security [amd64])
@@ -309,3 +310,36 @@ def test_verify_names_what_differs(db: None, client: Client) -> None:
     ]
     with pytest.raises(CommandError, match="not as they were built"):
         run("verify", "--no-run", "cronium/runner:absent")
+
+
+def test_verify_knows_the_images_of_a_release(db: None, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They have no label of an SBOM: the packages are compared with those of the first call."""
+    monkeypatch.setattr(verify, "save_image", lambda client, reference, archive: archive.write(b"first"))
+    monkeypatch.setattr(verify, "build_sbom", lambda archive, **_: archive.seek(0) or archive.read())
+    sources = verify.compute_sources_digest(verify.SOURCES, "bash")
+    labels = {"cronium__image": "runner", "cronium__language": "bash", "cronium__sources": sources}
+    labels |= {"org__opencontainers__image__version": "1.2.0"}
+    client.add("cronium/runner:bash-alpine", "sha256:1", **labels)
+    store_image(reference="cronium/runner:bash-alpine", image_id="sha256:1")
+
+    def find() -> list[str]:
+        return list(verify.find_problems(client, "cronium/runner:bash-alpine", runs=False))  # type: ignore[arg-type]
+
+    assert find() == []
+    assert OwnImage.objects.get().sbom_digest
+    assert "as it was pulled; its signature and SBOM are in the registry" in run("verify", "--no-run")
+    assert find() == []
+    monkeypatch.setattr(verify, "save_image", lambda client, reference, archive: archive.write(b"other"))
+    assert find() == ["its packages have changed"]
+
+
+def test_pull_prefers_the_release_of_this_version(settings: Any) -> None:
+    settings.VERSION = "1.2.0"
+    names = {name: pull._list_remotes("ghcr.io/acme", name) for name in ("cronium/runner:bash-alpine", SIDECAR)}
+    assert names == {
+        "cronium/runner:bash-alpine": (
+            "ghcr.io/acme/cronium/runner:bash-alpine-1.2.0",
+            "ghcr.io/acme/cronium/runner:bash-alpine",
+        ),
+        SIDECAR: ("ghcr.io/acme/cronium/runtime-api:1.2.0", f"ghcr.io/acme/{SIDECAR}"),
+    }

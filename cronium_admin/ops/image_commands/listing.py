@@ -55,7 +55,7 @@ def _describe_image(client: docker.APIClient, reference: str, stored: OwnImage |
         "age": timesince(stored.built_at, database_now(), depth=1) if stored and is_known else "unknown",
         "base": stored.base if stored and is_known else "",
         "updates": describe_updates(stored) if stored and is_known else "not built from here",
-        "SBOM": labels.get(LABEL_SBOM, "none"),
+        "SBOM": labels.get(LABEL_SBOM) or (stored.sbom_digest if stored and is_known else "") or "none",
     }
 
 

@@ -8,10 +8,19 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from cronium_admin.images.build import BuiltImage
+from cronium_admin.images.build_context import SOURCES, compute_sources_digest
 from cronium_admin.images.debian_base import inspect_image
 from cronium_admin.images.errors import ImageBuildError
 from cronium_admin.images.own_images import record_built_images
-from cronium_admin.images.recipes import LABEL_FAMILY, LABEL_IMAGE, LABEL_LANGUAGE, LABEL_VERSION, RECIPES, Family
+from cronium_admin.images.recipes import (
+    LABEL_FAMILY,
+    LABEL_IMAGE,
+    LABEL_LANGUAGE,
+    LABEL_SOURCES,
+    LABEL_VERSION,
+    RECIPES,
+    Family,
+)
 from cronium_admin.images.replaced import keep_image
 from cronium_admin.ops.image_commands.gc import remove_unneeded
 from cronium_admin.ops.image_commands.output import Report, format_size, open_client, open_reporter
@@ -45,20 +54,38 @@ def handle(command: BaseCommand, options: dict[str, Any]) -> None:
         with open_client() as client, open_reporter(command) as report:
             login = find_login(engine, registry, options["username"])
             images = _pull_family(engine, client, registry, families, login, report)
-            ids = {image.name: image.image_id for image in images}
+            _test_images(client, images, report)
             for image in images:
-                report(image.reference, len(images), len(images), "testing")
-                runner = ids["bash" if image.name == "runtime-api" else image.name]
-                check_built_image(image, runner, ids["runtime-api"])
-            for image in images:
+                _warn_of_other_sources(command, client, image)
                 _name_image(engine, client, image)
-                engine.image_calls.remove(make_remote_reference(registry, image.reference))
+                for remote in _list_remotes(registry, image.reference):
+                    engine.image_calls.remove(remote)
             record_built_images(images, settings.VERSION)
             remove_unneeded(client)
     except (EngineError, ImageBuildError) as error:
         raise CommandError(f"{error} The images on the engine stay as they were.") from error
     for image in images:
         command.stdout.write(f"{image.reference}  {format_size(image.size)}  {image.image_id}")
+
+
+def _test_images(client: docker.APIClient, images: list[BuiltImage], report: Report) -> None:
+    """Raises ImageBuildError. Images that have their names already were tested."""
+    if all((inspect_image(client, image.reference) or {}).get("Id") == image.image_id for image in images):
+        return
+    ids = {image.name: image.image_id for image in images}
+    for image in images:
+        report(image.reference, len(images), len(images), "testing")
+        check_built_image(image, ids["bash" if image.name == "runtime-api" else image.name], ids["runtime-api"])
+
+
+def _warn_of_other_sources(command: BaseCommand, client: docker.APIClient, image: BuiltImage) -> None:
+    labels = client.inspect_image(image.image_id)["Config"].get("Labels") or {}  # type: ignore[no-untyped-call]
+    if labels.get(LABEL_SOURCES) != compute_sources_digest(SOURCES, image.name):
+        version = labels.get(LABEL_VERSION, "")[:40]
+        command.stderr.write(
+            f"{image.reference} was built from other sources than those of this version, {settings.VERSION}: it is of "
+            f"version {version}. Push images of this version to the registry, or run `manage.py images build`."
+        )
 
 
 def _pull_family(
@@ -92,10 +119,16 @@ def _pull_image(
 ) -> BuiltImage:
     recipe = RECIPES[number]
     reference = recipe.get_reference(family)
-    remote = make_remote_reference(registry, reference)
-    report(remote, number, len(RECIPES), "pulling")
-    on_progress = make_progress_report(report, remote, number, len(RECIPES))
-    engine.image_calls.pull(remote, login, transfer=Transfer(), on_progress=on_progress)
+    remote = ""
+    for remote in _list_remotes(registry, reference):
+        report(remote, number, len(RECIPES), "pulling")
+        on_progress = make_progress_report(report, remote, number, len(RECIPES))
+        try:
+            engine.image_calls.pull(remote, login, transfer=Transfer(), on_progress=on_progress)
+            break
+        except ImageNotFound:
+            if remote == make_remote_reference(registry, reference):
+                raise
     image = client.inspect_image(remote)  # type: ignore[no-untyped-call]
     labels = image["Config"].get("Labels") or {}
     name = labels.get(LABEL_LANGUAGE) or labels.get(LABEL_IMAGE)
@@ -104,6 +137,13 @@ def _pull_image(
     if not labels.get(LABEL_VERSION):
         raise ImageBuildError(f"{remote} has no label {LABEL_VERSION}: it was not made by `images build`.")
     return BuiltImage(recipe.name, reference, image["Id"], family, image["Size"], skipped=False)
+
+
+def _list_remotes(registry: str, reference: str) -> tuple[str, str]:
+    """The names in the registry, in the order of preference: of a release of this version, and without a version."""
+    name, _, tag = reference.rpartition(":")
+    versioned = settings.VERSION if tag == "latest" else f"{tag}-{settings.VERSION}"
+    return make_remote_reference(registry, f"{name}:{versioned}"), make_remote_reference(registry, reference)
 
 
 def _name_image(engine: Engine, client: docker.APIClient, image: BuiltImage) -> None:

@@ -46,9 +46,18 @@ def handle(command: BaseCommand, options: dict[str, Any]) -> None:
             bad += bool(problems)
             for problem in problems:
                 command.stderr.write(f"{reference}: {problem}")
-            report(reference, number + 1, len(references), "differs" if problems else "as it was built")
+            report(reference, number + 1, len(references), "differs" if problems else _describe_same(client, reference))
     if bad:
-        raise CommandError("Some images are not as they were built. Run `manage.py images build --force`.")
+        raise CommandError(
+            "Some images are not as they were built. Run `manage.py images build --force`, or pull them again."
+        )
+
+
+def _describe_same(client: docker.APIClient, reference: str) -> str:
+    labels = (inspect_image(client, reference) or {}).get("Config", {}).get("Labels") or {}
+    if LABEL_SBOM in labels:
+        return "as it was built"
+    return "as it was pulled; its signature and SBOM are in the registry (docs/release.md)"
 
 
 def find_problems(client: docker.APIClient, reference: str, *, runs: bool) -> Iterator[str]:
@@ -57,7 +66,8 @@ def find_problems(client: docker.APIClient, reference: str, *, runs: bool) -> It
         yield "it is not on the engine"
         return
     labels = image["Config"].get("Labels") or {}
-    if LABEL_IMAGE not in labels or LABEL_SBOM not in labels:
+    # Images of a release have no label of an SBOM: their SBOM is in the registry, signed with the image.
+    if LABEL_IMAGE not in labels or not (LABEL_SBOM in labels or labels.get(LABEL_VERSION)):
         yield "it has no labels of an own image of this version"
         return
     stored = OwnImage.objects.filter(reference=reference).first()
@@ -91,12 +101,12 @@ def _compare_sbom(
     with open_archive_file() as archive:
         save_image(client, reference, archive)
         sbom = build_sbom(archive, name=_get_built_name(labels), version=labels.get(LABEL_VERSION, ""))
-    if compute_digest(sbom) != labels[LABEL_SBOM]:
+    if LABEL_SBOM in labels and compute_digest(sbom) != labels[LABEL_SBOM]:
         yield "its packages are not those of its SBOM"
     elif stored and not read_sbom(stored):
         store_sbom(reference, sbom)
     elif stored and read_sbom(stored) != sbom:
-        yield "its stored SBOM is not that of its label"
+        yield "its stored SBOM is not that of its label" if LABEL_SBOM in labels else "its packages have changed"
 
 
 def _get_built_name(labels: dict[str, str]) -> str:
