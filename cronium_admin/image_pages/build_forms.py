@@ -17,6 +17,7 @@ from cronium_admin.image_builds.dockerfile.parse import normalize_text
 from cronium_admin.image_builds.recipe import MAX_STEPS
 from cronium_admin.image_builds.service import ImageFields
 from cronium_admin.images.models import CustomImage, Language
+from cronium_admin.images.package_words import list_direct, normalize_name
 
 PACKAGES = ("python", "node", "system")
 _PREFILLED = ("base", "name", "description", "registry")
@@ -121,6 +122,25 @@ def read_prefill(query: QueryDict) -> dict[str, Any]:
     if values["base"] not in Language.values:
         values["base"] = Language.PYTHON.value
     return values
+
+
+def add_packages(values: dict[str, Any], query: QueryDict) -> dict[str, Any]:
+    """Adds the packages of a link, in the format of `read_prefill`, that the values of a stored image lack."""
+    added = {}
+    for name in PACKAGES:
+        known = {_read_name(name, entry) for entry in list_entries(values[name])}
+        entries = [
+            entry
+            for entry in list_entries(_clean("\n".join(query.getlist(name))))
+            if _read_name(name, entry) not in known
+        ]
+        added[name] = "\n".join([*list_entries(values[name]), *entries])
+    return values | added
+
+
+def _read_name(kind: str, entry: str) -> str:
+    (_, package_type, name), *_ = list_direct({kind: [entry]})
+    return normalize_name(package_type, name)
 
 
 def _clean(text: str) -> str:

@@ -17,7 +17,7 @@ from cronium_admin.image_builds import service
 from cronium_admin.image_builds.dockerfile_rules import can_build_dockerfile
 from cronium_admin.image_builds.launch import start_build
 from cronium_admin.image_builds.recipe import MAX_STEPS
-from cronium_admin.image_pages.build_forms import ImageForm, list_differences, read_initial, read_prefill
+from cronium_admin.image_pages.build_forms import ImageForm, add_packages, list_differences, read_initial, read_prefill
 from cronium_admin.image_pages.build_rows import build_image_rows, digest_rows
 from cronium_admin.image_pages.tabs import count_tabs
 from cronium_admin.images.models import CustomImage, Language
@@ -61,7 +61,8 @@ def edit_image(request: HttpRequest, pk: int) -> HttpResponse:
         raise
     if request.method == "POST":
         return _save_form(request, image)
-    return _render_form(request, ImageForm(initial=read_initial(image, _find_address(image))), image)
+    values = add_packages(read_initial(image, _find_address(image)), request.GET)
+    return _render_form(request, ImageForm(initial=values), image)
 
 
 def build_now(request: HttpRequest, image: CustomImage, said: str = "") -> HttpResponse:

@@ -54,6 +54,7 @@ class ChosenImage:
     """The custom image that a job names. Without a ready version, `problem` says why launches are refused."""
 
     reference: str
+    image_id: int | None = None
     name: str = ""
     number: int | None = None
     is_pinned: bool = False
@@ -106,6 +107,7 @@ def describe_chosen(project_id: ProjectId, language: str, reference: str) -> Cho
     newest = versions[0]
     return ChosenImage(
         reference,
+        version.image_id,
         name.name,
         version.number,
         is_pinned=name.number is not None,

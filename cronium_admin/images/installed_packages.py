@@ -9,7 +9,7 @@ import zstandard
 
 from cronium_admin.accounts.permissions import ProjectId
 from cronium_admin.images.custom import is_custom
-from cronium_admin.images.custom_choices import describe_chosen
+from cronium_admin.images.custom_choices import ChosenImage, describe_chosen
 from cronium_admin.images.imports import list_installed, suggest_packages
 from cronium_admin.images.models import OwnImage
 from cronium_admin.images.resolution import resolve_image
@@ -23,21 +23,28 @@ class Proposal:
 
     image: str  # as the job names it, or the language's image
     packages: Sequence[str] | None = None
-    custom_name: str = ""  # of the custom image whose recipe they could be added to
+    custom: ChosenImage | None = None  # the custom image to whose recipe they could be added
 
 
-def propose_packages(project_id: ProjectId, language: str, script: str, image: str) -> Proposal:
-    """What `script` imports and its image lacks. `image`: of the job; empty for that of the language."""
+def propose_packages(
+    project_id: ProjectId, language: str, script: str, image: str, chosen: ChosenImage | None = None
+) -> Proposal:
+    """What `script` imports and its image lacks.
+
+    `image`: of the job; empty for that of the language. `chosen`: what `describe_chosen` returned for it, if known.
+    """
     reference = resolve_image(language, job=image).reference
-    name, packages = "", _find_packages(reference)
-    if is_custom(reference):
-        chosen = describe_chosen(project_id, language, reference)
-        if chosen is None or chosen.problem:
-            return Proposal(reference)
-        name, packages = chosen.name, chosen.packages
-    if packages is None:
+    if not is_custom(reference):
+        packages = _find_packages(reference)
+        return Proposal(reference, None if packages is None else _suggest(language, script, packages))
+    chosen = chosen or describe_chosen(project_id, language, reference)
+    if chosen is None or chosen.problem:
         return Proposal(reference)
-    return Proposal(reference, suggest_packages(language, script, list_installed(language, packages)), name)
+    return Proposal(reference, _suggest(language, script, chosen.packages), chosen)
+
+
+def _suggest(language: str, script: str, packages: Sequence[Sequence[str]]) -> list[str]:
+    return suggest_packages(language, script, list_installed(language, packages))
 
 
 def _find_packages(reference: str) -> Sequence[Sequence[str]] | None:

@@ -17,10 +17,10 @@ Package = Sequence[str]  # type, name, version
 
 def describe_version(recipe: Mapping[str, Any], packages: Iterable[Package]) -> str:
     """Such as "python + requests 2.33.1, libpq5"."""
-    versions = {(kind, _normalize(kind, name)): version for kind, name, version in packages}
+    versions = {(kind, normalize_name(kind, name)): version for kind, name, version in packages}
     entries = []
     for kind, package_type, name in list_direct(recipe):
-        version = versions.get((package_type, _normalize(package_type, name)), "") if kind != "system" else ""
+        version = versions.get((package_type, normalize_name(package_type, name)), "") if kind != "system" else ""
         entries.append(f"{name} {version}".strip())
     if steps := len(recipe.get("steps") or ()):
         entries.append("1 step" if steps == 1 else f"{steps} steps")
@@ -49,7 +49,7 @@ def _read_name(kind: str, text: str) -> str:
 def compare_packages(old: Iterable[Package], new: Iterable[Package], recipe: Mapping[str, Any]) -> list[str]:
     """Clauses such as "adds numpy 2.1.0" and "changes requests 2.32.3 to 2.33.1"; the recipe's packages come first."""
     before, after = _index(old), _index(new)
-    direct = {_normalize(package_type, name) for _, package_type, name in list_direct(recipe)}
+    direct = {normalize_name(package_type, name) for _, package_type, name in list_direct(recipe)}
 
     def rank(key: tuple[str, str]) -> tuple[bool, str]:
         return (key[1] not in direct, key[1])
@@ -75,8 +75,9 @@ def label_language(language: str) -> str:
 
 
 def _index(packages: Iterable[Package]) -> dict[tuple[str, str], tuple[str, str]]:
-    return {(kind, _normalize(kind, name)): (name, version) for kind, name, version in packages}
+    return {(kind, normalize_name(kind, name)): (name, version) for kind, name, version in packages}
 
 
-def _normalize(package_type: str, name: str) -> str:
+def normalize_name(package_type: str, name: str) -> str:
+    """The form in which pip (PEP 503) treats two spellings as equal; other names are kept."""
     return re.sub(r"[-_.]+", "-", name).lower() if package_type == "pypi" else name

@@ -20,8 +20,8 @@ def render_image_info(request: HttpRequest) -> HttpResponse:
         project_id = find_job(user, slug, Permission.EDIT, only=("pk",)).project_id
     else:
         project_id = choose_project_id(user, Permission.EDIT)
-    language, image = request.POST.get("language", ""), request.POST.get("image", "")
-    context = build_image_info(project_id, language, image)
+    language, image, script = (request.POST.get(name, "") for name in ("language", "image", "script"))
+    context = build_image_info(project_id, language, image, script, slug)
     if context["image_version"] == request.POST.get("v"):
         return HttpResponse(status=204)
     return render(request, "jobs/_image_info.html", {**context, "image_job": slug})

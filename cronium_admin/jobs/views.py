@@ -90,7 +90,7 @@ def show_job(request: HttpRequest, slug: str) -> HttpResponse:
         "after": request.GET.get("after", "") if not page.is_first else "",
         "image": choice,
         "image_why": RULES[choice.rule],
-        **build_image_info(job.project_id, job.language, job.image),
+        **build_image_info(job.project_id, job.language, job.image, job.script, job.slug),
         "profiles": list_launch_profiles(job.profile, user, job),
         "bound": BOUNDS["timeout_seconds"],
         "can": Permissions(user, job),
@@ -300,7 +300,7 @@ def _render_editor(
     # `other` is the conflicting stored version; `gone` the slug of a deleted job
     user = get_current_user(request)
     project = job or _make_new_job(user)
-    language, image = (str(form[name].value() or "") for name in ("language", "image"))
+    language, image, script = (str(form[name].value() or "") for name in ("language", "image", "script"))
     context = {
         "form": form,
         "job": job,
@@ -316,6 +316,6 @@ def _render_editor(
         "bounds": BOUNDS,
         "starters": STARTERS,
         "nav": "jobs",
-        **build_image_info(project.project_id, language, image),
+        **build_image_info(project.project_id, language, image, script, project.slug),
     }
     return render(request, "jobs/editor.html", context, status=status)

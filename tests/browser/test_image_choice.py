@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.test_editor import write
 from tests.browser.visitor import Visitor
 from tests.engine.server import Server, manage
 
@@ -18,16 +19,20 @@ image = make_ready_image("reports", (), recipe=recipe)
 make_version(image, 1, packages=first)
 make_version(image, 2, packages=second, recipe={**recipe, "python": ["requests==2.*", "numpy"]})
 make_ready_image("charts", language="node", recipe={"base": "node", "node": ["lodash@4"]})
+from cronium_admin.images.own_images import store_sbom
+from cronium_admin.images.resolution import find_default_reference
+store_sbom(find_default_reference("python"), b'{"components": [{"purl": "pkg:pypi/requests@2", "name": "requests"}]}')
 """
 _REMOVE_IMAGES = """
-from cronium_admin.images.models import CustomImage
+from cronium_admin.images.models import CustomImage, OwnImage
 CustomImage.objects.all().delete()
+OwnImage.objects.update(sbom=b"", sbom_digest="")
 """
 
 
 @pytest.fixture
 def images(server: Server) -> Iterator[None]:
-    """reports, for Python, with the versions 1 and 2, and charts, for Node.js."""
+    """reports, for Python, with the versions 1 and 2, and charts, for Node.js; the default image has requests."""
     manage(server.env, "shell", "-c", _MAKE_IMAGES)
     yield
     manage(server.env, "shell", "-c", _REMOVE_IMAGES)
@@ -101,6 +106,30 @@ def test_the_link_of_the_jobs_page_changes_the_form_only(visit: Callable[..., Vi
     expect(page.get_by_label("Image", exact=True)).to_have_value("cronium/custom/reports:2")
     expect(page.locator("#unsaved")).to_be_visible()
     assert get_image(server, slug) == "cronium/custom/reports:1"
+
+
+@pytest.mark.usefixtures("images")
+def test_a_script_that_imports_more_offers_an_image(visit: Callable[..., Visitor]) -> None:
+    page = visit().allow("dialog: beforeunload").page
+    page.goto("/jobs/new/")
+    info = page.locator("#image-info")
+    write(page, "import json, requests, numpy as np\ntry:\n    import ujson\nexcept ImportError:\n    ujson = json\n")
+    expect(info).to_contain_text("This script imports numpy, which its image lacks.")
+    expect(page.locator(".cm-content")).to_be_focused()
+    page.keyboard.insert_text("from PIL import Image\n")
+    expect(info).to_contain_text("This script imports numpy and pillow, which its image lacks.")
+    page.get_by_label("Image", exact=True).select_option("cronium/custom/reports")
+    expect(info).to_contain_text("This script imports pillow, which its image lacks.")
+    with page.expect_popup() as opened:
+        info.get_by_role("link", name="Add it to the recipe of reports").click()
+    expect(opened.value.get_by_label("Python packages")).to_have_value("requests==2.*\npillow")
+
+    page.get_by_label("Image", exact=True).select_option("")
+    with page.expect_popup() as opened:
+        info.get_by_role("link", name="Build an image with them").click()
+    expect(opened.value.get_by_label("Python packages")).to_have_value("numpy\npillow")
+    write(page, "import json\n")
+    expect(info).not_to_contain_text("lacks")
 
 
 @pytest.mark.usefixtures("images")

@@ -1,21 +1,32 @@
 """The packages that a script imports and its image lacks: the route, and which packages an image has."""
 
 import hashlib
+import html
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import zstandard
+from django.test import Client
 
 from cronium_admin.accounts.models import Membership, Project, User
 from cronium_admin.images.imports import MAX_CHARACTERS
 from cronium_admin.images.models import ImageOverride, OwnImage
+from cronium_admin.jobs.models import Job
 from tests.conftest import Api
 from tests.custom_images import RECIPE, make_ready_image, make_version
 
 pytestmark = pytest.mark.django_db
 ROUTE = "/custom-images/suggestions"
 DEFAULT = "cronium/runner:python-alpine"
+
+
+@pytest.fixture
+def client(people: dict[str, User]) -> Client:
+    client = Client()
+    client.force_login(people["editor"])
+    return client
 
 
 def make_own_image(reference: str, *packages: str) -> None:
@@ -110,3 +121,50 @@ def test_the_image_is_of_the_callers_project(people: dict[str, User]) -> None:
 def test_no_image_can_have_the_name_of_the_route(editor: Api) -> None:
     answer = editor.post("/custom-images", {"name": "suggestions", "recipe": RECIPE})
     assert answer.json()["fields"] == {"name": ["The name suggestions is reserved. Choose another name."]}
+
+
+class TestPages:
+    def test_the_editor_offers_to_build_an_image(self, client: Client, make_job: Callable[..., Job]) -> None:
+        make_own_image(DEFAULT, "pypi/requests")
+        make_job(slug="weekly", language="python", script="import requests, numpy\nfrom PIL import Image\n")
+        link = "/images/builds/new/?base=python&amp;name=weekly&amp;python=numpy%0Apillow"
+        for url in ("/jobs/weekly/edit/", "/jobs/weekly/"):
+            text = client.get(url).content.decode()
+            assert "This script imports numpy and pillow, which its image lacks." in text, url
+            assert f'<a href="{link}" target="_blank" rel="noopener">Build an image with them' in text, url
+        form = client.get(html.unescape(link)).content.decode()
+        assert "numpy\npillow</textarea>" in form
+
+    def test_the_editor_offers_to_add_to_the_recipe(self, client: Client) -> None:
+        image = make_ready_image("reports", (), recipe={"base": "python", "python": ["Requests>=2"], "steps": ["true"]})
+        make_version(image, 1, packages=[["pypi", "requests", "2.33"]])
+        fields = {"language": "python", "image": "cronium/custom/reports", "script": "import numpy"}
+        text = client.post("/job-image/", fields).content.decode()
+        assert "This script imports numpy, which its image lacks." in text
+        link = f"/images/builds/{image.pk}/edit/?python=numpy"
+        assert f'href="{link}" target="_blank" rel="noopener">Add it to the recipe of reports' in text
+        form = client.get(link + "%0Arequests%00&system=libpq5&steps=false").content.decode()
+        assert "Requests&gt;=2\nnumpy</textarea>" in form
+        assert "libpq5</textarea>" in form
+        assert "false</textarea>" not in form
+        image.refresh_from_db()
+        assert image.recipe["python"] == ["Requests>=2"]
+
+    def test_many_packages_are_cut(self, client: Client) -> None:
+        make_own_image("cronium/runner:node-alpine")
+        script = "".join(f"require('p{number}'); " for number in range(60))
+        text = client.post("/job-image/", {"language": "node", "script": script}).content.decode()
+        assert "imports p0, p1, p10, p11 and 56 more, which its image lacks" in text
+        assert "p33" in text
+        assert "p59" not in text
+
+    def test_viewers_and_unknown_images_get_none(
+        self, client: Client, people: dict[str, User], make_job: Callable[..., Job]
+    ) -> None:
+        make_job(slug="weekly", language="python", script="import numpy")
+        assert "lacks" not in client.get("/jobs/weekly/").content.decode()
+        make_own_image(DEFAULT)
+        assert "lacks" in client.get("/jobs/weekly/").content.decode()
+        client.force_login(people["viewer"])
+        assert "lacks" not in client.get("/jobs/weekly/").content.decode()
+        assert client.post("/job-image/", {"language": "python", "script": "import numpy"}).status_code == 403
