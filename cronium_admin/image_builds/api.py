@@ -26,7 +26,7 @@ from cronium_admin.image_builds.schemas import (
     VersionOut,
 )
 from cronium_admin.image_builds.versions import find_jobs_by_image
-from cronium_admin.images.installed_packages import propose_packages
+from cronium_admin.images.installed_packages import suggest_for_image
 from cronium_admin.images.models import CustomImage, ImageVersion
 from cronium_admin.images.reference import validate_reference
 from cronium_admin.runs.schemas import RunOut
@@ -91,7 +91,7 @@ def suggest_image_packages(request: HttpRequest, body: SuggestionsIn) -> Suggest
             validate_reference(image)
         except ValidationError as error:
             raise ValidationError({"image": error.messages}) from None
-    proposal = propose_packages(project_id, body.language.value, body.script, image)
+    proposal = suggest_for_image(project_id, body.language.value, body.script, image)
     return SuggestionsOut(
         image=proposal.image, is_known=proposal.packages is not None, packages=list(proposal.packages or ())
     )

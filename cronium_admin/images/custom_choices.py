@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from cronium_admin.accounts.permissions import ProjectId
 from cronium_admin.images.custom import CustomName, is_custom, parse_custom
 from cronium_admin.images.models import ImageVersion, VersionStatus
-from cronium_admin.images.package_words import compare_packages, describe_version, label_language
+from cronium_admin.images.package_words import compare_packages, describe_version, get_language_label
 from cronium_admin.images.reference import find_other_family
 from cronium_admin.images.resolution import ImageChoice, resolve_custom
 
@@ -102,7 +102,7 @@ def describe_chosen(project_id: ProjectId, language: str, reference: str) -> Cho
         return None  # it was removed after the first query
     problem = ""
     if version.image.language != language:
-        has, needs = label_language(version.image.language), label_language(language)
+        has, needs = get_language_label(version.image.language), get_language_label(language)
         problem = f"{name.name} is an image for {has}; this job is written in {needs}."
     newest = versions[0]
     return ChosenImage(
@@ -144,6 +144,4 @@ def find_image_problem(project_id: ProjectId, language: str, reference: str) -> 
     family = find_other_family(reference, language)
     if not family:
         return ""
-    return (
-        f"{reference} looks like an image for {family.capitalize()}; this job is written in {label_language(language)}."
-    )
+    return f"{reference} looks like an image for {family.capitalize()}; this job is written in {get_language_label(language)}."

@@ -26,7 +26,7 @@ class Proposal:
     custom: ChosenImage | None = None  # the custom image to whose recipe they could be added
 
 
-def propose_packages(
+def suggest_for_image(
     project_id: ProjectId, language: str, script: str, image: str, chosen: ChosenImage | None = None
 ) -> Proposal:
     """What `script` imports and its image lacks.

@@ -48,19 +48,19 @@ def _read_name(kind: str, text: str) -> str:
 
 def compare_packages(old: Iterable[Package], new: Iterable[Package], recipe: Mapping[str, Any]) -> list[str]:
     """Clauses such as "adds numpy 2.1.0" and "changes requests 2.32.3 to 2.33.1"; the recipe's packages come first."""
-    before, after = _index(old), _index(new)
+    before, after = _collect_by_name(old), _collect_by_name(new)
     direct = {normalize_name(package_type, name) for _, package_type, name in list_direct(recipe)}
 
-    def rank(key: tuple[str, str]) -> tuple[bool, str]:
+    def get_rank(key: tuple[str, str]) -> tuple[bool, str]:
         return (key[1] not in direct, key[1])
 
-    added = [" ".join(after[key]).strip() for key in sorted(after.keys() - before.keys(), key=rank)]
+    added = [" ".join(after[key]).strip() for key in sorted(after.keys() - before.keys(), key=get_rank)]
     changed = [
         f"{after[key][0]} {before[key][1]} to {after[key][1]}"
-        for key in sorted(after.keys() & before.keys(), key=rank)
+        for key in sorted(after.keys() & before.keys(), key=get_rank)
         if before[key][1] != after[key][1]
     ]
-    removed = [before[key][0] for key in sorted(before.keys() - after.keys(), key=rank)]
+    removed = [before[key][0] for key in sorted(before.keys() - after.keys(), key=get_rank)]
     clauses = (("adds", added), ("changes", changed), ("removes", removed))
     return [f"{verb} {join_some(entries)}" for verb, entries in clauses if entries]
 
@@ -70,11 +70,11 @@ def join_some(entries: Sequence[str], shown: int = _SHOWN) -> str:
     return ", ".join(entries[:shown]) + (f" and {more} more" if more > 0 else "")
 
 
-def label_language(language: str) -> str:
+def get_language_label(language: str) -> str:
     return str(Language(language).label) if language in Language.values else language
 
 
-def _index(packages: Iterable[Package]) -> dict[tuple[str, str], tuple[str, str]]:
+def _collect_by_name(packages: Iterable[Package]) -> dict[tuple[str, str], tuple[str, str]]:
     return {(kind, normalize_name(kind, name)): (name, version) for kind, name, version in packages}
 
 

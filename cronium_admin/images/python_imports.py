@@ -65,7 +65,7 @@ def list_python_modules(script: str) -> set[str] | None:
     if _OTHER_PATHS.search(script):
         return set()  # they may be anywhere
     modules: set[str] = set()
-    for node in _walk_needed(tree.body):
+    for node in _iterate_needed(tree.body):
         if isinstance(node, ast.Import):
             modules |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
@@ -78,7 +78,7 @@ def _is_own(name: str, made: set[str], script: str) -> bool:
     return name in made or bool(re.search(rf"\b{re.escape(name)}(?:\.py\b|/__init__\b)", script))
 
 
-def _walk_needed(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
+def _iterate_needed(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
     """The statements, without those that may fail to import or that run elsewhere only."""
     pending: list[ast.stmt] = list(body)
     while pending:
@@ -88,7 +88,7 @@ def _walk_needed(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
             pending += node.finalbody
         elif isinstance(node, ast.If):
             pending += _list_branches(node)
-        elif isinstance(node, ast.With | ast.AsyncWith) and any(_suppresses(item) for item in node.items):
+        elif isinstance(node, ast.With | ast.AsyncWith) and any(_is_suppressing(item) for item in node.items):
             continue
         else:
             for name in ("body", "orelse", "finalbody"):
@@ -101,10 +101,10 @@ def _can_do_without(node: ast.Try | ast.TryStar) -> bool:
     handlers = [
         handler for handler in node.handlers if handler.type is None or _get_names(handler.type) & _IMPORT_ERRORS
     ]
-    return any(not _ends_script(handler.body) for handler in handlers)
+    return any(not _is_exit(handler.body) for handler in handlers)
 
 
-def _ends_script(body: Sequence[ast.stmt]) -> bool:
+def _is_exit(body: Sequence[ast.stmt]) -> bool:
     """Whether it only reports the error and exits. One with imports tries another package."""
     if any(isinstance(node, ast.Import | ast.ImportFrom) for part in body for node in ast.walk(part)):
         return False
@@ -125,7 +125,7 @@ def _list_branches(node: ast.If) -> Sequence[ast.stmt]:
     return [*node.body, *node.orelse]
 
 
-def _suppresses(item: ast.withitem) -> bool:
+def _is_suppressing(item: ast.withitem) -> bool:
     call = item.context_expr
     if not isinstance(call, ast.Call) or "suppress" not in _get_names(call.func):
         return False

@@ -11,7 +11,7 @@ from django.utils.text import get_text_list
 from cronium_admin.accounts.permissions import ProjectId
 from cronium_admin.images.custom import format_new_image_query
 from cronium_admin.images.custom_choices import describe_chosen, find_image_problem
-from cronium_admin.images.installed_packages import Proposal, propose_packages
+from cronium_admin.images.installed_packages import Proposal, suggest_for_image
 from cronium_admin.images.models import Language
 from cronium_admin.images.package_words import TYPE_LABELS, join_some
 from cronium_admin.images.resolution import RULES, resolve_image
@@ -39,7 +39,7 @@ def build_image_info(project_id: ProjectId, language: str, image: str, script: s
     )
     context = {"chosen": chosen, "image_problem": problem, "image_packages": packages}
     if language in (Language.PYTHON, Language.NODE):
-        context |= _build_proposal(propose_packages(project_id, language, script, image, chosen), language, slug)
+        context |= _build_proposal(suggest_for_image(project_id, language, script, image, chosen), language, slug)
     return {**context, "image_version": sha256(repr(context).encode()).hexdigest()[:16]}
 
 
