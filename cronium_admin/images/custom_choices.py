@@ -144,4 +144,5 @@ def find_image_problem(project_id: ProjectId, language: str, reference: str) -> 
     family = find_other_family(reference, language)
     if not family:
         return ""
-    return f"{reference} looks like an image for {family.capitalize()}; this job is written in {get_language_label(language)}."
+    needs = get_language_label(language)
+    return f"{reference} looks like an image for {family.capitalize()}; this job is written in {needs}."
