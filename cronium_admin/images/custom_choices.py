@@ -62,6 +62,7 @@ class ChosenImage:
     built_at: datetime | None = None
     packages: Sequence[Sequence[str]] = ()  # type, name, version
     newer: NewerVersion | None = None
+    has_dockerfile: bool = False
     problem: str = ""
 
 
@@ -115,6 +116,7 @@ def describe_chosen(project_id: ProjectId, language: str, reference: str) -> Cho
         built_at=version.ended_at,
         packages=version.packages,
         newer=_compare(version, newest) if newest.number > version.number else None,
+        has_dockerfile=bool(version.recipe.get("dockerfile")),
         problem=problem,
     )
 

@@ -48,8 +48,9 @@ def _build_proposal(proposal: Proposal, language: str, slug: str) -> dict[str, A
     if not packages:
         return {}
     if proposal.custom:
-        query = urlencode({language: "\n".join(packages[:_MAX_LINKED])})
-        link = f"{reverse('images:image-edit', args=[proposal.custom.image_id])}?{query}"
+        link = reverse("images:image-edit", args=[proposal.custom.image_id])
+        if not proposal.custom.has_dockerfile:
+            link += f"?{urlencode({language: chr(10).join(packages[:_MAX_LINKED])})}"
     else:
         name = slug if _IMAGE_NAME.fullmatch(slug) else ""
         link = f"{reverse('images:image-new')}?{format_new_image_query(language, packages[:_MAX_LINKED], name=name)}"

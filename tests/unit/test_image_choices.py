@@ -53,6 +53,7 @@ class TestWords:
             ({"base": "node", "node": ["@a/b@^1", "c@2"]}, "node + @a/b 1.2.3, c"),
             ({"base": "python", "python": list("abcdef")}, "python + a, b, c, d and 2 more"),
             ({"base": "python"}, "python"),
+            ({"base": "python", "dockerfile": "FROM x"}, "python + Dockerfile"),
             ({}, ""),
         ],
     )

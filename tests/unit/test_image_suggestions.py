@@ -150,6 +150,12 @@ class TestPages:
         image.refresh_from_db()
         assert image.recipe["python"] == ["Requests>=2"]
 
+    def test_a_dockerfile_is_not_filled_in(self, client: Client) -> None:
+        image = make_ready_image("reports", (1,), recipe={"base": "python", "dockerfile": "FROM x"})
+        fields = {"language": "python", "image": "cronium/custom/reports", "script": "import numpy"}
+        text = client.post("/job-image/", fields).content.decode()
+        assert f'href="/images/builds/{image.pk}/edit/" target="_blank" rel="noopener">Add it to the Dockerfile' in text
+
     def test_many_packages_are_cut(self, client: Client) -> None:
         make_own_image("cronium/runner:node-alpine")
         script = "".join(f"require('p{number}'); " for number in range(60))
