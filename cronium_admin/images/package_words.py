@@ -22,8 +22,6 @@ def describe_version(recipe: Mapping[str, Any], packages: Iterable[Package]) -> 
     for kind, package_type, name in list_direct(recipe):
         version = versions.get((package_type, normalize_name(package_type, name)), "") if kind != "system" else ""
         entries.append(f"{name} {version}".strip())
-    if recipe.get("dockerfile"):
-        entries.append("Dockerfile")
     if steps := len(recipe.get("steps") or ()):
         entries.append("1 step" if steps == 1 else f"{steps} steps")
     if recipe.get("dockerfile"):
