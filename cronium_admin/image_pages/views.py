@@ -26,10 +26,10 @@ from cronium_admin.images.service import (
     ImageFacts,
     clear_override,
     describe_image,
-    find_warnings,
     parse_language,
     set_override,
 )
+from cronium_admin.registries.image_warnings import find_warnings
 from cronium_admin.registries.models import PullPolicy
 from cronium_admin.registries.policies import delete_image_policy, parse_image_name, set_image_policy
 
@@ -103,7 +103,7 @@ def set_image_override(request: HttpRequest, language: str) -> HttpResponse:
     except ValidationError as error:
         return _render_page(request, form_state | {"errors": error.messages})
     presence = find_presence([typed])[typed]
-    warnings = find_warnings(choice, presence)
+    warnings = find_warnings({choice: presence})[choice]
     jobs = count_default_jobs(get_current_user(request), choice)
     confirmed = request.POST.get("confirmed", "")
     if confirmed == "test" or (confirmed != "all" and (warnings or jobs)):
@@ -116,8 +116,8 @@ def set_image_override(request: HttpRequest, language: str) -> HttpResponse:
     except EditConflict as error:
         return _render_conflict(request, form_state, error)
     message = f"{choice.label} runs now get {typed}, unless their job sets another image."
-    if presence.missing:
-        messages.warning(request, f"{message} {presence.warning}")
+    if warnings:
+        messages.warning(request, " ".join([message, *warnings]))
     else:
         messages.success(request, message)
     return redirect("images:list")

@@ -65,17 +65,6 @@ class Presence:
     def is_nowhere(self) -> bool:
         return bool(self.hosts) and len(self.missing) == len(self.hosts)
 
-    @property
-    def warning(self) -> str:
-        if not self.missing:
-            return ""
-        where = f"Not on {', '.join(self.missing)}."
-        if self.is_nowhere:
-            where = "Not on this host." if len(self.hosts) == 1 else f"On none of the {len(self.hosts)} hosts."
-        if canonicalize_reference(self.reference).startswith("docker.io/cronium/"):
-            return f"{where} Runs that start there fail until it is built there."
-        return f"{where} Runs that start there pull it first, and fail if no registry allows that."
-
 
 def store_report(host: str, images: Iterable[ReportedImage]) -> None:
     # An unchanged report costs one statement.

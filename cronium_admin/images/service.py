@@ -9,9 +9,8 @@ from django.db import transaction
 from cronium_admin.accounts.models import User
 from cronium_admin.core.edit_versions import check_deletion, check_version, write_edit
 from cronium_admin.core.errors import ApiError
-from cronium_admin.images.inventory import Presence
 from cronium_admin.images.models import ImageOverride, Language, OwnImage
-from cronium_admin.images.reference import find_other_family, validate_reference
+from cronium_admin.images.reference import validate_reference
 from cronium_admin.images.resolution import RULES, find_default_reference, resolve_image
 
 
@@ -108,9 +107,3 @@ def find_overriders() -> dict[str, str]:
     """By language, the name of the user who set the override; overrides of deleted users are missing."""
     rows = ImageOverride.objects.exclude(reference="").exclude(updated_by=None)
     return dict(rows.values_list("language", "updated_by__username"))
-
-
-def find_warnings(language: Language, presence: Presence) -> list[str]:
-    family = find_other_family(presence.reference, language.value)
-    mismatch = f"{presence.reference} looks like an image for {family.capitalize()}; these runs need {language.label}."
-    return [text for text in (presence.warning, mismatch if family else "") if text]

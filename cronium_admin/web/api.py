@@ -34,13 +34,13 @@ from cronium_admin.core.errors import (
 )
 from cronium_admin.core.strict_json import StrictParser
 from cronium_admin.image_builds.api import router as custom_images
-from cronium_admin.images.api import router as images
 from cronium_admin.jobs.revisions_api import router as jobs
 from cronium_admin.logs.api import router as logs
 from cronium_admin.ops.api import ROOT_ROUTES
 from cronium_admin.ops.api import router as operations
 from cronium_admin.profiles.api import router as profiles
 from cronium_admin.registries.api import router as registries
+from cronium_admin.registries.images_api import router as images
 from cronium_admin.registries.policies_api import router as policies
 from cronium_admin.retention.api import router as runs
 from cronium_admin.secrets.api import router as secrets

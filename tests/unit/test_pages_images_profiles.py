@@ -85,7 +85,7 @@ def test_a_hosts_report_is_bounded_and_replaced(db: None, monkeypatch: pytest.Mo
     has("local", *(f"a/{n}" for n in range(9)), "b" * 500)
     assert HostImage.objects.count() == 3
     assert inventory.find_presence(["z/z"])["z/z"].hosts[0].is_present is None
-    assert inventory.find_presence(["z/z"])["z/z"].warning == ""
+    assert inventory.find_presence(["z/z"])["z/z"].missing == []
     has("local", "a/1")
     assert list(HostImage.objects.values_list("reference", flat=True)) == ["docker.io/a/1:latest"]
     inventory.delete_inventory("local")
@@ -117,7 +117,7 @@ def test_an_image_that_is_nowhere_counts_after_a_second_word(client: Client, mak
     text = asked.content.decode()
     assert "<strong>2 Bash jobs</strong> use it from their next run on" in text
     assert "Not on this host" in text
-    assert "Runs that start there pull it first" in text
+    assert "Runs that start there fail: ghcr.io is not among the registries." in text
     assert not ImageOverride.objects.exists()
     saved = client.post(
         "/images/bash/override/", {"reference": "ghcr.io/acme/tools:9", "confirmed": "all"}, follow=True

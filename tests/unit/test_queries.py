@@ -95,7 +95,7 @@ def test_reads(admin: Api, plenty: Run) -> None:
         ("DELETE", "/jobs/job-3", None, 15),
         ("POST", "/runs/{run}/cancel", None, 7),
         ("POST", "/runs/{run}/rerun", None, 10),
-        ("PUT", "/images/bash", {"reference": "a/b"}, 12),
+        ("PUT", "/images/bash", {"reference": "a/b"}, 14),
         ("DELETE", "/images/bash", None, 4),
         ("PUT", "/images/policies/ghcr.io/acme/tools", {"policy": "never"}, 9),
         ("DELETE", "/images/policies/ghcr.io/acme/tools", None, 6),

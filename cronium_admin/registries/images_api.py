@@ -1,4 +1,4 @@
-"""The routes under /images."""
+"""The routes under /images. They are here, not below, because their warnings depend on registries."""
 
 from typing import Annotated
 
@@ -12,7 +12,8 @@ from cronium_admin.core.errors import ERROR_STATUSES, ErrorBody
 from cronium_admin.images.inventory import find_presence
 from cronium_admin.images.models import Language
 from cronium_admin.images.schemas import ImageIn, ImageList, ImageOut
-from cronium_admin.images.service import clear_override, describe_image, find_warnings, parse_language, set_override
+from cronium_admin.images.service import clear_override, describe_image, parse_language, set_override
+from cronium_admin.registries.image_warnings import find_warnings
 
 router = Router(tags=["images"], auth=require_permission(Permission.VIEW))
 
@@ -57,7 +58,5 @@ def delete_image(
 def _build_items(languages: list[Language]) -> list[ImageOut]:
     facts = [describe_image(language) for language in languages]
     presence = find_presence([fact.reference for fact in facts])
-    return [
-        ImageOut.build(fact, presence[fact.reference], find_warnings(Language(fact.language), presence[fact.reference]))
-        for fact in facts
-    ]
+    warnings = find_warnings({Language(fact.language): presence[fact.reference] for fact in facts})
+    return [ImageOut.build(fact, presence[fact.reference], warnings[Language(fact.language)]) for fact in facts]
