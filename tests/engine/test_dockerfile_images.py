@@ -137,9 +137,11 @@ def test_the_same_dockerfile_gives_the_same_image(builder: Server) -> None:
 
 @pytest.mark.chaos
 def test_a_custom_image_is_the_base_of_another(builder: Server) -> None:
-    first, log = build(builder, "lower", f"FROM {BASE}\nENV LOWER=1 NAME=lower\nRUN echo lower >/opt/lower\n")
+    first, log = build(
+        builder, "lower", f"FROM {BASE}\nENV LOWER=1 NAME=lower CONF=of-lower\nRUN echo lower >/opt/lower\n"
+    )
     assert first["status"] == "succeeded", (first["message"], log)
-    text = "FROM cronium/custom/lower:1\nENV NAME=upper-$NAME\nRUN cp /opt/lower /opt/upper\n"
+    text = "FROM cronium/custom/lower:1\nENV NAME=upper-$NAME\nRUN cp /opt/lower /opt/upper && [ $CONF = of-lower ]\n"
     second, log = build(builder, "upper", text)
     assert second["status"] == "succeeded", (second["message"], log)
     script = "import os; print(os.environ['LOWER'], os.environ['NAME'], open('/opt/upper').read().strip())"

@@ -2,12 +2,15 @@
 
 import json
 import random
+import re
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.exceptions import ValidationError
 
+from cronium_admin.image_builds.dockerfile import script
 from cronium_admin.image_builds.dockerfile.model import Copy, Dockerfile, Env, Ignored, RunCommand
 from cronium_admin.image_builds.dockerfile.parse import (
     MAX_INSTRUCTIONS,
@@ -142,9 +145,9 @@ def _run_shell(lines: str, base: dict[str, str]) -> dict[str, str]:
     captured = "\n".join(line for line in before.splitlines() if "BASE_" in line)
     steps = rest.partition("lend_apk_repositories\n")[2].partition("step ")[2].rpartition("restore_apk")[0]
     steps = f"step {steps.rpartition(chr(10) + 'step ')[0]}"
-    script = f"set -eu\nNAMES=()\nstep() {{ :; }}\n{captured}\n{_PROBE}\n{steps}\n"
-    done = subprocess.run(["/bin/bash", "-c", script], env=base, capture_output=True, check=False, timeout=20)
-    assert done.returncode == 0, (done.stderr.decode(), script)
+    commands = f"set -eu\nNAMES=()\nstep() {{ :; }}\n{captured}\n{_PROBE}\n{steps}\n"
+    done = subprocess.run(["/bin/bash", "-c", commands], env=base, capture_output=True, check=False, timeout=20)
+    assert done.returncode == 0, (done.stderr.decode(), commands)
     return base | _read(done.stdout.decode().split("\0")[:-1])
 
 
@@ -342,6 +345,14 @@ def test_a_recipe_keeps_the_text() -> None:
     assert recipe.values == {"base": "node", "dockerfile": "\nFROM debian\nRUN x\n"}
     assert parse_recipe({"base": "node", "dockerfile": "FROM debian\nRUN y\n"}).digest != recipe.digest
     assert normalize_text(" \n\n") == ""
+
+
+def test_the_scripts_own_variables_hide_none_of_the_image() -> None:
+    folder = Path(script.__file__).parents[1] / "shell"
+    text = (folder / "begin.sh").read_text() + (folder / "dockerfile.sh").read_text()
+    lines = [line for line in text.splitlines() if "export " not in line and "local " not in line]
+    assigned = set(re.findall(r"(?:^|[ ;])([A-Z][A-Z_]*)=", "\n".join(lines), re.MULTILINE))
+    assert assigned - {"IFS", "HOME"} <= set(script.OF_SCRIPT), "a variable of the script is not in OF_SCRIPT"
 
 
 def test_the_steps_are_numbered_and_name_their_lines() -> None:

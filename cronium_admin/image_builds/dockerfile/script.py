@@ -23,6 +23,15 @@ from cronium_admin.image_builds.dockerfile.model import (
 from cronium_admin.image_builds.dockerfile.words import Word, format_shell
 
 Step = tuple[str, list[str]]
+# Variables of the script itself. If the base image has variables of these names, commands get the image's values.
+OF_SCRIPT = (
+    *("current", "STEPS", "GIVEN", "CONF", "WORK", "MODULES", "CA", "OWN_CA", "PIP", "NPM", "APK_OPTIONS", "NAMES"),
+    *("IMAGE_DIR", "USER_NAME", "USER_ID", "GROUP_ID", "USER_HOME", "SWITCH"),
+)
+_KEEP_INHERITED = (
+    f"INHERITED=(); for name in {' '.join(OF_SCRIPT)}; do"
+    ' [ -z "${!name+x}" ] || INHERITED+=("$name=${!name}"); done'
+)
 
 
 def build_steps(dockerfile: Dockerfile) -> tuple[list[str], list[Step]]:
@@ -33,7 +42,7 @@ def build_steps(dockerfile: Dockerfile) -> tuple[list[str], list[Step]]:
         for instruction in dockerfile.instructions
     ]
     names = sorted(name for name in writer.of_base if not is_set_by_build(name))
-    return [f'[ -z "${{{name}+x}}" ] || BASE_{name}=${name}' for name in names], steps
+    return [_KEEP_INHERITED, *(f'[ -z "${{{name}+x}}" ] || BASE_{name}=${name}' for name in names)], steps
 
 
 class _Writer:

@@ -6,7 +6,7 @@ mkdir -p -m 1777 "$NPM_CONFIG_CACHE"
 
 # Replaces this shell by a command, as the user and with the variables of the Dockerfile.
 execute() {
-  local name variable assignments=("HOME=$USER_HOME")
+  local name variable assignments=(${INHERITED[@]+"${INHERITED[@]}"} "HOME=$USER_HOME")
   for name in ${NAMES[@]+"${NAMES[@]}"}; do
     variable=ENV_$name
     assignments+=("$name=${!variable}")
