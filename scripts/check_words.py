@@ -20,9 +20,9 @@ VERBS = frozenset(
     cancel canonicalize cast change changed charge check choose claim clean clear close collect commit compare
     compile complete compress compute conclude configure confirm connect consume continue convert count cover create
     cut declare decorate decrypt delete derive describe detach detect diff digest discard disconnect dispatch
-    download drain drop dump edit enable encode encrypt end enqueue ensure enter escape estimate exclude exec
-    execute exit expect expire explain extend extract feed fetch filter find finish fold follow forbid forget format
-    forward free from generate get give guess hand handle has hash hide hit hold holds identify ignore import
+    download drain drop dump edit enable encode encrypt end enqueue ensure enter escape estimate evaluate exclude exec
+    execute exit expand expect expire explain extend extract feed fetch filter find finish fold follow forbid forget
+    format forward free from generate get give guess hand handle has hash hide hit hold holds identify ignore import
     increment insert inspect intersect is iterate join keep launch leave limit list listen load lock log look make
     mark mask match may measure merge mint mount move name normalize note observe offer omit on open overlaps pack
     pad parse pass peek pin ping place plan point pop prepare present print process provide prune publish pull push
