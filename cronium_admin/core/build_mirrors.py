@@ -60,6 +60,13 @@ def check_mirror(value: str) -> str:
     return value
 
 
+def check_public_mirror(value: str) -> str:
+    check_mirror(value)
+    if not value or parse_mirror(value).has_login:
+        raise ValueError("must be like http://mirror.example.org/path, without user and password: images keep it")
+    return value
+
+
 def check_host_port(pattern: str) -> None:
     if not _HOST_PORT.fullmatch(pattern.lower()):
         raise ValueError("must be host:port patterns, separated by commas, such as files.example.org:443")

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from cronium_admin.core.build_mirrors import check_certificates, check_host_port, check_mirror
+from cronium_admin.core.build_mirrors import check_certificates, check_host_port, check_mirror, check_public_mirror
 from cronium_admin.core.data_folder import SYSTEM_FOLDERS, find_encryption_key_problem
 from cronium_admin.core.database.url import parse_database_url
 from cronium_admin.core.redis_url import RedisAddress, parse_redis_url
@@ -176,6 +176,11 @@ class Config(BaseSettings):
     # Labels of own images: where their sources are, and of which commit they are.
     image_source: str = ""
     image_revision: str = ""
+    # The packages of the Debian family of own images; without a time, the newest of Debian's mirror.
+    image_debian_snapshot: Annotated[str, Field(pattern="^([0-9]{8}T[0-9]{6}Z)?$")] = ""
+    image_debian_snapshot_mirror: Annotated[str, Field(repr=False), AfterValidator(check_public_mirror)] = (
+        "http://snapshot.debian.org/archive"
+    )
     # Where builds of custom images get packages; a URL may contain credentials, which no image and no log keeps.
     build_apt_mirror: Annotated[str, Field(repr=False), AfterValidator(check_mirror)] = ""
     build_apk_mirror: Annotated[str, Field(repr=False), AfterValidator(check_mirror)] = ""
@@ -349,7 +354,7 @@ def _exit_with_errors(error: ValidationError) -> NoReturn:
             word in name
             for word in (
                 *("SECRET", "PASSWORD", "TOKEN", "ENCRYPTION", "DATABASE_URL", "REDIS_URL"),
-                *("BUILD_APT", "BUILD_APK", "BUILD_PIP", "BUILD_NPM"),
+                *("BUILD_APT", "BUILD_APK", "BUILD_PIP", "BUILD_NPM", "SNAPSHOT_MIRROR"),
             )
         )
         value = "(hidden)" if hidden else repr(problem["input"])

@@ -32,6 +32,8 @@ def list_egress() -> list[str]:
     patterns: dict[str, None] = {}
     for url, defaults in ((config.build_apt_mirror, _DEBIAN), (config.build_apk_mirror, _ALPINE)):
         patterns |= dict.fromkeys((parse_mirror(url).pattern,) if url else defaults)
+    if config.image_debian_snapshot:  # the sources of own images, which no apt mirror replaces
+        patterns[parse_mirror(config.image_debian_snapshot_mirror).pattern] = None
     for url in (config.build_pip_index_url, config.build_npm_registry):
         mirror = parse_mirror(url)
         patterns |= dict.fromkeys([mirror.pattern, *([_FILES_OF[mirror.host]] if mirror.host in _FILES_OF else [])])

@@ -12,7 +12,7 @@ import requests.exceptions
 from cronium_admin.images.debian_base import ensure_debian_base, inspect_image
 from cronium_admin.images.engine_archives import use_timeout
 from cronium_admin.images.errors import ImageBuildError
-from cronium_admin.images.recipes import RECIPES, Family
+from cronium_admin.images.recipes import RECIPES, DebianSnapshot, Family
 from executor.docker.progress import find_error
 
 # The timeout of the registry, after which the Debian family is chosen.
@@ -40,10 +40,20 @@ def choose_family(client: docker.APIClient, report: ReportStep) -> Family:
     return "debian"
 
 
-def provide_bases(client: docker.APIClient, family: Family, *, force: bool, sources: Path, report: ReportStep) -> None:
+def provide_bases(
+    client: docker.APIClient,
+    family: Family,
+    *,
+    force: bool,
+    sources: Path,
+    report: ReportStep,
+    snapshot: DebianSnapshot | None = None,
+) -> None:
     """Raises ImageBuildError, or docker-py's APIError for a registry that refuses the pull."""
     if family == "debian":
-        ensure_debian_base(client, say=lambda detail: report("debian base", detail), force=force, sources=sources)
+        ensure_debian_base(
+            client, say=lambda text: report("debian base", text), force=force, sources=sources, snapshot=snapshot
+        )
         return
     for base in dict.fromkeys(recipe.alpine_base for recipe in RECIPES):
         if force or inspect_image(client, base) is None:

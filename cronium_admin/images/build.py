@@ -26,8 +26,10 @@ from cronium_admin.images.recipes import (
     LABEL_BASE,
     LABEL_FAMILY,
     LABEL_RAW,
+    LABEL_SNAPSHOT,
     LABEL_SOURCES,
     RECIPES,
+    DebianSnapshot,
     Family,
     ImageName,
     Recipe,
@@ -93,15 +95,17 @@ def build_all(
     labels: Mapping[str, str] | None = None,
     smoke: SmokeTest = lambda image, runner, sidecar: None,
     sources: Path = SOURCES,
+    snapshot: DebianSnapshot | None = None,
 ) -> list[BuiltImage]:
     """Builds the images that are missing or not up to date. Raises ImageBuildError.
 
     `build_args` are passed to every build, for example for proxies (HTTP_PROXY); `labels` are added to every image.
     `force` rebuilds from scratch. `smoke` gets each built image before any image gets its name; its ImageBuildError
-    ends the build, and the former images keep their names.
+    ends the build, and the former images keep their names. `snapshot`: of the Debian family's packages; without one
+    they are the newest of the mirror.
     """
     try:
-        settings = BuildSettings(force, dict(build_args or {}), dict(labels or {}), sources)
+        settings = BuildSettings(force, dict(build_args or {}), dict(labels or {}), sources, snapshot)
         return _Builder(client, report, settings, smoke).run(family)
     except docker.errors.DockerException as error:
         raise ImageBuildError(f"The Docker Engine refused: {explain_error(error)}") from error
@@ -117,6 +121,7 @@ class BuildSettings:
     build_args: Mapping[str, str]
     labels: Mapping[str, str]
     sources: Path
+    snapshot: DebianSnapshot | None = None
 
 
 class _Builder:
@@ -125,7 +130,7 @@ class _Builder:
     def __init__(self, client: docker.APIClient, report: Report, settings: BuildSettings, smoke: SmokeTest) -> None:
         self.client, self._report, self._smoke = client, report, smoke
         self.force, self.args, self.sources = settings.force, settings.build_args, settings.sources
-        self.labels = settings.labels
+        self.labels, self.snapshot = settings.labels, settings.snapshot
         self._done, self._total = 0, len(RECIPES)
         self._raw: list[str] = []
 
@@ -173,6 +178,9 @@ class _Builder:
         if image is None:
             return None
         labels = image["Config"].get("Labels") or {}
+        snapshot = self.snapshot.time if self.snapshot and family == "debian" else ""
+        if labels.get(LABEL_SNAPSHOT, "") != snapshot:
+            return None
         if labels.get(LABEL_SOURCES) != compute_sources_digest(self.sources, recipe.name):
             return None
         base = inspect_image(self.client, recipe.get_base(family))
@@ -192,7 +200,13 @@ class _Builder:
         return image
 
     def provide_bases(self, family: Family) -> None:
-        provide_bases(self.client, family, force=self.force, sources=self.sources, report=self.report_step)
+        provide_bases(
+            *(self.client, family),
+            force=self.force,
+            sources=self.sources,
+            report=self.report_step,
+            snapshot=self.snapshot,
+        )
 
     def build_if_outdated(self, recipe: Recipe, family: Family) -> BuiltImage:
         present = None if self.force else self.find_current(recipe, family)

@@ -19,11 +19,11 @@ from cronium_admin.images.engine_archives import load_image, open_archive_file
 from cronium_admin.images.errors import ImageBuildError
 from cronium_admin.images.finishing import get_epoch
 from cronium_admin.images.normalize import ArchiveError, ImageConfig, normalize_file_system
-from cronium_admin.images.recipes import DEBIAN_BASE, LABEL_SOURCES
+from cronium_admin.images.recipes import DEBIAN_BASE, LABEL_SNAPSHOT, LABEL_SOURCES, DebianSnapshot
 
 SUITE = "trixie"
 MIRROR = "http://deb.debian.org/debian"
-SCRIPT = Path("base") / "debian-rootfs.sh"
+SCRIPT, SNAPSHOT_SCRIPT = Path("base") / "debian-rootfs.sh", Path("base") / "debian-snapshot.sh"
 
 LogLine = Callable[[str], None]
 
@@ -36,18 +36,20 @@ def inspect_image(client: docker.APIClient, reference: str) -> dict[str, Any] | 
         return None
 
 
-def ensure_debian_base(client: docker.APIClient, *, say: LogLine, force: bool, sources: Path) -> str:
-    """Returns the image id of the base, which is built if it is missing or its script has changed. Raises
-    ImageBuildError."""
-    script = sources / SCRIPT
-    digest = hashlib.sha256(script.read_bytes() + f"{SUITE} {MIRROR}".encode()).hexdigest()
+def ensure_debian_base(
+    client: docker.APIClient, *, say: LogLine, force: bool, sources: Path, snapshot: DebianSnapshot | None = None
+) -> str:
+    """Returns the image id of the base, which is built if it is missing, or its script or the snapshot has changed.
+    Raises ImageBuildError."""
+    digest = _compute_digest(sources, snapshot)
     existing = inspect_image(client, DEBIAN_BASE)
     labels = ((existing or {}).get("Config") or {}).get("Labels") or {}
     if existing is not None and not force and labels.get(LABEL_SOURCES) == digest:
         return str(existing["Id"])
     _require_debootstrap(say)
-    say(f"building {DEBIAN_BASE} with debootstrap (about a minute)")
-    _make_base(client, script, digest, say)
+    packages = f"the packages of the snapshot {snapshot.time}" if snapshot else "the newest packages of the mirror"
+    say(f"building {DEBIAN_BASE} with debootstrap and {packages} (about a minute)")
+    _make_base(client, sources, digest, snapshot, say)
     built = inspect_image(client, DEBIAN_BASE)
     if built is None:
         raise ImageBuildError(f"{DEBIAN_BASE} was built but is not on the engine.")
@@ -55,6 +57,13 @@ def ensure_debian_base(client: docker.APIClient, *, say: LogLine, force: bool, s
         with suppress(docker.errors.APIError):  # the images that were made of it keep its layers
             client.remove_image(existing["Id"])
     return str(built["Id"])
+
+
+def _compute_digest(sources: Path, snapshot: DebianSnapshot | None) -> str:
+    text = (sources / SCRIPT).read_bytes() + f"{SUITE} {MIRROR}".encode()
+    if snapshot:
+        text += (sources / SNAPSHOT_SCRIPT).read_bytes() + f"{snapshot.mirror} {snapshot.time}".encode()
+    return hashlib.sha256(text).hexdigest()
 
 
 def _require_debootstrap(say: LogLine) -> None:
@@ -87,7 +96,12 @@ def _require_debootstrap(say: LogLine) -> None:
             raise ImageBuildError("apt-get could not install debootstrap.", (done.stdout + done.stderr)[-4000:])
 
 
-def _make_base(client: docker.APIClient, script: Path, digest: str, say: LogLine) -> None:
+def _make_base(
+    client: docker.APIClient, sources: Path, digest: str, snapshot: DebianSnapshot | None, say: LogLine
+) -> None:
+    command = [str(sources / SCRIPT), SUITE, MIRROR]
+    if snapshot:
+        command = [str(sources / SNAPSHOT_SCRIPT), SUITE, snapshot.archive, snapshot.security_archive, MIRROR]
     # /var/tmp is on a disk and allows device files; /tmp is often a small tmpfs.
     with (
         tempfile.TemporaryDirectory(prefix="cronium-base-", dir="/var/tmp") as work,
@@ -95,7 +109,7 @@ def _make_base(client: docker.APIClient, script: Path, digest: str, say: LogLine
         tempfile.TemporaryFile() as log,
     ):
         done = subprocess.run(
-            [str(script), SUITE, MIRROR, work],
+            [*command, work],
             stdin=subprocess.DEVNULL,
             stdout=tar,
             stderr=log,
@@ -105,13 +119,14 @@ def _make_base(client: docker.APIClient, script: Path, digest: str, say: LogLine
         if done.returncode != 0 or not tar.seek(0, os.SEEK_END):
             log.seek(0)
             text = log.read().decode("utf-8", "replace")[-4000:]
-            raise ImageBuildError(f"debootstrap could not build a Debian base from {MIRROR}.", text)
+            source = snapshot.archive if snapshot else MIRROR
+            raise ImageBuildError(f"debootstrap could not build a Debian base from {source}.", text)
         say("loading the base")
-        _load_base(client, tar, digest)
+        _load_base(client, tar, {LABEL_SOURCES: digest} | ({LABEL_SNAPSHOT: snapshot.time} if snapshot else {}))
 
 
-def _load_base(client: docker.APIClient, tar: BinaryIO, digest: str) -> None:
-    config = ImageConfig(labels={LABEL_SOURCES: digest}, command=["/bin/sh"])
+def _load_base(client: docker.APIClient, tar: BinaryIO, labels: dict[str, str]) -> None:
+    config = ImageConfig(labels=labels, command=["/bin/sh"])
     architecture = str(client.version()["Arch"])
     with open_archive_file() as archive:
         try:

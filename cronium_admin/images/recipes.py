@@ -18,8 +18,25 @@ LABEL_IMAGE = "cronium.image"  # runner or runtime-api; in the Dockerfiles
 LABEL_LANGUAGE = "cronium.language"
 LABEL_RAW = "cronium.raw"  # an image of the builder that is not in its normal form
 LABEL_CREATED = "org.opencontainers.image.created"
+LABEL_SNAPSHOT = "cronium.snapshot"  # the time of the Debian snapshot that its packages are from
 LABEL_VERSION = "org.opencontainers.image.version"
 DEBIAN_BASE = "cronium/base:debian"
+
+
+@dataclass(frozen=True)
+class DebianSnapshot:
+    """All packages of Debian at one time, as snapshot.debian.org serves them. `time` is such as 20261101T000000Z."""
+
+    mirror: str
+    time: str
+
+    @property
+    def archive(self) -> str:
+        return f"{self.mirror}/debian/{self.time}"
+
+    @property
+    def security_archive(self) -> str:
+        return f"{self.mirror}/debian-security/{self.time}"
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,8 @@ _MARK = "cronium: updates follow"
 _SCRIPT = f"""
 if command -v apt-get >/dev/null; then
   options='-qq -o APT::Sandbox::User=root -o Acquire::Retries=1 -o Acquire::http::Timeout=20'
+  # An image of a snapshot: its own sources never have an update.
+  [ ! -e /etc/apt/newest.list ] || options="$options -o Dir::Etc::sourcelist=/etc/apt/newest.list"
   apt-get update $options -o APT::Update::Error-Mode=any && echo '{_MARK}' && apt-get -s $options dist-upgrade
 elif command -v apk >/dev/null; then
   apk update -q && echo '{_MARK}' && apk version -q -l '<'

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO, StringIO
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import docker
@@ -20,7 +23,7 @@ from cronium_admin.images import bases, build, debian_base, recipes
 from cronium_admin.images.build import BuiltImage, build_all, find_own_images
 from cronium_admin.images.build_context import SOURCES
 from cronium_admin.images.models import OwnImage
-from cronium_admin.images.recipes import LABEL_SBOM, Recipe
+from cronium_admin.images.recipes import LABEL_SBOM, LABEL_SNAPSHOT, DebianSnapshot, Recipe
 from cronium_admin.images.sbom import build_sbom, list_packages
 from cronium_admin.images.updates import find_updates
 from tests.engine.registry import start_registry
@@ -91,6 +94,63 @@ def test_the_debian_base_is_the_same_each_time(
         with suppress(docker.errors.APIError):
             docker_client.remove_image(f"{NAMES}/base:debian")
     assert ids[0] == ids[1]
+
+
+@pytest.mark.chaos
+def test_a_snapshot_fixes_the_packages_of_the_debian_base(
+    docker_client: docker.APIClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The snapshot is on loopback, which containers do not reach: the search for updates asks Debian's mirror."""
+    monkeypatch.setattr(debian_base, "DEBIAN_BASE", base := f"{NAMES}/base:debian")
+    with serve_snapshot("20261101T000000Z") as (mirror, paths):
+        snapshot = DebianSnapshot(mirror, "20261101T000000Z")
+        try:
+            debian_base.ensure_debian_base(
+                docker_client, say=lambda _: None, force=True, sources=SOURCES, snapshot=snapshot
+            )
+            labels = docker_client.inspect_image(base)["Config"]["Labels"]
+            sources = _run(docker_client, base, "cat /etc/apt/sources.list")
+            check = find_updates(docker_client, base)
+        finally:
+            with suppress(docker.errors.APIError):
+                docker_client.remove_image(base)
+    assert labels[LABEL_SNAPSHOT] == "20261101T000000Z"
+    assert sources.splitlines() == [
+        f"deb {mirror}/debian/20261101T000000Z trixie main",
+        f"deb {mirror}/debian/20261101T000000Z trixie-updates main",
+        f"deb {mirror}/debian-security/20261101T000000Z trixie-security main",
+    ]
+    suites = {path.split("/dists/")[1].split("/")[0] for path in paths if path.endswith("Release")}
+    assert suites == {"trixie", "trixie-updates", "trixie-security"}
+    assert check.problem == ""
+
+
+@contextmanager
+def serve_snapshot(time: str) -> Iterator[tuple[str, list[str]]]:
+    """The address of a snapshot whose files are those of Debian's mirror today, and the paths that were asked for."""
+    paths: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            paths.append(self.path)
+            found = re.fullmatch(rf"/archive/(debian|debian-security)/{time}/(.*)", self.path)
+            self.send_response(302 if found else 404)
+            if found:
+                self.send_header("Location", f"http://deb.debian.org/{found[1]}/{found[2]}")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_HEAD = do_GET
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}/archive", paths
+        finally:
+            server.shutdown()
 
 
 @pytest.mark.usefixtures("own_names")

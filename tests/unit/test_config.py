@@ -1,11 +1,13 @@
 """Values of environment variables, as far as no other test covers them."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.http.request import split_domain_port, validate_host
 
 from cronium_admin.core.config import CERTIFICATES, Config, load_config
+from cronium_admin.image_builds.mirrors import list_egress
 from executor.docker import connection
 
 
@@ -161,3 +163,36 @@ def test_the_default_number_of_slots_follows_cores_and_memory(
     monkeypatch.setattr("os.cpu_count", lambda: cores)
     monkeypatch.setattr("os.sysconf", lambda name: pages if name == "SC_PHYS_PAGES" else 4096)
     assert Config().max_concurrent == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("SNAPSHOT", "2026-11-01"),
+        ("SNAPSHOT", "20261101T000000Z/../x"),
+        ("SNAPSHOT_MIRROR", "http://user:secret@snap.example/archive"),
+        ("SNAPSHOT_MIRROR", "snap.example"),
+        ("SNAPSHOT_MIRROR", "http://snap.example/$(id)"),
+    ],
+)
+def test_a_wrong_snapshot_stops_the_start(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, given: str
+) -> None:
+    monkeypatch.setenv(f"CRONIUM_IMAGE_DEBIAN_{name}", given)
+    load_config.cache_clear()
+    try:
+        with pytest.raises(SystemExit):
+            load_config()
+    finally:
+        monkeypatch.undo()
+        load_config.cache_clear()
+    said = capsys.readouterr().err
+    assert f"CRONIUM_IMAGE_DEBIAN_{name}" in said
+    assert "secret@" not in said
+
+
+def test_builds_of_custom_images_reach_the_snapshot(settings: Any) -> None:
+    values = {"image_debian_snapshot": "20261101T000000Z", "image_debian_snapshot_mirror": "http://snap.example/a"}
+    assert "snap.example:80" not in list_egress()
+    settings.CONFIG = settings.CONFIG.model_copy(update=values)
+    assert "snap.example:80" in list_egress()

@@ -19,6 +19,7 @@ from cronium_admin.images.archive.saved_image import read_saved_image
 from cronium_admin.images.build import RECIPES, BuiltImage, Progress, build_all
 from cronium_admin.images.build_context import SOURCES, compute_sources_digest, pack_context
 from cronium_admin.images.errors import ImageBuildError
+from cronium_admin.images.recipes import DebianSnapshot
 from cronium_admin.images.replaced import list_replaced
 from tests.fakes.saved_images import compute_digest, make_entry, pack_tar, save_image
 
@@ -35,6 +36,7 @@ class Engine:
         self.broken = ""
         self.problem: dict[str, Any] = {"errorDetail": {"message": "it returned 1"}}
         self.load_problem: dict[str, Any] = {}
+        self.inherited: dict[str, str] = {}  # labels of the base
 
     def add(self, reference: str, labels: dict[str, str]) -> None:
         self.images[reference] = {
@@ -71,7 +73,7 @@ class Engine:
         if self.broken == name:
             return [{"stream": "Step 1/1 : RUN false\n"}, {"stream": "the reason\n"}, self.problem]
         raw = f"raw-{name}-{len(self.calls)}"
-        self.add(raw, {**labels, "cronium.image": "runner", "cronium.language": name})
+        self.add(raw, {**self.inherited, **labels, "cronium.image": "runner", "cronium.language": name})
         return [{"stream": "Step 1/1 : FROM x\n"}, {"aux": {"ID": f"sha256:{raw}"}}]
 
     def get_image(self, reference: str) -> list[bytes]:
@@ -279,3 +281,28 @@ def test_a_context_is_the_same_whatever_the_checkout_did_to_it(tmp_path: Path) -
     with tarfile.open(fileobj=io.BytesIO(pack_context(copy, "bash").getvalue())) as tar:
         assert sorted(tar.getnames()) == ["Dockerfile", "base/setup.sh", "cronium.sh"]
         assert tar.getmember("base/setup.sh").mode == 0o755
+
+
+def test_another_snapshot_makes_the_debian_images_outdated(monkeypatch: pytest.MonkeyPatch) -> None:
+    def make(client: Engine, *, snapshot: DebianSnapshot | None, **_: Any) -> str:
+        client.add("cronium/base:debian", {"cronium.snapshot": snapshot.time} if snapshot else {})
+        client.inherited = client.images["cronium/base:debian"]["Config"]["Labels"]
+        return "sha256:base"
+
+    monkeypatch.setattr("cronium_admin.images.bases.ensure_debian_base", make)
+    first, second = (DebianSnapshot("http://snap.example/archive", f"2026{day}T000000Z") for day in ("1101", "1102"))
+    engine = Engine()
+    for snapshot, skipped in ((None, False), (None, True), (first, False), (first, True), (second, False)):
+        built = build(engine, family="debian", snapshot=snapshot)
+        assert [image.skipped for image in built] == [skipped] * 4
+    labels = engine.images["cronium/runner:bash-debian"]["Config"]["Labels"]
+    assert labels["cronium.snapshot"] == second.time
+    assert not any(image.skipped for image in build(engine, family="debian"))
+    assert "cronium.snapshot" not in engine.images["cronium/runner:bash-debian"]["Config"]["Labels"]
+
+
+def test_alpine_has_no_snapshots() -> None:
+    engine = Engine()
+    build(engine)
+    snapshot = DebianSnapshot("http://snap.example/archive", "20261101T000000Z")
+    assert all(image.skipped for image in build(engine, snapshot=snapshot))

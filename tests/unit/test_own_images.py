@@ -20,6 +20,7 @@ from cronium_admin.images import own_images
 from cronium_admin.images.models import OwnImage
 from cronium_admin.images.updates import PackageUpdate, UpdateCheck, parse_updates
 from cronium_admin.jobs.models import Job
+from cronium_admin.ops.image_commands import build as images_build
 from cronium_admin.ops.image_commands import gc, listing, pull, push, transfer, verify
 from cronium_admin.registries.models import Registry
 from cronium_admin.runs.launch import launch
@@ -173,6 +174,7 @@ def test_list_shows_each_image(db: None, client: Client) -> None:
             "size": "100 MB",
             "age": "2\xa0days",
             "base": "cronium/base:debian",
+            "packages": f"newest of the mirror on {database_now() - timedelta(days=2):%Y-%m-%d}",
             "updates": "updates not looked for yet",
             "SBOM": "sha256:" + "5" * 64,
         },
@@ -182,11 +184,28 @@ def test_list_shows_each_image(db: None, client: Client) -> None:
             "size": "100 MB",
             "age": "unknown",
             "base": "",
+            "packages": "unknown",
             "updates": "not built from here",
             "SBOM": "none",
         },
     ]
     assert "cronium/runtime-api:latest" in run("list")
+    client.add("cronium/runner:bash-debian", "sha256:1", cronium__snapshot="20261101T000000Z")
+    assert json.loads(run("list", "--json"))[0]["packages"] == "of snapshot 20261101T000000Z"
+
+
+def test_a_refresh_leaves_the_packages_of_a_snapshot(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    updates = UpdateCheck((PackageUpdate("jq", "1", "2"),))
+    monkeypatch.setattr(images_build, "find_updates", lambda client, reference: updates)
+    client.add("cronium/runner:bash-debian", "sha256:1", cronium__snapshot="20261101T000000Z")
+    told: list[str] = []
+    has_updates = images_build._has_updates(client, lambda step, done, total, detail: told.append(detail))  # type: ignore[arg-type]
+    assert not has_updates
+    assert told == [
+        "its packages are those of the snapshot 20261101T000000Z; set a later CRONIUM_IMAGE_DEBIAN_SNAPSHOT"
+    ]
+    client.add("cronium/runner:bash-debian", "sha256:1")
+    assert images_build._has_updates(client, lambda *_: None)  # type: ignore[arg-type]
 
 
 def test_gc_says_why_each_version_stays(

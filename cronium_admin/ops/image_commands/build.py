@@ -12,6 +12,7 @@ from cronium_admin.images import build
 from cronium_admin.images.errors import ImageBuildError
 from cronium_admin.images.models import OwnImage
 from cronium_admin.images.own_images import record_built_images
+from cronium_admin.images.recipes import LABEL_SNAPSHOT, DebianSnapshot
 from cronium_admin.images.updates import find_updates
 from cronium_admin.ops.image_commands.gc import remove_unneeded
 from cronium_admin.ops.image_commands.output import Report, format_size, open_client, open_reporter
@@ -42,6 +43,7 @@ def handle(command: BaseCommand, options: dict[str, Any]) -> None:
                 force=force,
                 labels=make_labels(),
                 smoke=check_built_image,
+                snapshot=find_snapshot(),
             )
             record_built_images(built, settings.VERSION)
             if any(image.replaced for image in built):
@@ -53,6 +55,12 @@ def handle(command: BaseCommand, options: dict[str, Any]) -> None:
     for image in built:
         state = "up to date" if image.skipped else "built"
         command.stdout.write(f"{image.reference}  {format_size(image.size)}  {state}")
+
+
+def find_snapshot() -> DebianSnapshot | None:
+    config = settings.CONFIG
+    time = config.image_debian_snapshot
+    return DebianSnapshot(config.image_debian_snapshot_mirror.rstrip("/"), time) if time else None
 
 
 def make_labels() -> dict[str, str]:
@@ -69,6 +77,10 @@ def _has_updates(client: Any, report: Report) -> bool:
     """Raises ImageBuildError if the updates of an image are unknown."""
     images = build.find_own_images(client)
     for number, reference in enumerate(images):
+        if snapshot := (client.inspect_image(reference)["Config"].get("Labels") or {}).get(LABEL_SNAPSHOT):
+            text = f"its packages are those of the snapshot {snapshot}; set a later CRONIUM_IMAGE_DEBIAN_SNAPSHOT"
+            report(reference, number, len(images), text)
+            continue
         report(reference, number, len(images), "looking for updates")
         check = find_updates(client, reference)
         if check.problem:

@@ -14,11 +14,11 @@ from cronium_admin.core.database.clock import database_now
 from cronium_admin.images.build import find_own_images
 from cronium_admin.images.models import OwnImage
 from cronium_admin.images.own_images import describe_updates, search_updates, store_updates
-from cronium_admin.images.recipes import LABEL_SBOM
+from cronium_admin.images.recipes import LABEL_SBOM, LABEL_SNAPSHOT
 from cronium_admin.ops.image_commands.output import format_size, open_client
 
-HELP = "list own images: id, size, age, base, updates and SBOM"
-COLUMNS = ("reference", "id", "size", "age", "base", "updates", "SBOM")
+HELP = "list own images: id, size, age, base, packages, updates and SBOM"
+COLUMNS = ("reference", "id", "size", "age", "base", "packages", "updates", "SBOM")
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -54,9 +54,18 @@ def _describe_image(client: docker.APIClient, reference: str, stored: OwnImage |
         "size": format_size(image["Size"]),
         "age": timesince(stored.built_at, database_now(), depth=1) if stored and is_known else "unknown",
         "base": stored.base if stored and is_known else "",
+        "packages": _describe_packages(labels, stored if is_known else None),
         "updates": describe_updates(stored) if stored and is_known else "not built from here",
         "SBOM": labels.get(LABEL_SBOM) or (stored.sbom_digest if stored and is_known else "") or "none",
     }
+
+
+def _describe_packages(labels: dict[str, str], stored: OwnImage | None) -> str:
+    if snapshot := labels.get(LABEL_SNAPSHOT):
+        return f"of snapshot {snapshot}"
+    if stored is None or not stored.base:  # pulled: its packages are as old as its build
+        return "unknown"
+    return f"newest of the mirror on {stored.built_at:%Y-%m-%d}"
 
 
 def _print_table(command: BaseCommand, rows: list[dict[str, str]]) -> None:
