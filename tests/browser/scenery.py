@@ -33,6 +33,8 @@ def build(server: Server) -> Scenery:
     """Creates three jobs and three runs, two of which have ended."""
     more = {"tags": ["nightly", "billing"], "env": {"REGION": "north"}, "input": {"day": "2026-01-31"}}
     more |= {"log_limit_mb": 20, "on_log_limit": "drop"}
+    recipe = {"base": "python", "python": ["requests==2.*"], "system": ["libpq5"], "steps": ["echo a\necho b"]}
+    server.call("POST", "/custom-images", {"name": "python-reports", "recipe": recipe}, 201)
     server.call("PUT", "/variables/shared/last_day", {"value": "2026-01-31"})
     good = server.job(python(COLOURS), "python", name="Nightly report", slug="nightly-report", **more)
     bad = server.job("echo before; echo oops >&2; exit 3", name="A job that always fails", slug="always-fails")

@@ -117,6 +117,7 @@ def forms(browser: Client, get_urls: list[str]) -> dict[str, odd.Form]:
     for form in found.values():
         form.values = {name: text or TYPED.get(name, "") for name, text in form.values.items()}
     found["profiles:create"].values["name"] = "fresh"
+    found["images:image-new"].values |= {"name": "fresh", "python": "requests", "node": "", "system": "", "steps": ""}
     found["access:switch"].values["active"] = "on"
     found["images:override"].values["confirmed"] = "all"  # as its second page sends it
     return found
