@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from cronium_admin.image_pages import build_views, disk_views, image_views, registry_views, views
+from cronium_admin.image_pages import build_views, disk_views, image_views, missing_modules, registry_views, views
 
 app_name = "images"
 urlpatterns = [
@@ -12,6 +12,7 @@ urlpatterns = [
     path("images/pull/", views.pull_image, name="pull"),
     path("images/tests/<int:pk>/", views.render_test, name="test"),
     path("images/policy/", views.set_pull_policy, name="policy"),
+    path("images/missing-modules/<uuid:pk>/", missing_modules.render_missing_module, name="missing-module"),
     path("images/builds/", build_views.show_builds, name="builds"),
     path("images/builds/rows/", build_views.render_builds, name="build-rows"),
     path("images/builds/runs/<uuid:pk>/steps/", image_views.render_run_steps, name="build-steps"),

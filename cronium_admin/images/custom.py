@@ -38,6 +38,12 @@ def format_engine_tag(project_id: int | None, name: str, number: int) -> str:
     return f"{PREFIX}{project_id}/{name}:{number}"
 
 
+def parse_engine_tag(reference: str) -> CustomName | None:
+    """The inverse of `format_engine_tag`, without the project; None for other references."""
+    match = re.fullmatch(rf"{PREFIX}[0-9]+/(?P<name>[a-z0-9-]{{1,40}}):(?P<number>[0-9]{{1,9}})", reference)
+    return CustomName(match["name"], int(match["number"])) if match else None
+
+
 def is_custom(reference: str) -> bool:
     """Whether the engine would read `reference` as an image below cronium/custom, in any spelling."""
     return canonicalize_reference(reference).startswith(_FULL_PREFIX)

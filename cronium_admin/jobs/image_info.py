@@ -39,11 +39,12 @@ def build_image_info(project_id: ProjectId, language: str, image: str, script: s
     )
     context = {"chosen": chosen, "image_problem": problem, "image_packages": packages}
     if language in (Language.PYTHON, Language.NODE):
-        context |= _build_proposal(suggest_for_image(project_id, language, script, image, chosen), language, slug)
+        context |= build_proposal(suggest_for_image(project_id, language, script, image, chosen), language, slug)
     return {**context, "image_version": sha256(repr(context).encode()).hexdigest()[:16]}
 
 
-def _build_proposal(proposal: Proposal, language: str, slug: str) -> dict[str, Any]:
+def build_proposal(proposal: Proposal, language: str, slug: str) -> dict[str, Any]:
+    """The context of `jobs/_lacking.html`; empty if nothing is lacking."""
     packages = list(proposal.packages or ())
     if not packages:
         return {}

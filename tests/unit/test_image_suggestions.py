@@ -14,8 +14,12 @@ from cronium_admin.accounts.models import Membership, Project, User
 from cronium_admin.images.imports import MAX_CHARACTERS
 from cronium_admin.images.models import ImageOverride, OwnImage
 from cronium_admin.jobs.models import Job
+from cronium_admin.runs.launch import launch
+from cronium_admin.runs.models import Run
 from tests.conftest import Api
 from tests.custom_images import RECIPE, make_ready_image, make_version
+from tests.unit.log_storage import give_log
+from tests.users import get_admin
 
 pytestmark = pytest.mark.django_db
 ROUTE = "/custom-images/suggestions"
@@ -174,3 +178,36 @@ class TestPages:
         client.force_login(people["viewer"])
         assert "lacks" not in client.get("/jobs/weekly/").content.decode()
         assert client.post("/job-image/", {"language": "python", "script": "import numpy"}).status_code == 403
+
+
+class TestFailedRuns:
+    def fail(self, job: Job, output: str, **columns: Any) -> str:
+        run = launch(job, get_admin())
+        give_log(run, output.encode())
+        Run.objects.filter(pk=run.pk).update(**{"status": "failed", "exit_code": 1, **columns})
+        return f"/images/missing-modules/{run.pk}/"
+
+    def test_a_missing_module_offers_an_image(self, client: Client, make_job: Callable[..., Job]) -> None:
+        make_own_image(DEFAULT)
+        job = make_job(slug="weekly", language="python", script="import yaml, numpy")
+        error = "x\n" * 100 + "Traceback\nModuleNotFoundError: No module named 'yaml'\n"
+        url = self.fail(job, error)
+        text = client.get(url).content.decode()
+        assert "This script imports numpy and PyYAML, which its image lacks." in text
+        assert "/images/builds/new/?base=python&amp;name=weekly&amp;python=numpy%0APyYAML" in text
+        assert f'hx-get="{url}"' in client.get(f"/runs/{url.split('/')[-2]}/").content.decode()
+        assert client.get(self.fail(job, error, status="succeeded")).status_code == 204
+        assert client.get(self.fail(job, "ModuleNotFoundError: No module named 'evil'\n")).status_code == 204
+        assert (
+            client.get(self.fail(job, "ModuleNotFoundError: No module named 'numpy'\n" + "x\n" * 99)).status_code == 204
+        )
+
+    def test_the_runs_image_and_script_count(self, client: Client, make_job: Callable[..., Job]) -> None:
+        image = make_ready_image("charts", (1,), language="node", recipe={"base": "node", "node": ["x"]})
+        job = make_job(language="node", image="cronium/custom/charts", script="require('lodash')")
+        url = self.fail(job, "Error: Cannot find module 'lodash'\n")
+        Job.objects.filter(pk=job.pk).update(image="", script="true")
+        text = client.get(url).content.decode()
+        assert f"/images/builds/{image.pk}/edit/?node=lodash" in text
+        make_version(image, 2, packages=[["npm", "lodash", "4"]])
+        assert client.get(url).status_code == 200  # the version that the run had

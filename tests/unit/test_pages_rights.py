@@ -38,6 +38,7 @@ PAGES = [
     ("get", "jobs:edit", "job", "editor"),
     ("post", "jobs:edit", "job", "editor"),
     ("post", "jobs:image-info", "", "editor"),
+    ("get", "images:missing-module", "run", "editor"),
     ("post", "jobs:delete", "job", "editor"),
     ("get", "runs:list", "", "viewer"),
     ("get", "runs:rows", "", "viewer"),
