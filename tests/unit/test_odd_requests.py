@@ -120,7 +120,7 @@ def forms(browser: Client, get_urls: list[str]) -> dict[str, odd.Form]:
     found["images:image-new"].values |= {"name": "fresh", "python": "requests", "node": "", "system": "", "steps": ""}
     found["access:switch"].values["active"] = "on"
     found["images:override"].values["confirmed"] = "all"  # as its second page sends it
-    checked = {"language": "python", "image": "cronium/custom/reports:1", "script": "import x", "job": "report", "v": ""}
+    checked = {"language": "python", "image": "cronium/custom/x:1", "script": "import x", "job": "report", "v": ""}
     found["jobs:image-info"] = odd.Form("/job-image/", "post", checked)  # the editor's, while its form changes
     return found
 
