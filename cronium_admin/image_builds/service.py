@@ -21,7 +21,7 @@ from cronium_admin.image_builds.recipe import Recipe, parse_recipe
 from cronium_admin.image_builds.versions import find_use, list_job_slugs, mark_removed, settle_builds
 from cronium_admin.images.models import CustomImage, ImageVersion, VersionStatus
 from cronium_admin.registries.models import Registry
-from cronium_admin.registries.rules import find_use_problem
+from cronium_admin.registries.rules import find_push_problem
 
 KIND, BUILDS = "custom image", "custom image build"
 MAX_DESCRIPTION = 500
@@ -214,7 +214,7 @@ def list_push_addresses(project_id: ProjectId) -> list[str]:
     return list(usable.order_by("address").values_list("address", flat=True).distinct())
 
 
-def _find_registry_id(address: str, project_id: ProjectId, problems: dict[str, list[str]]) -> int | None:
+def _find_registry_id(address: str, name: str, project_id: ProjectId, problems: dict[str, list[str]]) -> int | None:
     if not address:
         return None
     registry = Registry.objects.filter(address=address.replace("\0", ""), may_push=True).first()
@@ -222,7 +222,7 @@ def _find_registry_id(address: str, project_id: ProjectId, problems: dict[str, l
         text = f"There is no registry {address[:80]!r} that allows pushes. An administrator adds it on the Images page."
         problems["registry"] = [text]
         return None
-    if problem := find_use_problem(f"{address}/x", project_id):
+    if problem := find_push_problem(registry, name, project_id):
         problems["registry"] = [problem]
     return registry.pk
 
@@ -242,7 +242,9 @@ def _check_fields(
             problems["description"] = [f"Has {len(fields.description)} characters; at most {MAX_DESCRIPTION}."]
         elif unclear := find_line_problem(fields.description):
             problems["description"] = [unclear]
-    registry_id = _find_registry_id(fields.registry or "", project_id, problems)
+    name = stored.name if stored else fields.name or ""
+    name = name if _NAME.fullmatch(name) else "x"
+    registry_id = _find_registry_id(fields.registry or "", name, project_id, problems)
     recipe = None
     if fields.recipe is not None or stored is None:
         try:

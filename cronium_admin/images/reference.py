@@ -5,6 +5,7 @@ import re
 from django.core.exceptions import ValidationError
 
 MAX_LENGTH = 255
+RAW = "cronium/build-raw"  # a build's container, until it is an image
 KEPT = "cronium/kept"  # second names, by which hosts keep images: they say nothing about permission
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _DOMAIN = (
@@ -29,9 +30,9 @@ def validate_reference(value: str) -> None:
             "with @sha256:digest.",
             code="image_reference",
         )
-    if canonicalize_reference(value).startswith(f"docker.io/{KEPT}"):
+    if canonicalize_reference(value).startswith((f"docker.io/{KEPT}", f"docker.io/{RAW}")):
         raise ValidationError(
-            "Names that begin with cronium/kept are Cronium's own. Name the image itself.", code="image_reference"
+            f"Names that begin with {KEPT} or {RAW} are Cronium's own. Name the image itself.", code="image_reference"
         )
 
 

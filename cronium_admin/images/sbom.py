@@ -10,10 +10,6 @@ import uuid
 from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO, NamedTuple
 
-from cyclonedx.model.bom import Bom
-from cyclonedx.model.component import Component, ComponentType
-from cyclonedx.output import make_outputter
-from cyclonedx.schema import OutputFormat, SchemaVersion
 from packageurl import PackageURL
 
 from cronium_admin.images.archive.packages import FoundPackage, ImageContents, find_packages
@@ -38,13 +34,15 @@ def build_sbom(archive: BinaryIO, *, name: str, version: str) -> bytes:
 
 
 def format_sbom(contents: ImageContents, *, name: str, version: str) -> bytes:
-    components = list(_make_components(contents))
-    image = Component(type=ComponentType.CONTAINER, name=name, version=version, bom_ref="image")
-    bom = Bom(components=components)
-    bom.metadata.component = image
-    bom.register_dependency(image, components)
-    document = json.loads(make_outputter(bom, OutputFormat.JSON, SchemaVersion.V1_6).output_as_string())
-    _remove_chance(document)
+    components = {component["bom-ref"]: component for component in _make_components(contents)}
+    document: dict[str, Any] = {
+        "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.6",
+        "version": 1,
+        "metadata": {"component": _make_component("container", name, version, "image")},
+        "components": [components[key] for key in sorted(components)],
+    }
     document["serialNumber"] = f"urn:uuid:{uuid.uuid5(_SERIAL_NUMBERS, json.dumps(document, sort_keys=True))}"
     return json.dumps(document, sort_keys=True, indent=1, ensure_ascii=False).encode() + b"\n"
 
@@ -60,15 +58,17 @@ def _join_name(url: PackageURL) -> str:
     return f"{url.namespace}/{url.name}" if url.type == "npm" and url.namespace else url.name
 
 
-def _make_components(contents: ImageContents) -> Iterator[Component]:
+def _make_components(contents: ImageContents) -> Iterator[dict[str, str]]:
     system = contents.system
     if system.get("ID"):
-        version = system.get("VERSION_ID", "")
-        yield Component(type=ComponentType.OPERATING_SYSTEM, name=system["ID"], version=version, bom_ref="system")
+        yield _make_component("operating-system", system["ID"], system.get("VERSION_ID", ""), "system")
     for url in _make_urls(contents.packages, system.get("ID", ""), system.get("VERSION_ID", "")):
-        yield Component(
-            type=ComponentType.LIBRARY, name=_join_name(url), version=url.version, purl=url, bom_ref=url.to_string()
-        )
+        text = url.to_string()
+        yield {**_make_component("library", _join_name(url), url.version or "", text), "purl": text}
+
+
+def _make_component(kind: str, name: str, version: str, key: str) -> dict[str, str]:
+    return {"type": kind, "name": name, "version": version, "bom-ref": key}
 
 
 def _make_urls(packages: Iterable[FoundPackage], system: str, version: str) -> Iterator[PackageURL]:
@@ -82,10 +82,3 @@ def _make_urls(packages: Iterable[FoundPackage], system: str, version: str) -> I
             namespace, _, name = name.rpartition("/")
         chosen = {key: value for key, value in qualifiers.items() if value}
         yield PackageURL(package.type, namespace or None, name, package.version, chosen or None)
-
-
-def _remove_chance(document: dict[str, Any]) -> None:
-    document.pop("serialNumber", None)
-    document.pop("dependencies", None)  # which package needs which is unknown
-    document.get("metadata", {}).pop("timestamp", None)
-    document["components"] = sorted(document.get("components", []), key=lambda item: str(item["bom-ref"]))

@@ -39,10 +39,26 @@ def find_use_problem(reference: str, project_id: ProjectId) -> str:
     registry = next((found[prefix] for prefix in prefixes if prefix in found), None)
     if registry is None or registry.is_shared or registry.is_member:
         return ""
+    return _explain_others(registry)
+
+
+def _explain_others(registry: Registry) -> str:
     return (
         f"The images of {registry.address} are not for this project. Choose another image, or ask an administrator to "
         "add the project to the registry."
     )
+
+
+def find_push_problem(registry: Registry, name: str, project_id: ProjectId) -> str:
+    """Why the project may not push the image `name` to the registry; empty if it may."""
+    if not registry.is_shared and not registry.projects.filter(pk=project_id or 0).exists():
+        return _explain_others(registry)
+    reference = f"{registry.address}/{name}"
+    if problem := find_use_problem(reference, project_id):
+        return problem
+    if find_registry(reference) != registry:
+        return f"{reference} belongs to another registry of the page Images. Choose another registry, or another name."
+    return ""
 
 
 def check_use(reference: str, project_id: ProjectId, field: str = "image") -> None:

@@ -294,6 +294,11 @@ BAD: list[tuple[str, str]] = [
     ("# escape=x\nFROM a", "The escape character"),
     ("FROM a\nRUN a\0b", "Line 2: has a NUL"),
     ("FROM a\nRUN \ud800", "surrogate"),
+    ('FROM a\nRUN ["echo", "\\ud800"]', "half a surrogate pair"),
+    ('FROM a\nRUN ["echo", "a\\u0000b"]', "NUL character"),
+    ('FROM a\nSHELL ["\\ud800"]\nRUN x', "half a surrogate pair"),
+    (f'FROM a\nSHELL ["{"x" * 1001}"]\nRUN x', "more than 1,000 characters"),
+    ("FROM a\n" + "wrong\n" * 10_000, "And 96 more"),
     (f"FROM a\n{'x' * 70_000}", "at most 65,536"),
     ("FROM a\n" + "RUN x\n" * (MAX_INSTRUCTIONS + 1), "more than 200 instructions"),
     ("FROM a\nENV " + "A=1 " * 201, "at most 200"),
@@ -321,6 +326,7 @@ RECIPES: list[tuple[Any, str]] = [
     ("FROM UPPER", "Line 1: FROM: Not an image name"),
     (f"FROM sha256:{'a' * 64}", "Line 1: FROM:"),
     ("FROM cronium/kept:0123", "Line 1: FROM:"),
+    ("FROM docker.io/cronium/build-raw:0123-1", "Line 1: FROM:"),
     ("FROM a\nCOPY . .", "Line 2"),
 ]
 

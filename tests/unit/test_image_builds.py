@@ -1,6 +1,8 @@
 """Custom images without an engine: the service, the runs of builds, and how jobs get a version."""
 
 from collections.abc import Callable
+from ipaddress import IPv4Network
+from unittest.mock import Mock
 
 import pytest
 from django.core.exceptions import ValidationError
@@ -19,9 +21,14 @@ from cronium_admin.runs.cancel import cancel
 from cronium_admin.runs.launch import launch, rerun
 from cronium_admin.runs.models import Run
 from cronium_admin.runs.overrides import Overrides
+from cronium_admin.workers.image_builds.completion import BuildCompletion, BuildHost
 from cronium_admin.workers.run_spec import build_spec
+from executor.checks.smoke import SmokeSettings
+from executor.sandbox.subnets import SubnetPool
+from executor.spec import RunResult
 from tests.conftest import Api
 from tests.custom_images import RECIPE, make_ready_image, make_version
+from tests.fakes.engine import FakeEngine
 from tests.users import get_admin
 
 pytestmark = pytest.mark.django_db
@@ -260,6 +267,21 @@ class TestKeeping:
         launch(make_job(image="cronium/custom/reports"), get_admin())
         answer = editor.delete("/custom-images/reports/versions/1")
         assert (answer.status_code, answer.json()["code"]) == (409, "image_in_use")
+
+
+def test_the_disk_is_measured_again_when_the_script_has_ended() -> None:
+    version, run = start_build(make_ready_image("reports", ()), get_admin())
+    Run.objects.filter(pk=run.pk).update(status="running", lease_epoch=run.lease_epoch)
+    spec = build_spec(run, "instance", "host")
+    engine, database = FakeEngine(), Mock()
+    database.call = lambda function, *args: function(*args)
+    engine.archives.written = spec.disk_limit_bytes + 1
+    settings = SmokeSettings("instance", "host", "sidecar:latest", SubnetPool(IPv4Network("10.0.0.0/24")))
+    completion = BuildCompletion(BuildHost(engine, database, settings), spec)
+    result = completion.complete("main", RunResult("succeeded", "", "", 0), lambda: False)
+    assert (result.status, result.reason) == ("failed", "disk_limit")
+    version.refresh_from_db()
+    assert (version.status, version.reason) == ("failed", "disk_limit")
 
 
 def test_members_see_the_images_of_their_project_only(people: dict[str, User]) -> None:

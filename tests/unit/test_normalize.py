@@ -11,13 +11,13 @@ import random
 import subprocess
 import sys
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import pytest
 
-from cronium_admin.images.archive import contents, saved_image
+from cronium_admin.images.archive import contents, saved_image, tar_reader
 from cronium_admin.images.normalize import ArchiveError, ImageConfig, NormalizedImage, normalize_archive
 from tests.fakes.saved_images import (
     LAYOUTS,
@@ -298,6 +298,44 @@ def test_the_scripts_of_apk_have_clamped_times() -> None:
     assert first == second
     assert read_files(first) == {script[0][0].name: b"#!/bin/sh\n"}
     assert normalize_content("lib/apk/db/scripts.tar", b"another form") == b"another form"
+
+
+def make_scripts_of_a_build() -> Iterator[tuple[str, bytes]]:
+    """Files that a step of a build may write for the scripts of apk."""
+    nested = b"x"
+    for _ in range(300):
+        nested = pack_tar([make_entry("lib/apk/db/scripts.tar", nested)])
+    yield "nested", nested
+    sparse = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": str(8 << 30)}
+    yield "sparse", pack_tar([make_entry("a", b"1\n0\n".ljust(512, b"\0") + b"x", pax_headers=sparse)])
+    for key, value in (("mtime", "inf"), ("mtime", "nan"), ("uid", "x"), ("uid", "9" * 5000), ("size", "-512")):
+        yield key + value[:5], pack_tar([make_entry("a", b"x", pax_headers={key: value})])
+    header = bytearray(pack_tar([make_entry("a")])[:512])
+    header[124:136] = (-512).to_bytes(12, "big", signed=True)
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    yield "a size below zero", bytes(header) + bytes(1024)
+    folders = [entry for _ in range(200) for entry in (make_folder("a"), make_entry("a"))]
+    yield "replaced folders", pack_tar(folders)
+    shared = {f"SCHILY.xattr.user.{number}": "x" * 60_000 for number in range(10)}
+    yield "attributes", pack_tar([make_entry(f"f{number}") for number in range(600)], pax_headers=shared)
+
+
+@pytest.mark.parametrize("script", [pytest.param(text, id=name) for name, text in make_scripts_of_a_build()])
+def test_scripts_that_a_build_wrote_stay_as_they_are(script: bytes) -> None:
+    assert normalize_content("lib/apk/db/scripts.tar", script) == script
+
+
+def test_a_layer_has_a_limited_number_of_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = save_image([pack_tar([make_entry(f"file{number}") for number in range(60)])])
+    normalize(archive)
+    monkeypatch.setattr(tar_reader, "MAX_ENTRIES", 50)
+    with pytest.raises(ArchiveError, match="more than 50 files"):
+        normalize(archive)
+    monkeypatch.setattr(tar_reader, "MAX_ENTRIES", 60)
+    monkeypatch.setattr(tar_reader, "MAX_NAME_BYTES", 100)
+    with pytest.raises(ArchiveError, match="names and attributes"):
+        normalize(archive)
 
 
 def damage(archive: bytes) -> bytes:

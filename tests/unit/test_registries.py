@@ -23,7 +23,13 @@ from cronium_admin.registries.credentials import (
 )
 from cronium_admin.registries.models import PullPolicy, Registry
 from cronium_admin.registries.policies import delete_image_policy, set_image_policy
-from cronium_admin.registries.rules import check_use, find_registry, find_use_problem, resolve_policy
+from cronium_admin.registries.rules import (
+    check_use,
+    find_push_problem,
+    find_registry,
+    find_use_problem,
+    resolve_policy,
+)
 from cronium_admin.secrets.models import SealedValue
 from cronium_admin.secrets.service import rotate_secrets
 from executor.docker.image_calls import is_in_networks
@@ -125,6 +131,16 @@ class TestRules:
         add("ghcr.io/acme/public")
         assert find_use_problem("ghcr.io/acme/public/x", DEFAULT_PROJECT_ID) == ""
         assert find_use_problem("ghcr.io/acme/x", DEFAULT_PROJECT_ID)
+
+    def test_a_push_needs_the_registry_itself(self) -> None:
+        Project.objects.create(name="Other", slug="other")
+        own, part = add("ghcr.io/acme", is_shared=False, projects=["other"]), add("ghcr.io/acme/x")
+        assert "not for this project" in find_push_problem(own, "x", DEFAULT_PROJECT_ID)
+        assert find_push_problem(part, "x", DEFAULT_PROJECT_ID) == ""
+        Registry.objects.update(is_shared=True)
+        own.refresh_from_db()
+        assert find_push_problem(own, "y", DEFAULT_PROJECT_ID) == ""
+        assert "belongs to another registry" in find_push_problem(own, "x", DEFAULT_PROJECT_ID)
 
     def test_local_names_cost_no_query(self, django_assert_num_queries: Any) -> None:
         with django_assert_num_queries(0):

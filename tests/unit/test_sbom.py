@@ -8,6 +8,8 @@ import warnings
 
 import pytest
 
+from cronium_admin.images.archive import packages
+from cronium_admin.images.archive.tar_reader import ArchiveError
 from cronium_admin.images.sbom import Package, build_sbom, list_packages
 from tests.fakes.saved_images import LAYOUTS, make_entry, make_folder, make_link, pack_tar, save_image
 
@@ -111,3 +113,40 @@ def test_the_document_is_the_same_each_time_and_follows_the_standard() -> None:
     ]
     other = build_sbom(io.BytesIO(save_image(layers)), name="cronium/runner:x", version="sha256:2")
     assert json.loads(other)["serialNumber"] != document["serialNumber"]
+
+
+HOSTILE = [
+    (
+        "var/lib/dpkg/status",
+        b"Package: a\0b\x1b[31m\nVersion: 1\xff\n",
+        [("deb", "a?b?[31m", "1\N{REPLACEMENT CHARACTER}")],
+    ),
+    ("var/lib/dpkg/status", b"Package: /\nVersion: 1\n\nPackage: b/\nVersion: \x0c\n", []),
+    ("node_modules/a/package.json", b'{"name": "\\ud800", "version": "1"}', [("npm", "?", "1")]),
+    ("node_modules/a/package.json", b'{"name": "@/", "version": "1"}', [("npm", "@", "1")]),
+    ("node_modules/a/package.json", b"[" * 100_000, []),
+    ("x.dist-info/METADATA", b"Name: " + b"n" * 5000 + b"\nVersion: " + b"1" * 5000, [("pypi", "n" * 214, "1" * 100)]),
+]
+
+
+@pytest.mark.parametrize(("path", "content", "found"), HOSTILE)
+def test_lists_that_a_build_wrote(path: str, content: bytes, found: list[Package]) -> None:
+    assert list_of([make_entry(path, content)]) == found
+
+
+def test_a_hostile_name_of_the_system() -> None:
+    release = make_entry("etc/os-release", b"ID=a\0/../b\nVERSION_ID=" + b"9" * 500_000)
+    assert list_of([release, make_entry("var/lib/dpkg/status", DPKG)]) == [("deb", "libc6", "2.41-12+deb13u5")]
+
+
+def test_the_lists_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    status = b"".join(b"Package: p%d\nVersion: 1\n\n" % number for number in range(packages.MAX_PACKAGES + 1))
+    with pytest.raises(ArchiveError, match="more than 20,000 entries"):
+        list_of([make_entry("var/lib/dpkg/status", status)])
+    many = [make_entry(f"{number}.dist-info/METADATA", b"x" * 100) for number in range(20)]
+    for name, limit in (("_MAX_DOCUMENTS", 19), ("_MAX_DOCUMENT_BYTES", 1999)):
+        assert list_of(many) == []
+        with monkeypatch.context() as patch:
+            patch.setattr(packages, name, limit)
+            with pytest.raises(ArchiveError, match="lists of installed packages are"):
+                list_of(many[:10], many[10:])

@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import re
 from collections.abc import Callable
 
 from cronium_admin.image_builds.dockerfile.arguments import (
@@ -19,7 +20,8 @@ from cronium_admin.image_builds.dockerfile.words import WordError, expand_word, 
 
 MAX_BYTES = 64 * 1024
 MAX_INSTRUCTIONS = 200
-_MAX_PROBLEMS = 5
+_MAX_PROBLEMS, _MAX_COUNTED = 5, 100
+_MAX_SHELL = 1000  # characters: each RUN repeats them
 _MAX_TITLE = 60
 _STARTS = "Cronium starts the interpreter of the job's language as user 1000 in /workspace"
 _IGNORED = {
@@ -31,6 +33,7 @@ _IGNORED = {
     "VOLUME": "a job has no volumes; it writes in /workspace and /tmp.",
     "MAINTAINER": "it is out of use. Write LABEL org.opencontainers.image.authors=...",
 }
+_UNUSABLE = re.compile("[\\0\ud800-\udfff]")
 _KNOWN = (*_IGNORED, "FROM", "ARG", "ENV", "RUN", "WORKDIR", "USER", "SHELL", "LABEL", "COPY", "ADD", "ONBUILD")
 
 
@@ -57,6 +60,8 @@ def parse_dockerfile(text: str) -> Dockerfile:
         parser.escape, start = read_escape(lines)
         for line in split_lines(lines, parser.escape, start):
             parser.add_line(line)
+            if len(parser.problems) > _MAX_COUNTED:
+                break
     except LineError as error:
         parser.problems.append(f"Line {error.number}: {error.text}")
     if not parser.has_base and not parser.problems:
@@ -77,7 +82,7 @@ def _find_text_problem(text: str) -> str:
     if size > MAX_BYTES:
         return f"Has {size:,} bytes; at most {MAX_BYTES:,} are allowed. Fetch large files in a RUN."
     for number, line in enumerate(text.split("\n"), 1):
-        if "\0" in line or any("\ud800" <= character <= "\udfff" for character in line):
+        if _UNUSABLE.search(line):
             return f"Line {number}: has a NUL character or half a surrogate pair, which no Dockerfile can contain."
     return ""
 
@@ -203,14 +208,19 @@ def _parse_json(text: str) -> tuple[str, ...] | None:
         values = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    is_list = isinstance(values, list) and all(isinstance(value, str) and "\0" not in value for value in values)
-    return tuple(values) if is_list else None
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        return None
+    if _UNUSABLE.search("".join(values)):
+        raise InstructionError("the list has a NUL character or half a surrogate pair, which no command can have")
+    return tuple(values)
 
 
 def _parse_shell(text: str) -> tuple[str, ...]:
     words = _parse_json(text)
     if not words or not words[0]:
         raise InstructionError('needs a list of texts, such as SHELL ["/bin/bash", "-o", "pipefail", "-c"]')
+    if sum(map(len, words)) > _MAX_SHELL:
+        raise InstructionError(f"has more than {_MAX_SHELL:,} characters. Write long commands in a RUN")
     return words
 
 

@@ -10,9 +10,13 @@ from typing import BinaryIO
 
 from cronium_admin.images.archive.layers import OPAQUE, WHITEOUT, Inode, collect_members
 from cronium_admin.images.archive.saved_image import SavedImage, open_layer
-from cronium_admin.images.archive.tar_reader import FILE, FOLDER, iterate_data, read_entries
+from cronium_admin.images.archive.tar_reader import FILE, FOLDER, ArchiveError, iterate_data, read_entries
 
-_MAX_DOCUMENT = 64 << 20
+# A build decides what these files contain. Their parts that count are in memory.
+_MAX_DOCUMENT, _MAX_NODE_DOCUMENT = 16 << 20, 1 << 20
+_MAX_DOCUMENTS, _MAX_DOCUMENT_BYTES = 50_000, 128 << 20
+MAX_PACKAGES = 20_000
+_MAX_NAME, _MAX_VERSION = 214, 100  # npm allows names of 214 characters
 
 
 @dataclass(frozen=True, order=True)
@@ -41,8 +45,12 @@ def find_packages(image: SavedImage) -> ImageContents:
             members = collect_members(read_entries(file, start, end))
             for path in [path for path in documents if _is_hidden(path, members)]:
                 del documents[path]
-            documents.update(_read_documents(file, members))
-    packages = {package for path, content in documents.items() for package in _parse_document(path, content)}
+            documents.update(_read_documents(file, members, documents))
+    packages: set[FoundPackage] = set()
+    for package in (found for path, content in documents.items() for found in _parse_document(path, content)):
+        packages.add(package)
+        if len(packages) > MAX_PACKAGES:
+            raise ArchiveError(f"The image's lists of installed packages have more than {MAX_PACKAGES:,} entries.")
     system = documents.get(b"usr/lib/os-release") or documents.get(b"etc/os-release") or b""
     return ImageContents(tuple(sorted(packages)), _parse_system(_read_text(system)))
 
@@ -60,11 +68,22 @@ def _is_hidden(path: bytes, members: Mapping[bytes, Inode]) -> bool:
     return False
 
 
-def _read_documents(file: BinaryIO, members: Mapping[bytes, Inode]) -> Iterator[tuple[bytes, bytes]]:
+def _read_documents(
+    file: BinaryIO, members: Mapping[bytes, Inode], known: Mapping[bytes, bytes]
+) -> Iterator[tuple[bytes, bytes]]:
+    count, size = len(known), sum(map(len, known.values()))
     for name, inode in members.items():
         entry = inode.entry
-        if entry.kind == FILE and entry.size <= _MAX_DOCUMENT and _find_parser(name):
-            yield name, _shorten_document(name, b"".join(iterate_data(file, entry)))
+        most = _MAX_NODE_DOCUMENT if name.endswith(b"/package.json") else _MAX_DOCUMENT
+        if entry.kind == FILE and entry.size <= most and _find_parser(name):
+            content = _shorten_document(name, b"".join(iterate_data(file, entry)))
+            count, size = count + 1, size + len(content)
+            if count > _MAX_DOCUMENTS or size > _MAX_DOCUMENT_BYTES:
+                raise ArchiveError(
+                    f"The image's lists of installed packages are more than {_MAX_DOCUMENTS:,} files, or larger than "
+                    f"{_MAX_DOCUMENT_BYTES >> 20} MB together."
+                )
+            yield name, content
 
 
 def _shorten_document(name: bytes, content: bytes) -> bytes:
@@ -109,7 +128,7 @@ def _parse_metadata(text: str) -> Iterator[FoundPackage]:
 def _parse_node(text: str) -> Iterator[FoundPackage]:
     try:
         document = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return
     if isinstance(document, dict):
         fields = {key: value for key, value in document.items() if isinstance(value, str)}
@@ -118,7 +137,7 @@ def _parse_node(text: str) -> Iterator[FoundPackage]:
 
 def _parse_system(text: str) -> dict[str, str]:
     pairs = (line.partition("=") for line in text.splitlines())
-    return {name: value.strip("\"'") for name, equals, value in pairs if equals}
+    return {name: _clean(value.strip("\"'"), _MAX_VERSION) for name, equals, value in pairs if equals}
 
 
 def _ignore_document(_text: str) -> Iterator[FoundPackage]:
@@ -148,5 +167,13 @@ def _parse_fields(paragraph: str) -> dict[str, str]:
 def _make_package(
     kind: str, fields: Mapping[str, str], name: str, version: str, architecture: str
 ) -> Iterator[FoundPackage]:
-    if fields.get(name) and fields.get(version):
-        yield FoundPackage(kind, fields[name], fields[version], fields.get(architecture, ""))
+    # Slashes at an end stand for no name in a package URL.
+    title = _clean(fields.get(name, ""), _MAX_NAME).strip(" /")
+    number = _clean(fields.get(version, ""), _MAX_VERSION)
+    if title and number:
+        yield FoundPackage(kind, title, number, _clean(fields.get(architecture, ""), _MAX_VERSION))
+
+
+def _clean(text: str, most: int) -> str:
+    """At most `most` characters, without those that no line of text has, such as NUL and half surrogate pairs."""
+    return "".join(character if character.isprintable() else "?" for character in text.strip()[:most]).strip()

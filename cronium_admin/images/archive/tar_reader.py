@@ -18,9 +18,12 @@ _KINDS = {FILE, HARD_LINK, SYMBOLIC_LINK, CHARACTER_DEVICE, BLOCK_DEVICE, FOLDER
 _XATTR = b"SCHILY.xattr."
 _HEADER = struct.Struct("100s8s8s8s12s12s8sc100s6s2s32s32s8s8s155s12x")
 _RECORD_LENGTH = re.compile(rb"(\d{1,7}) ")
+_SIZE, _TIME = re.compile(rb"\d{1,19}"), re.compile(rb"-?\d{1,19}(?:\.\d*)?")
 _MAX_EXTENSION = 1 << 20
 # A sparse file is written in full. One of terabytes, such as `lastlog` with a large user id, must not fill the disk.
 _MAX_SPARSE = 8 << 30
+# The entries of a layer are in memory, and a build decides how many there are.
+MAX_ENTRIES, MAX_NAME_BYTES = 500_000, 256 << 20
 _CHUNK = 1 << 20
 
 
@@ -60,6 +63,7 @@ def read_entries(file: BinaryIO, start: int = 0, end: int | None = None) -> Iter
     if end is None:
         end = file.seek(0, 2)
     position, defaults = start, dict[bytes, bytes]()
+    count = name_bytes = 0
     extensions: _Extensions | None = None
     while position + BLOCK <= end:
         file.seek(position)
@@ -83,6 +87,13 @@ def read_entries(file: BinaryIO, start: int = 0, end: int | None = None) -> Iter
         extensions = None
         if position > end:
             raise ArchiveError(f"The archive ends within {format_name(entry.name)}.")
+        count += 1
+        name_bytes += len(entry.name) + len(entry.link) + sum(len(key) + len(value) for key, value in entry.xattrs)
+        if count > MAX_ENTRIES or name_bytes > MAX_NAME_BYTES:
+            raise ArchiveError(
+                f"A layer has more than {MAX_ENTRIES:,} files, or names and attributes of more than "
+                f"{MAX_NAME_BYTES >> 20} MB together. Remove files that jobs do not need in the step that made them."
+            )
         if kind != b"V":  # a volume's label
             yield entry
     else:
@@ -147,7 +158,10 @@ def _check_header(header: bytes, position: int) -> tuple[bytes, int]:
     stored = _parse_number(header[148:156])
     if sum(header) - sum(header[148:156]) + 256 != stored:
         raise ArchiveError(f"The archive is damaged at byte {position}: a header's checksum is wrong.")
-    return header[156:157], _parse_number(header[124:136])
+    size = _parse_number(header[124:136])
+    if size < 0:
+        raise ArchiveError(f"The archive is damaged at byte {position}: a file of {size} bytes.")
+    return header[156:157], size
 
 
 def _check_size(size: int, limit: int, position: int) -> int:
@@ -197,6 +211,15 @@ def _parse_records(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         position += length
 
 
+def _choose_number(text: bytes | None, form: re.Pattern[bytes], of_header: int) -> int:
+    """The number of a PAX header, without its fraction; without one, that of the entry's own header."""
+    if not text:
+        return of_header
+    if not form.fullmatch(text):
+        raise ArchiveError(f"The archive is damaged: {text[:40]!r} is not a number.")
+    return int(float(text)) if b"." in text else int(text)
+
+
 def _select_xattrs(records: dict[bytes, bytes]) -> tuple[tuple[bytes, bytes], ...]:
     return tuple(sorted((key, value) for key, value in records.items() if key.startswith(_XATTR)))
 
@@ -216,10 +239,10 @@ def _make_entry(header: bytes, kind: bytes, size: int, records: dict[bytes, byte
         clean_name(name),
         kind,
         _parse_number(mode) & 0o7777,
-        int(records.get(b"uid") or _parse_number(uid)),
-        int(records.get(b"gid") or _parse_number(gid)),
-        int(records.get(b"size") or size) if kind == FILE else 0,
-        int(float(records.get(b"mtime") or _parse_number(mtime))),
+        _choose_number(records.get(b"uid"), _SIZE, _parse_number(uid)),
+        _choose_number(records.get(b"gid"), _SIZE, _parse_number(gid)),
+        _choose_number(records.get(b"size"), _SIZE, size) if kind == FILE else 0,
+        _choose_number(records.get(b"mtime"), _TIME, _parse_number(mtime)),
         records.get(b"linkpath", link.partition(b"\0")[0]) if kind in (HARD_LINK, SYMBOLIC_LINK) else b"",
         _parse_number(major) if device else 0,
         _parse_number(minor) if device else 0,
@@ -257,7 +280,7 @@ def _read_sparse(file: BinaryIO, start: int, end: int) -> tuple[TarEntry, int]:
         with tarfile.open(fileobj=_Window(file, start), mode="r:") as tar:  # type: ignore[call-overload]
             info = tar.next()
             following = start + tar.offset
-    except (tarfile.TarError, ValueError, OSError) as error:
+    except (tarfile.TarError, ValueError, OSError, ArithmeticError, LookupError, RecursionError) as error:
         raise ArchiveError(f"The archive has a damaged sparse file: {error}.") from error
     if info is None or info.sparse is None or info.size > _MAX_SPARSE or following > end:
         raise ArchiveError("The archive has a sparse file that is damaged or larger than 8 GiB.")

@@ -34,12 +34,13 @@ from executor import failpoints
 from executor.checks.smoke import SmokeResult, SmokeSettings, run_smoke_test
 from executor.docker.errors import EngineError
 from executor.docker.protocol import EngineLike
+from executor.run.outcome import DISK, StopRequest, build_stop_result
 from executor.sandbox.subnets import SubnetPool
 from executor.spec import LeaseLost, RunResult, RunSpec
 
 log = logging.getLogger("cronium.builds")
 SMOKE_TRIES = 2  # garbage collection of an earlier process may remove the first test's containers
-REFUSED, SMOKE_FAILED = "build_image_refused", "build_smoke_test"
+SMOKE_FAILED = "build_smoke_test"
 
 
 class BuildFailed(Exception):
@@ -65,7 +66,7 @@ class BuildCompletion:
     def __init__(self, host: BuildHost, spec: RunSpec) -> None:
         self._host, self._engine, self._database = host, host.engine, host.database
         self._run_id, self._epoch = UUID(spec.run_id), spec.epoch
-        self._base = spec.image
+        self._base, self._spec = spec.image, spec
         self._is_released: Callable[[], bool] = lambda: False
 
     def complete(self, container: str, result: RunResult, is_released: Callable[[], bool]) -> RunResult:
@@ -109,6 +110,7 @@ class BuildCompletion:
 
     def _run_steps(self, container: str, version: ImageVersion, result: RunResult, undo: ExitStack) -> None:
         self._check_stop(result)
+        self._check_disk(container, result)
         raw = format_raw_name(self._run_id, self._epoch)
         undo.callback(self._remove, raw)
         self._note("The container becomes an image")
@@ -133,6 +135,12 @@ class BuildCompletion:
         self._store(packed, image_id, smoke, pushed)
         failpoints.hit("image-ready")
         made.pop_all()
+
+    def _check_disk(self, container: str, result: RunResult) -> None:
+        # The last second was not measured, and the engine writes all of a sparse file when it makes the image.
+        limit = self._spec.disk_limit_bytes
+        if limit and self._engine.archives.measure_disk(container) > limit:
+            self._record_failure(build_stop_result(self._spec, StopRequest(DISK), result.exit_code))
 
     def _load(self, packed: PackedImage) -> str:
         self._note(f"The image has {packed.size // 1_000_000:,} MB; the engine loads it")

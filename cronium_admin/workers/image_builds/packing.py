@@ -10,14 +10,20 @@ from typing import IO, Any, BinaryIO, cast
 from uuid import UUID
 
 from cronium_admin.images.normalize import ArchiveError, ImageConfig, normalize_archive
+from cronium_admin.images.reference import RAW
 from cronium_admin.images.sbom import build_sbom, list_packages
 from executor import failpoints
 from executor.docker.errors import EngineError, ImageMissing
 from executor.docker.protocol import EngineLike
 
 DISK_FOLDER = "/var/tmp"  # noqa: S108 - /tmp is often a small memory file system
-RAW_NAME = "cronium/build-raw"  # of the committed container, which has its labels and is removed again
 EARLIEST = 1_577_836_800  # 2020: the times of an image whose base has none
+
+
+class ImageRefused(EngineError):
+    """What the container has on its disk can't become an image."""
+
+    reason = "build_image_refused"
 
 
 @dataclass(frozen=True)
@@ -39,14 +45,14 @@ class PackedImage:
 
 
 def format_raw_name(run_id: UUID, epoch: int) -> str:
-    return f"{RAW_NAME}:{run_id}-{epoch}"
+    return f"{RAW}:{run_id}-{epoch}"
 
 
 def parse_raw_name(reference: str) -> tuple[str, int] | None:
     """Run and epoch of a committed container; None for another name."""
     name, _, tag = reference.rpartition(":")
     run_id, _, epoch = tag.rpartition("-")
-    return (run_id, int(epoch)) if name == RAW_NAME and epoch.isdecimal() else None
+    return (run_id, int(epoch)) if name == RAW and epoch.isdecimal() else None
 
 
 @contextmanager
@@ -81,7 +87,7 @@ def pack_image(
             config = configure(about.get("Config") or {})
             image = _normalize(cast(BinaryIO, saved), cast(BinaryIO, archive), about, config)
         archive.seek(0)
-        sbom = build_sbom(cast(BinaryIO, archive), name=config.labels["org.opencontainers.image.title"], version="")
+        sbom = _list_packages(cast(BinaryIO, archive), config.labels["org.opencontainers.image.title"])
         archive.seek(0)
         failpoints.hit("image-normalized")
         yield PackedImage(
@@ -106,7 +112,14 @@ def _normalize(saved: BinaryIO, archive: BinaryIO, about: Mapping[str, Any], con
             epoch=_read_epoch(about),
         )
     except ArchiveError as error:
-        raise EngineError(f"The engine's archive of the image can't be used: {error}") from error
+        raise ImageRefused(f"The engine's archive of the image can't be used: {error}") from error
+
+
+def _list_packages(archive: BinaryIO, name: str) -> bytes:
+    try:
+        return build_sbom(archive, name=name, version="")
+    except ArchiveError as error:
+        raise ImageRefused(f"The packages of the image can't be listed: {error}") from error
 
 
 def _read_epoch(about: Mapping[str, Any]) -> int:

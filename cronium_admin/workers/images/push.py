@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from cronium_admin.images.models import CustomImage
 from cronium_admin.registries.models import Registry
-from cronium_admin.registries.rules import find_use_problem
+from cronium_admin.registries.rules import find_push_problem
 from cronium_admin.workers.database_threads import DatabaseThreads
 from cronium_admin.workers.images.certificates import write_authority
 from cronium_admin.workers.images.transfer import find_login
@@ -27,7 +27,7 @@ def find_push_registry(image: CustomImage) -> Registry | None:
         raise ImagePullDenied(
             f"The registry of the image {image.name} was deleted or allows no pushes. Choose another one, or none."
         )
-    if problem := find_use_problem(f"{registry.address}/{image.name}", image.project_id):
+    if problem := find_push_problem(registry, image.name, image.project_id):
         raise ImagePullDenied(problem)
     return registry
 
