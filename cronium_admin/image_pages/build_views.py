@@ -9,7 +9,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
 
 from cronium_admin.accounts.page_permissions import Permissions, get_current_user, require_project_permission
-from cronium_admin.accounts.permissions import Permission, ProjectId
+from cronium_admin.accounts.permissions import Permission, ProjectId, can_somewhere
 from cronium_admin.accounts.projects import choose_project_id
 from cronium_admin.core.edit_versions import EditConflict, parse_version
 from cronium_admin.core.errors import ApiError
@@ -53,10 +53,11 @@ def create_image(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @require_project_permission(Permission.EDIT)
 def edit_image(request: HttpRequest, pk: int) -> HttpResponse:
+    user = get_current_user(request)
     try:
-        image = service.find_image_row(get_current_user(request), pk, Permission.EDIT)
+        image = service.find_image_row(user, pk, Permission.EDIT)
     except ApiError as error:
-        if error.status == 404 and request.method == "POST":
+        if error.status == 404 and request.method == "POST" and can_somewhere(user, Permission.EDIT):
             return _render_gone(request)
         raise
     if request.method == "POST":

@@ -41,6 +41,7 @@ from tests.users import get_admin
 ROOTS = ("/jobs", "/runs", "/variables", "/secrets", "/custom-images")
 OWN_ACCOUNT = ("/me", "/tokens")
 PROJECT_PAGES = ("jobs:", "runs:", "retention:", "logs:", "secrets:", "variables:", "hosts:waiting")
+PROJECT_PAGES += ("images:build", "images:image", "images:version")
 ACCOUNT_PAGES = ("account:", "access:tokens")
 PROJECT_ROUTES = [row for row in ROUTES if row[1].startswith(ROOTS)]
 PAGES_OF_ROWS = [row for row in PAGES if row[1].startswith(PROJECT_PAGES)]
@@ -226,6 +227,8 @@ def test_a_page_of_another_project_is_not_found(
             assert answer.status_code == 302, "as for a missing secret"
         elif view == "jobs:edit" and method == "post" and role in ("editor", "admin"):
             assert answer.status_code == 409, "as for a job that was deleted meanwhile: it may be created again"
+        elif view == "images:image-edit" and method == "post" and role in ("editor", "admin"):
+            assert answer.status_code == 422, "in the same way"
         elif kind:
             assert answer.status_code == 404, role
         elif role in ("", *ORDER[: ORDER.index(least)]) and least != "viewer":
