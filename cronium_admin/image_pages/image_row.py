@@ -46,6 +46,8 @@ class ImageRow:
     own_policy: ImagePolicy | None = None
     pushed: str = ""
     pushed_rule: PullRule | None = None
+    custom_id: int | None = None  # of a custom image
+    is_building: bool = False
     rules: list[dict[str, Any]] = field(default_factory=list)  # of a language: all sources, for its dialog
     keeping: Keeping = field(default_factory=Keeping)
 

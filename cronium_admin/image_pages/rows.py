@@ -72,6 +72,8 @@ def _build_custom_rows(user: User, counts: JobCounts) -> list[ImageRow]:
         row = ImageRow(f"custom-{image.pk}", image.name, image.language, f"{PREFIX}{image.name}", reference, why)
         row.job_count = sum(counts[key] for key in names)
         row.job_query = f"image:{PREFIX}{image.name}"
+        row.custom_id = image.pk
+        row.is_building = any(version.status == VersionStatus.BUILDING for version in current)
         row.pushed = next(iter(ready.pushed_digests.values()), "") if ready else ""
         row.built_at = ready.ended_at if ready else None
         rows.append(row)

@@ -1,11 +1,13 @@
 """The tab Images: the images in use, where they are, why runs with them fail, and the acts that mend it."""
 
+import re
 from typing import Any
 
 import pytest
 from django.test import Client
 
 from cronium_admin.accounts.models import User
+from cronium_admin.image_builds.launch import start_build
 from cronium_admin.image_pages.host_summary import summarize_hosts
 from cronium_admin.image_pages.image_row import ImageRow
 from cronium_admin.image_pages.keeping import collect_verdicts, describe_differences, summarize_keeping
@@ -155,6 +157,15 @@ class TestRows:
         row = find_row("cronium/runner:bash-alpine")
         assert (row.keeping.words, row.can_pull_newer) == ("stays: the image of Bash jobs", False)
         assert row.difference.endswith("Build it once, and copy it with images push and images pull.")
+
+    def test_a_custom_image_can_be_rebuilt_and_others_not(self, client: Client, make_job: Any) -> None:
+        image = make_ready_image("finance-py")
+        make_job(image=TOOLS)
+        page = client.get("/images/").content.decode()
+        assert re.findall(r'aria-label="(Rebuild [^"]+)"', page) == ["Rebuild cronium/custom/finance-py"]
+        assert f'href="/images/builds/{image.pk}/"' in page
+        start_build(image, get_admin())
+        assert "Rebuild cronium" not in client.get("/images/").content.decode()
 
     def test_a_custom_image_in_a_registry_breaks_no_run(self) -> None:
         make_ready_image("finance-py")

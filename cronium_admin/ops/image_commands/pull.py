@@ -54,9 +54,9 @@ def handle(command: BaseCommand, options: dict[str, Any]) -> None:
         with open_client() as client, open_reporter(command) as report:
             login = find_login(engine, registry, options["username"])
             images = _pull_family(engine, client, registry, families, login, report)
-            _test_images(client, images, report)
+            _check_images(client, images, report)
             for image in images:
-                _warn_of_other_sources(command, client, image)
+                _report_other_sources(command, client, image)
                 _name_image(engine, client, image)
                 for remote in _list_remotes(registry, image.reference):
                     engine.image_calls.remove(remote)
@@ -68,7 +68,7 @@ def handle(command: BaseCommand, options: dict[str, Any]) -> None:
         command.stdout.write(f"{image.reference}  {format_size(image.size)}  {image.image_id}")
 
 
-def _test_images(client: docker.APIClient, images: list[BuiltImage], report: Report) -> None:
+def _check_images(client: docker.APIClient, images: list[BuiltImage], report: Report) -> None:
     """Raises ImageBuildError. Images that have their names already were tested."""
     if all((inspect_image(client, image.reference) or {}).get("Id") == image.image_id for image in images):
         return
@@ -78,7 +78,7 @@ def _test_images(client: docker.APIClient, images: list[BuiltImage], report: Rep
         check_built_image(image, ids["bash" if image.name == "runtime-api" else image.name], ids["runtime-api"])
 
 
-def _warn_of_other_sources(command: BaseCommand, client: docker.APIClient, image: BuiltImage) -> None:
+def _report_other_sources(command: BaseCommand, client: docker.APIClient, image: BuiltImage) -> None:
     labels = client.inspect_image(image.image_id)["Config"].get("Labels") or {}  # type: ignore[no-untyped-call]
     if labels.get(LABEL_SOURCES) != compute_sources_digest(SOURCES, image.name):
         version = labels.get(LABEL_VERSION, "")[:40]
