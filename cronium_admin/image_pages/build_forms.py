@@ -1,8 +1,8 @@
 """The form of a custom image.
 
 Other pages link to the form of a new image with values in the query, in the format of
-`images.custom.format_new_image_query`: `base`, `name`, `description`, `registry`; `python`, `node` and `system` with one
-entry a line; `steps` with one parameter a step. Such a link fills the form; it saves and builds nothing.
+`images.custom.format_new_image_query`: `base`, `name`, `description`, `registry`; `python`, `node` and `system` with
+one entry a line; `steps` with one parameter a step. Such a link fills the form; it saves and builds nothing.
 """
 
 import re
