@@ -29,6 +29,12 @@ def _explain_command(match: re.Match[str], environment: ScriptEnvironment) -> st
     return f"The command {name} is not in the image {environment.image}. Choose an image that has it for the job."
 
 
+def find_missing_module(message: str) -> str:
+    """The module that a message with such a hint names; empty without one."""
+    match = re.search(rf"The module ({_NAME}) is not in the image ", message)
+    return match[1] if match else ""
+
+
 def _explain_module(match: re.Match[str], environment: ScriptEnvironment) -> str:
     return (
         f"The module {match['name']} is not in the image {environment.image}. Choose an image that has it for the job."
