@@ -131,7 +131,7 @@ _RULES: tuple[tuple[str, str, Explain], ...] = (
     ),
 )
 _COMPILED = tuple((re.compile(pattern), reason, explain) for pattern, reason, explain in _RULES)
-_STEP = re.compile(r"^FAILED STEP (?P<number>\d+) of (?P<total>\d+)  (?P<title>.*) \(exit code \d+\)$")
+_STEP = re.compile(r"^FAILED STEP (?P<number>\d{1,3}) of (?P<total>\d{1,3})  (?P<title>.*) \(exit code \d+\)$")
 _LIMITS = {
     "oom": "build_oom",
     "timeout": "timeout",
@@ -152,10 +152,16 @@ def explain_failure(result: RunResult, output: bytes) -> RunResult:
         return result
     lines = output.decode("utf-8", "replace").splitlines()[-_LOOKED_AT_LINES:]
     step = next((match for line in reversed(lines) if (match := _STEP.match(line))), None)
-    where = f"Step {step['number']} of {step['total']} failed: {step['title'][:80]}." if step else "The build failed."
+    where = (
+        f"Step {step['number']} of {step['total']} failed: {_clean(step['title'])}." if step else "The build failed."
+    )
     for pattern, reason, explain in _COMPILED:  # in the order of how certainly the cause explains the other lines
         for line in reversed(lines):
             if match := pattern.search(line[:1000]):
                 return replace(result, reason=reason, message=f"{where} {explain(match)}")
     hint = "Its last lines say why." if lines else "It wrote nothing."
     return replace(result, reason="build_step_failed", message=f"{where} {hint}")
+
+
+def _clean(title: str) -> str:
+    return "".join(character if character.isprintable() else "?" for character in title[:80])

@@ -89,10 +89,10 @@ def build_package_lists(version: ImageVersion) -> PackageLists:
     rows = [(TYPES.get(kind, kind), name, number) for kind, name, number in version.packages]
     names = _list_direct(version.recipe)
     direct = [row for row in rows if (row[0], _normalize(row[1], row[0])) in names]
-    before = _find_before(version) if rows else None
+    named, before = set(direct), _find_before(version) if rows else None
     return PackageLists(
         direct=direct,
-        others=[row for row in rows if row not in direct],
+        others=[row for row in rows if row not in named],
         changes=_compare(before.packages, version.packages) if before else [],
         compared_with=before.number if before else None,
     )

@@ -70,3 +70,8 @@ def list_prefixes(reference: str) -> list[str]:
     name = strip_tag(canonicalize_reference(reference))
     parts = name.split("/")
     return ["/".join(parts[:count]) for count in range(len(parts), 0, -1)]
+
+
+def has_image(address: str, reference: str) -> bool:
+    """Whether the image is one of the registry: only then may it get the registry's credentials."""
+    return address in list_prefixes(reference)

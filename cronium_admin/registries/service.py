@@ -15,7 +15,7 @@ from cronium_admin.core.edit_versions import check_deletion, check_version, writ
 from cronium_admin.core.errors import ApiError
 from cronium_admin.core.form_errors import translated_errors
 from cronium_admin.core.line_text import find_line_problem
-from cronium_admin.registries.addresses import parse_address
+from cronium_admin.registries.addresses import has_image, parse_address
 from cronium_admin.registries.models import Registry, make_secret_name
 from cronium_admin.secrets.sealed import delete_value, has_value, list_sealed, seal_value
 
@@ -127,6 +127,9 @@ def _apply(registry: Registry, data: Mapping[str, Any]) -> tuple[list[Project] |
             registry.clean_fields(exclude=["updated_by", *problems])
     except ValidationError as error:
         problems |= {name: list(texts) for name, texts in error.message_dict.items()}
+    # A check sends the registry's credentials to the server that this image names.
+    if not problems and registry.check_image and not has_image(registry.address, registry.check_image):
+        problems["check_image"] = [f"Name an image of this registry, such as {registry.address}/NAME:TAG."]
     if problems:
         raise ValidationError(problems)
     return projects, secret

@@ -24,6 +24,7 @@ SECONDS = 120.0  # an import may load large libraries
 POLL_SECONDS = 0.5
 LIMITS = Limits(nano_cpus=1_000_000_000, memory_bytes=1024 * MB, pids=250)
 _FOLDER = Path(__file__).with_name("smoke_scripts")
+_MAX_ROWS, _MAX_NAME, _MAX_FOUND = 200, 250, 500
 _SCRIPTS = {"bash": "smoke.sh", "python": "smoke.py", "node": "smoke.js"}
 
 
@@ -113,11 +114,20 @@ def _read_result(handler: MemoryHandler, result: RunResult, language: str) -> Sm
         raise EngineError(f"The smoke test did not run: {result.message}")
     output = handler.text.decode(errors="replace").strip()
     try:
-        rows = json.loads(output.splitlines()[-1])
-        checks = [SmokeCheck(str(row["name"]), bool(row["passed"]), str(row["found"])[:500]) for row in rows]
-    except (ValueError, LookupError, TypeError):
-        found = f"{result.message} {output[-300:]}".strip()
+        # The image decides what it answers.
+        rows = json.loads(output.splitlines()[-1])[:_MAX_ROWS]
+        checks = [
+            SmokeCheck(_clean(str(row["name"]), _MAX_NAME), bool(row["passed"]), _clean(str(row["found"]), _MAX_FOUND))
+            for row in rows
+        ]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        found = f"{result.message} {_clean(output[-300:], 300)}".strip()
         return SmokeResult((SmokeCheck("start", False, found),), f"{language} does not start in the image: {found}")
     start = SmokeCheck("start", True)
     broken = "; ".join(f"{check.name}: {check.found}" for check in checks if not check.passed)
     return SmokeResult((start, *checks), f"The image failed its smoke test: {broken[:600]}" if broken else "")
+
+
+def _clean(text: str, most: int) -> str:
+    """Without characters that no text has, such as NUL and half surrogate pairs, which no database stores."""
+    return "".join(character if character.isprintable() or character == "\n" else "?" for character in text[:most])

@@ -76,3 +76,9 @@ def test_limits_and_other_ends(status: str, reason: str, told: str, text: str) -
 def test_output_of_any_kind_is_read() -> None:
     assert explain_failure(FAILED, b"").reason == "build_step_failed"
     assert explain_failure(FAILED, b"\xff\xfe\0" * 3000).reason == "build_step_failed"
+
+
+def test_a_step_that_the_build_invents_is_shown_as_text() -> None:
+    forged = b"FAILED STEP 1 of 2  a\0b\x1b[31m (exit code 1)\n"
+    assert explain_failure(FAILED, forged).message.startswith("Step 1 of 2 failed: a?b?[31m.")
+    assert explain_failure(FAILED, forged.replace(b"1 of", b"1" * 5000 + b" of")).message.startswith("The build failed")

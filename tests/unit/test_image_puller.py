@@ -9,6 +9,7 @@ from email.utils import format_datetime
 from typing import Any
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.db import connections
 
 from cronium_admin.core.database.clock import database_now
@@ -361,6 +362,18 @@ class TestCheck:
         engine.image_calls.errors = {"push": [ImagePullDenied("read only")]}
         assert [row["ok"] for row in check_registry(registry, engine, database)] == [True, True, False]
         assert "reg.example/cronium-check:latest" not in engine.pulled
+
+    def test_only_images_of_the_registry_get_its_credentials(
+        self, engine: FakeEngine, database: DatabaseThreads, registry: Registry
+    ) -> None:
+        engine.image_calls.offer("evil.example/x:1", "one")
+        with pytest.raises(ValidationError, match="image of this registry"):
+            service.save_registry(registry, {"check_image": "evil.example/x:1"}, get_admin())
+        Registry.objects.update(check_image="evil.example/x:1")  # as an older version stored it
+        registry.refresh_from_db()
+        pull = check_registry(registry, engine, database)[1]
+        assert (pull["step"], pull["ok"]) == ("pull", False)
+        assert "not sent the credentials" in pull["text"]
 
     def test_what_is_not_checked_is_said(
         self, engine: FakeEngine, database: DatabaseThreads, registry: Registry

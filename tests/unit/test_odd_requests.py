@@ -35,7 +35,7 @@ TYPED = {
     **{"name": "FRESH", "username": "fresh", "password": "a long new secret", "again": "a long new secret"},
     **{"current": "the old secret", "value": "a value", "reference": "corp/bash:1", "cpu": "1", "memory_mb": "64"},
     **{"pids": "20", "env_name": "A", "env_value": "b", "scope": "shared", "text": "1", "input": "{}"},
-    **{"address": "fresh.example:5000", "secret": "a value", "helper": "ecr-login", "check_image": "corp/bash:1"},
+    **{"address": "fresh.example:5000", "secret": "a value", "helper": "ecr-login"},
     **{"image": "ubuntu"},
     **{"egress_text": "api.example.com:443", "launch_env_text": "DAY", "before": "2026-01-01"},
 }

@@ -248,6 +248,8 @@ class TestService:
             ({"ca": "-----BEGIN PRIVATE KEY-----"}, "ca"),
             ({"projects": ["nope"]}, "projects"),
             ({"check_image": "UPPER"}, "check_image"),
+            ({"check_image": "ghcr.io.evil.example/x:1"}, "check_image"),
+            ({"check_image": "alpine:3"}, "check_image"),
         ],
     )
     def test_bad_fields_are_named(self, data: dict[str, Any], field: str) -> None:

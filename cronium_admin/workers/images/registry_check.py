@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from cronium_admin.registries.addresses import split_host
+from cronium_admin.registries.addresses import has_image, split_host
 from cronium_admin.registries.models import Registry
 from cronium_admin.workers.database_threads import DatabaseThreads
 from cronium_admin.workers.images.certificates import write_authority
@@ -55,6 +55,10 @@ def _check_pull(registry: Registry, engine: EngineLike, login: RegistryLogin | N
         return {"step": "pull", "ok": None, "text": "The registry is not used for pulls."}
     if not image:
         return {"step": "pull", "ok": None, "text": "Not checked: the registry names no image to check with."}
+
+    if not has_image(registry.address, image):  # of a registry that was saved by an older version
+        text = f"{image} is no image of this registry, so it is not sent the credentials. Name another image."
+        return {"step": "pull", "ok": False, "text": text, "reason": ""}
 
     def resolve() -> str:
         return f"{image} is {engine.image_calls.resolve_digest(image, login)[:19]}."
