@@ -24,12 +24,13 @@ from tests.chaos.check import TERMINAL, Request, create_script
 from tests.chaos.cluster import Cluster
 from tests.chaos.evidence import find_violations
 from tests.chaos.images import ImageLoad
-from tests.chaos.nemesis import FAILPOINTS, FAILPOINTS_WITH_BUILDS, Nemesis
+from tests.chaos.nemesis import FAILPOINTS, FAILPOINTS_WITH_BUILDS, MAX_WAIT_SECONDS, Nemesis
 from tests.engine.registry import start_registry
 
 SETTLE_SECONDS = 180
 REQUEST_SECONDS = 180  # web is frozen for at most 40 s, and a call takes up to 30 s
 RESTORE_SECONDS = 420  # the longest fault, then the restart of all parts; an engine may take 120 s each time to start
+LONG_FAILPOINT_SECONDS = 45.0  # a killed worker's lease ends after 20 s, and a build has its first failpoint later
 ENDLESS_SECONDS = 600.0  # longer than SETTLE_SECONDS: such a run ends by its timeout or a cancel
 
 
@@ -94,7 +95,8 @@ def run_trial(runs: int, seed: int, seconds: float, folder: Path, *, with_images
             stack.callback(load.remove)
             load.start()
         failpoints = FAILPOINTS_WITH_BUILDS if load else FAILPOINTS
-        nemesis, errors, requests = Nemesis(cluster, seed, failpoints), Counter[str](), list[Request]()
+        nemesis = Nemesis(cluster, seed, failpoints, LONG_FAILPOINT_SECONDS if load else MAX_WAIT_SECONDS)
+        errors, requests = Counter[str](), list[Request]()
         thread = threading.Thread(target=nemesis.run, daemon=True)
         thread.start()
         cancels, end = Cancels(cluster, rng), time.monotonic() + seconds

@@ -50,7 +50,13 @@ class Nemesis:
     `unexpected_exits` lists processes that ended without a fault.
     """
 
-    def __init__(self, cluster: Cluster, seed: int, failpoints: Sequence[str] = FAILPOINTS) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        seed: int,
+        failpoints: Sequence[str] = FAILPOINTS,
+        failpoint_seconds: float = MAX_WAIT_SECONDS,
+    ) -> None:
         self.cluster, self.rng = cluster, random.Random(seed)
         self.counts: Counter[str] = Counter()
         self.faults: list[Fault] = []
@@ -58,6 +64,7 @@ class Nemesis:
         self.slowest_exit = 0.0  # after SIGTERM, in seconds
         self.stopped = threading.Event()
         self.is_finished = False
+        self.failpoint_seconds = failpoint_seconds
         self.failpoints = list(failpoints)
         self.rng.shuffle(self.failpoints)
         self._ended: set[Process] = set()  # ended by a fault, or reported
@@ -151,7 +158,7 @@ class Nemesis:
             self._end_process(name, signal.SIGKILL)
             self.cluster.start_process(name, failpoint)
             worker = self.cluster.processes[name]
-            deadline = time.monotonic() + MAX_WAIT_SECONDS
+            deadline = time.monotonic() + self.failpoint_seconds
             while worker.poll() is None and time.monotonic() < deadline and not self.stopped.wait(0.1):
                 pass
             is_reached = worker.poll() is not None
