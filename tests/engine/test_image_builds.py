@@ -286,3 +286,12 @@ def test_verify_lists_and_runs_what_was_built(docker_client: docker.APIClient) -
     rows = json.loads(call("list", "--json"))
     assert [row["reference"] for row in rows] == own
     assert debian_base.inspect_image(docker_client, own[0])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_images_from_before_the_database_get_their_list_of_packages(docker_client: docker.APIClient) -> None:
+    call("build")
+    for image in OwnImage.objects.all():
+        labels = docker_client.inspect_image(image.reference)["Config"]["Labels"]
+        assert image.sbom_digest == labels[LABEL_SBOM], image.reference
+    assert OwnImage.objects.count() == len(find_own_images(docker_client))

@@ -21,6 +21,7 @@ from cronium_admin.images.models import BuiltImage, OwnImage
 from cronium_admin.images.own_images import read_sbom
 from cronium_admin.images.resolution import resolve_image
 from cronium_admin.jobs.models import Job
+from cronium_admin.ops.image_commands import build as build_command
 from cronium_admin.ops.image_commands import output
 from cronium_admin.runs.launch import launch
 from cronium_admin.settings import VERSION
@@ -180,6 +181,7 @@ class TestImagesBuild:
 
             monkeypatch.setattr(build, "build_all", build_all)
             monkeypatch.setattr(output, "connect_engine", lambda seconds: None)
+            monkeypatch.setattr(build_command, "store_missing_sboms", lambda client, images, report: None)
 
         return stand_in
 

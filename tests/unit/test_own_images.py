@@ -21,7 +21,7 @@ from cronium_admin.images.models import OwnImage
 from cronium_admin.images.updates import PackageUpdate, UpdateCheck, parse_updates
 from cronium_admin.jobs.models import Job
 from cronium_admin.ops.image_commands import build as images_build
-from cronium_admin.ops.image_commands import gc, listing, pull, push, transfer, verify
+from cronium_admin.ops.image_commands import gc, listing, pull, push, sboms, transfer, verify
 from cronium_admin.registries.models import Registry
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run, Status
@@ -333,8 +333,8 @@ def test_verify_names_what_differs(db: None, client: Client) -> None:
 
 def test_verify_knows_the_images_of_a_release(db: None, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """They have no label of an SBOM: the packages are compared with those of the first call."""
-    monkeypatch.setattr(verify, "save_image", lambda client, reference, archive: archive.write(b"first"))
-    monkeypatch.setattr(verify, "build_sbom", lambda archive, **_: archive.seek(0) or archive.read())
+    monkeypatch.setattr(sboms, "save_image", lambda client, reference, archive: archive.write(b"first"))
+    monkeypatch.setattr(sboms, "build_sbom", lambda archive, **_: archive.seek(0) or archive.read())
     sources = verify.compute_sources_digest(verify.SOURCES, "bash")
     labels = {"cronium__image": "runner", "cronium__language": "bash", "cronium__sources": sources}
     labels |= {"org__opencontainers__image__version": "1.2.0"}
@@ -348,7 +348,7 @@ def test_verify_knows_the_images_of_a_release(db: None, client: Client, monkeypa
     assert OwnImage.objects.get().sbom_digest
     assert "as it was pulled; its signature and SBOM are in the registry" in run("verify", "--no-run")
     assert find() == []
-    monkeypatch.setattr(verify, "save_image", lambda client, reference, archive: archive.write(b"other"))
+    monkeypatch.setattr(sboms, "save_image", lambda client, reference, archive: archive.write(b"other"))
     assert find() == ["its packages have changed"]
 
 

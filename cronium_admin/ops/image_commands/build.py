@@ -16,6 +16,7 @@ from cronium_admin.images.recipes import LABEL_SNAPSHOT, DebianSnapshot
 from cronium_admin.images.updates import find_updates
 from cronium_admin.ops.image_commands.gc import remove_unneeded
 from cronium_admin.ops.image_commands.output import Report, format_size, open_client, open_reporter
+from cronium_admin.ops.image_commands.sboms import store_missing_sboms
 from cronium_admin.ops.image_commands.smoke import check_built_image
 
 HELP = "build images that are not up to date"
@@ -46,6 +47,7 @@ def handle(command: BaseCommand, options: dict[str, Any]) -> None:
                 snapshot=find_snapshot(),
             )
             record_built_images(built, settings.VERSION)
+            store_missing_sboms(client, built, report)
             if any(image.replaced for image in built):
                 remove_unneeded(client)
     except ImageBuildError as error:

@@ -24,6 +24,7 @@ from cronium_admin.images.recipes import (
 from cronium_admin.images.replaced import keep_image
 from cronium_admin.ops.image_commands.gc import remove_unneeded
 from cronium_admin.ops.image_commands.output import Report, format_size, open_client, open_reporter
+from cronium_admin.ops.image_commands.sboms import store_missing_sboms
 from cronium_admin.ops.image_commands.smoke import check_built_image
 from cronium_admin.ops.image_commands.transfer import (
     add_registry_arguments,
@@ -61,6 +62,7 @@ def handle(command: BaseCommand, options: dict[str, Any]) -> None:
                 for remote in _list_remotes(registry, image.reference):
                     engine.image_calls.remove(remote)
             record_built_images(images, settings.VERSION)
+            store_missing_sboms(client, images, report)
             remove_unneeded(client)
     except (EngineError, ImageBuildError) as error:
         raise CommandError(f"{error} The images on the engine stay as they were.") from error

@@ -10,7 +10,6 @@ from django.core.management.base import BaseCommand, CommandError
 from cronium_admin.images.build import find_own_images
 from cronium_admin.images.build_context import SOURCES, compute_sources_digest
 from cronium_admin.images.debian_base import inspect_image
-from cronium_admin.images.engine_archives import open_archive_file, save_image
 from cronium_admin.images.finishing import compute_digest
 from cronium_admin.images.models import Language, OwnImage
 from cronium_admin.images.own_images import read_sbom, store_sbom
@@ -22,8 +21,8 @@ from cronium_admin.images.recipes import (
     LABEL_SOURCES,
     LABEL_VERSION,
 )
-from cronium_admin.images.sbom import build_sbom
 from cronium_admin.ops.image_commands.output import open_client, open_reporter
+from cronium_admin.ops.image_commands.sboms import make_sbom
 from cronium_admin.ops.image_commands.smoke import find_smoke_problem
 from cronium_admin.workers.run_spec import SIDECAR_IMAGE
 
@@ -98,19 +97,10 @@ def _run_image(client: docker.APIClient, reference: str, name: str, labels: dict
 def _compare_sbom(
     client: docker.APIClient, reference: str, labels: dict[str, str], stored: OwnImage | None
 ) -> Iterator[str]:
-    with open_archive_file() as archive:
-        save_image(client, reference, archive)
-        sbom = build_sbom(archive, name=_get_built_name(labels), version=labels.get(LABEL_VERSION, ""))
+    sbom = make_sbom(client, reference, labels)
     if LABEL_SBOM in labels and compute_digest(sbom) != labels[LABEL_SBOM]:
         yield "its packages are not those of its SBOM"
     elif stored and not read_sbom(stored):
         store_sbom(reference, sbom)
     elif stored and read_sbom(stored) != sbom:
         yield "its stored SBOM is not that of its label" if LABEL_SBOM in labels else "its packages have changed"
-
-
-def _get_built_name(labels: dict[str, str]) -> str:
-    """The name at the time of the build: a registry's copy has another."""
-    if labels[LABEL_IMAGE] == "runtime-api":
-        return "cronium/runtime-api:latest"
-    return f"cronium/runner:{labels.get(LABEL_LANGUAGE)}-{labels.get(LABEL_FAMILY)}"

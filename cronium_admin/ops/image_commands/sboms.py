@@ -1,0 +1,36 @@
+"""The SBOM of an own image that is on the engine, made of its layers."""
+
+import docker
+import docker.errors
+
+from cronium_admin.images.build import BuiltImage
+from cronium_admin.images.engine_archives import open_archive_file, save_image
+from cronium_admin.images.models import OwnImage
+from cronium_admin.images.own_images import store_sbom
+from cronium_admin.images.recipes import LABEL_FAMILY, LABEL_IMAGE, LABEL_LANGUAGE, LABEL_VERSION
+from cronium_admin.images.sbom import build_sbom
+from cronium_admin.ops.image_commands.output import Report
+
+
+def make_sbom(client: docker.APIClient, reference: str, labels: dict[str, str]) -> bytes:
+    """Takes seconds. `labels`: those of the own image."""
+    with open_archive_file() as archive:
+        save_image(client, reference, archive)
+        return build_sbom(archive, name=_get_built_name(labels), version=labels.get(LABEL_VERSION, ""))
+
+
+def store_missing_sboms(client: docker.APIClient, images: list[BuiltImage], report: Report) -> None:
+    """Of images that were on the engine before the database, or that come from a registry."""
+    missing = OwnImage.objects.filter(sbom_digest="", reference__in=[image.reference for image in images])
+    for number, reference in enumerate(sorted(missing.values_list("reference", flat=True))):
+        labels = client.inspect_image(reference)["Config"].get("Labels") or {}  # type: ignore[no-untyped-call]
+        if LABEL_IMAGE in labels:
+            report(reference, number, len(images), "listing its packages")
+            store_sbom(reference, make_sbom(client, reference, labels))
+
+
+def _get_built_name(labels: dict[str, str]) -> str:
+    """The name at the time of the build: a registry's copy has another."""
+    if labels[LABEL_IMAGE] == "runtime-api":
+        return "cronium/runtime-api:latest"
+    return f"cronium/runner:{labels.get(LABEL_LANGUAGE)}-{labels.get(LABEL_FAMILY)}"
