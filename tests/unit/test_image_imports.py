@@ -134,3 +134,7 @@ def test_deep_scripts() -> None:
 
 def test_bash_has_none() -> None:
     assert suggest_packages("bash", "import requests", ()) == []
+
+
+def test_a_comment_without_an_end_reaches_to_the_end() -> None:
+    assert suggest_packages("node", "require('six')\n" + "/* require('seven')\n" * 10_000, ()) == ["six"]
