@@ -41,7 +41,7 @@ from tests.users import get_admin
 ROOTS = ("/jobs", "/runs", "/variables", "/secrets", "/custom-images")
 OWN_ACCOUNT = ("/me", "/tokens")
 PROJECT_PAGES = ("jobs:", "runs:", "retention:", "logs:", "secrets:", "variables:", "hosts:waiting")
-PROJECT_PAGES += ("images:build", "images:image", "images:version")
+PROJECT_PAGES += ("images:build", "images:image", "images:version", "images:missing-module")
 ACCOUNT_PAGES = ("account:", "access:tokens")
 PROJECT_ROUTES = [row for row in ROUTES if row[1].startswith(ROOTS)]
 PAGES_OF_ROWS = [row for row in PAGES if row[1].startswith(PROJECT_PAGES)]
@@ -50,6 +50,7 @@ WITHOUT_ROW: dict[tuple[str, str], dict[str, int]] = {
     ("GET", "/jobs"): dict.fromkeys(("", *ROLES), 200),
     ("POST", "/jobs"): {"": 403, "viewer": 403, "operator": 403, "editor": 201, "admin": 201},
     ("GET", "/runs"): dict.fromkeys(("", *ROLES), 200),
+    ("POST", "/custom-images/suggestions"): {"": 403, "viewer": 403, "operator": 403, "editor": 200, "admin": 200},
     ("DELETE", "/runs?job=report"): {"": 403, "viewer": 403, "operator": 403, "editor": 403, "admin": 422},
     ("GET", "/variables"): dict.fromkeys(("", *ROLES), 200),
     # A shared variable of the own project: the one of the other project stays.
