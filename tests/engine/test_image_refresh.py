@@ -37,8 +37,9 @@ CMD ["true"]
 
 
 @pytest.fixture
-def set_base(docker_client: docker.APIClient) -> Callable[[str], None]:
+def set_base(docker_client: docker.APIClient) -> Iterator[Callable[[str], None]]:
     """Points the base at one with another version of tzdata, or at the real one."""
+    made = []
 
     def point(version: str) -> None:
         if not version:
@@ -48,8 +49,12 @@ def set_base(docker_client: docker.APIClient) -> Callable[[str], None]:
         file = BytesIO(f"FROM {DEBIAN_BASE}\nRUN {step}\n".encode())
         events = docker_client.build(fileobj=file, tag=BASE, rm=True, decode=True)
         assert not [event for event in events if "errorDetail" in event]
+        made.append(docker_client.inspect_image(BASE)["Id"])
 
-    return point
+    yield point
+    for name in [BASE, *made]:
+        with suppress(docker.errors.APIError):
+            docker_client.remove_image(name)
 
 
 @pytest.fixture
@@ -77,7 +82,7 @@ def own_build(
     )
     yield
     images: list[dict[str, Any]] = docker_client.images(filters={"label": f"cronium.image={TITLE}"})
-    for name in [*(name for row in images for name in row["RepoTags"] or [row["Id"]]), BASE]:
+    for name in (name for row in images for name in row["RepoTags"] or [row["Id"]]):
         with suppress(docker.errors.APIError):
             docker_client.remove_image(name)
 
