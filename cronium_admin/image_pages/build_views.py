@@ -77,7 +77,7 @@ def build_now(request: HttpRequest, image: CustomImage, said: str = "") -> HttpR
     except ValidationError as error:
         messages.error(request, f"{said}Not built: {' '.join(error.messages)}")
     else:
-        messages.success(request, f"{said}Version {version.number} is being built.")
+        messages.success(request, f"{said}The build of version {version.number} was started.")
     return redirect("images:image", pk=image.pk)
 
 

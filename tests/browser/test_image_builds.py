@@ -40,7 +40,7 @@ def test_an_image_is_built_and_a_failed_build_says_why(
     page = visit("edwin").page
     fill_new(page, image_removed, "echo hello from my step\necho made >/opt/made.txt")
     page.get_by_role("button", name="Save and build").click()
-    expect(page.locator("main")).to_contain_text("Version 1 is being built.")
+    expect(page.locator("main")).to_contain_text("The build of version 1 was started.")
     expect(page.locator(".log-row", has_text="DONE")).to_be_visible(timeout=LONG)  # the log follows its end
     steps = page.get_by_role("list", name="Steps of the build")
     expect(steps).to_contain_text("2 of 5 echo hello from my step")

@@ -118,7 +118,7 @@ class TestForm:
         answer = client.post(NEW, TYPED | changes, follow=True)
         image = CustomImage.objects.get()
         assert answer.redirect_chain == [(f"/images/builds/{image.pk}/", 302)]
-        assert "Version 1 is being built." in answer.content.decode()
+        assert "The build of version 1 was started." in answer.content.decode()
         assert image.recipe == {
             "base": "python",
             "python": ["requests==2.*", "psycopg"],
