@@ -19,6 +19,7 @@ from cronium_admin.core.line_text import find_line_problem
 from cronium_admin.image_builds.dockerfile_rules import check_base, check_dockerfile_right
 from cronium_admin.image_builds.recipe import Recipe, parse_recipe
 from cronium_admin.image_builds.versions import find_use, list_job_slugs, mark_removed, settle_builds
+from cronium_admin.images.custom import make_repository_name
 from cronium_admin.images.models import CustomImage, ImageVersion, VersionStatus
 from cronium_admin.registries.models import Registry
 from cronium_admin.registries.rules import find_push_problem
@@ -222,7 +223,7 @@ def _find_registry_id(address: str, name: str, project_id: ProjectId, problems: 
         text = f"There is no registry {address[:80]!r} that allows pushes. An administrator adds it on the Images page."
         problems["registry"] = [text]
         return None
-    if problem := find_push_problem(registry, name, project_id):
+    if problem := find_push_problem(registry, make_repository_name(project_id, name), project_id):
         problems["registry"] = [problem]
     return registry.pk
 

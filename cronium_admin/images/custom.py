@@ -1,10 +1,11 @@
-"""Names of custom images: what jobs write, and what engines have. Pure."""
+"""Names of custom images: what jobs write, what engines have, and what registries have."""
 
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
+from cronium_admin.accounts.models import DEFAULT_PROJECT_ID
 from cronium_admin.images.reference import canonicalize_reference
 
 PREFIX = "cronium/custom/"
@@ -36,6 +37,11 @@ def format_new_image_query(
 def format_engine_tag(project_id: int | None, name: str, number: int) -> str:
     """The name of a version's image on engines."""
     return f"{PREFIX}{project_id}/{name}:{number}"
+
+
+def make_repository_name(project_id: int | None, name: str) -> str:
+    """The name of a custom image below a registry's address: images of two projects may have one name."""
+    return name if project_id in (None, DEFAULT_PROJECT_ID) else f"project-{project_id}/{name}"
 
 
 def parse_engine_tag(reference: str) -> CustomName | None:

@@ -340,13 +340,13 @@ class TestBuilding:
         assert client.get(poll).status_code == 204
         Run.objects.update(status="cancelled", reason="cancelled")
         fragment = read(client, poll)
-        assert "The build of version 2 failed" in fragment
+        assert "The build of version 2 was cancelled." in fragment
         assert f'action="{url}build/"' in fragment
         assert '<div id="image-poll" hx-swap-oob="true"></div>' in fragment
 
     def test_it_is_cancelled_from_the_page(self, client: Client, build: Run, url: str) -> None:
         page = client.post(f"{url}2/cancel/", follow=True).content.decode()
-        assert "The build of version 2 failed" in page
+        assert "The build of version 2 was cancelled." in page
         build.refresh_from_db()
         assert build.status == "cancelled"
         again = client.post(f"{url}2/cancel/", follow=True).content.decode()

@@ -12,6 +12,7 @@ from django.db import connection
 from cronium_admin.accounts.models import DEFAULT_PROJECT_ID, Project
 from cronium_admin.core.edit_versions import EditConflict
 from cronium_admin.core.errors import ApiError
+from cronium_admin.images.custom import make_repository_name
 from cronium_admin.images.reference import validate_reference
 from cronium_admin.registries import checks, service
 from cronium_admin.registries.addresses import find_server, is_local_name, is_loopback, list_prefixes, parse_address
@@ -141,6 +142,14 @@ class TestRules:
         own.refresh_from_db()
         assert find_push_problem(own, "y", DEFAULT_PROJECT_ID) == ""
         assert "belongs to another registry" in find_push_problem(own, "x", DEFAULT_PROJECT_ID)
+
+    def test_images_of_two_projects_have_two_names_in_a_registry(self) -> None:
+        names = {make_repository_name(project, "reports") for project in (DEFAULT_PROJECT_ID, 2, 3)}
+        assert names == {"reports", "project-2/reports", "project-3/reports"}
+        registry = add("ghcr.io/acme")
+        add("ghcr.io/acme/project-2")
+        assert find_push_problem(registry, make_repository_name(3, "reports"), 3) == ""
+        assert "belongs to another registry" in find_push_problem(registry, make_repository_name(2, "reports"), 2)
 
     def test_local_names_cost_no_query(self, django_assert_num_queries: Any) -> None:
         with django_assert_num_queries(0):

@@ -19,7 +19,7 @@ from cronium_admin.image_builds.dockerfile.parse import DockerfileError, parse_d
 from cronium_admin.image_builds.dockerfile.words import WordError
 from cronium_admin.image_builds.failures import explain_failure
 from cronium_admin.image_builds.recipe import load_recipe
-from cronium_admin.images.custom import format_engine_tag
+from cronium_admin.images.custom import format_engine_tag, make_repository_name
 from cronium_admin.images.models import ImageVersion, VersionStatus
 from cronium_admin.images.normalize import ImageConfig
 from cronium_admin.runs import state_machine
@@ -174,7 +174,8 @@ class BuildCompletion:
         registry = self._database.call(find_push_registry, version.image)
         if registry is None:
             return {}
-        reference = f"{registry.address}/{version.image.name}:{version.number}"
+        repository = make_repository_name(version.image.project_id, version.image.name)
+        reference = f"{registry.address}/{repository}:{version.number}"
         self._note(f"The image is pushed as {reference}")
         exact = push_image(self._engine, self._database, registry, image_id, reference, self._is_released)
         failpoints.hit("image-pushed")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from cronium_admin.images.custom import make_repository_name
 from cronium_admin.images.models import CustomImage
 from cronium_admin.registries.models import Registry
 from cronium_admin.registries.rules import find_push_problem
@@ -27,7 +28,7 @@ def find_push_registry(image: CustomImage) -> Registry | None:
         raise ImagePullDenied(
             f"The registry of the image {image.name} was deleted or allows no pushes. Choose another one, or none."
         )
-    if problem := find_push_problem(registry, image.name, image.project_id):
+    if problem := find_push_problem(registry, make_repository_name(image.project_id, image.name), image.project_id):
         raise ImagePullDenied(problem)
     return registry
 
