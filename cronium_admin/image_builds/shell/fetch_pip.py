@@ -14,7 +14,9 @@ def read(url: str) -> bytes:
     login, at, host = parts.netloc.rpartition("@")
     request = urllib.request.Request(urllib.parse.urlunsplit((parts.scheme, host, parts.path, parts.query, "")))  # noqa: S310
     if at:
-        request.add_unredirected_header("Authorization", "Basic " + base64.b64encode(urllib.parse.unquote(login).encode()).decode())
+        request.add_unredirected_header(
+            "Authorization", "Basic " + base64.b64encode(urllib.parse.unquote(login).encode()).decode()
+        )
     with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - the settings allow http and https only
         return bytes(answer.read())
 
