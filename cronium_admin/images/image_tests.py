@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from django.db.models import QuerySet
+
 from cronium_admin.core.database.clock import Now, database_now
 from cronium_admin.images.inventory import find_presence
 from cronium_admin.images.models import ImageTest
@@ -41,10 +43,13 @@ def find_test(pk: int) -> ImageTest | None:
     return ImageTest.objects.filter(pk=pk).first()
 
 
+def find_untaken_tests() -> QuerySet[ImageTest]:
+    return ImageTest.objects.filter(host="", finished_at=None, requested_at__gt=Now() - TAKE_TIME)
+
+
 def take_test(host: str) -> ImageTest | None:
     """A requested test for this host: of an image that it has, or that no host has. No other host makes it then."""
-    requested = ImageTest.objects.filter(host="", finished_at=None, requested_at__gt=Now() - TAKE_TIME)
-    for test in requested.order_by("pk"):
+    for test in find_untaken_tests().order_by("pk"):
         presence = find_presence([test.reference])[test.reference]
         if host in presence.missing and not presence.is_nowhere:
             continue

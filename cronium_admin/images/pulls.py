@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from cronium_admin.core.database.clock import Now
 from cronium_admin.images.inventory import MAX_REPORT_AGE
@@ -32,9 +32,12 @@ def request_pull(reference: str, host: str = "") -> list[str]:
     return hosts
 
 
+def find_requested_pulls(host: str) -> QuerySet[PulledImage]:
+    return PulledImage.objects.filter(host=host, state=PullState.REQUESTED)
+
+
 def list_requested(host: str) -> list[str]:
-    requested = PulledImage.objects.filter(host=host, state=PullState.REQUESTED)
-    return list(requested.order_by("requested_at").values_list("reference", flat=True))
+    return list(find_requested_pulls(host).order_by("requested_at").values_list("reference", flat=True))
 
 
 def start_pull(host: str, reference: str) -> None:

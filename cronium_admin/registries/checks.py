@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from cronium_admin.core.database.clock import Now, database_now
 from cronium_admin.registries.models import Registry
@@ -72,10 +72,13 @@ def _request_checks(which: Q) -> None:
     Registry.objects.filter(which).exclude(is_open).update(check_requested_at=Now(), check_host="")
 
 
+def find_untaken_checks() -> QuerySet[Registry]:
+    return Registry.objects.filter(check_requested_at__gt=Now() - CHECK_TIME, check_host="")
+
+
 def take_check(host: str) -> Registry | None:
     """A requested check, which no other host makes then."""
-    requested = Registry.objects.filter(check_requested_at__gt=Now() - CHECK_TIME, check_host="")
-    for registry in requested.order_by("check_requested_at"):
+    for registry in find_untaken_checks().order_by("check_requested_at"):
         untaken = Registry.objects.filter(pk=registry.pk, check_requested_at=registry.check_requested_at, check_host="")
         if untaken.update(check_host=host):
             registry.check_host = host

@@ -85,15 +85,18 @@ class Runner:
             *(host, instance, engine, database, supervisor.list_active, self._is_leader, closing)
         )
         self.canary = canary.CanaryTask(*(engine, host, subnets, database, self._is_leader, self.gc.cleared, closing))
+        tester = ImageTester(*(host, engine, subnets, database, context.puller, self.gc.cleared, closing))
         self.tasks = [
             self.gc,
             HealthScheduler(host, database, self._is_leader, closing),
             OrphanSealer(closing),
             ImageReporter(host, engine, database, self._is_leader, closing),
             ImageCollector(*(host, instance, engine, database, context.puller, queues, self._is_leader, closing)),
-            ImageTask(*(host, engine, database, context.puller, lambda: queues, self._is_leader, closing)),
+            ImageTask(
+                *(host, engine, database, context.puller, tester.make_requested_test),
+                *(lambda: queues, self._is_leader, closing),
+            ),
             UpdateSearch(database, self._is_leader, closing),
-            ImageTester(*(host, engine, subnets, database, context.puller, self._is_leader, self.gc.cleared, closing)),
             *([self.canary] if settings.CONFIG.canary == "on" else ()),
             self.maker,
         ]

@@ -12,8 +12,9 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.db import connections
 
-from cronium_admin.core.database.clock import database_now
+from cronium_admin.core.database.clock import Now, database_now
 from cronium_admin.images import pulls
+from cronium_admin.images.image_tests import request_test
 from cronium_admin.images.models import PulledImage
 from cronium_admin.jobs.models import Job
 from cronium_admin.registries import service
@@ -25,6 +26,7 @@ from cronium_admin.workers.database_threads import DatabaseThreads
 from cronium_admin.workers.images.puller import ImagePuller, Waiter, choose_digest
 from cronium_admin.workers.images.rate_limit import read_retry_after
 from cronium_admin.workers.images.registry_check import check_registry
+from cronium_admin.workers.images.requests import find_requested_kinds
 from cronium_admin.workers.images.run_image import RunImage
 from cronium_admin.workers.images.task import ImageTask, list_needed_images
 from executor.docker.errors import (
@@ -312,7 +314,9 @@ class TestOfARun:
         assert list_needed_images(("default",)) == [TOOLS]
         assert list_needed_images(("gpu",)) == []
         engine.image_calls.offer(TOOLS, "one")
-        task = ImageTask("east", engine, database, puller, lambda: ("default",), lambda: True, threading.Event())
+        task = ImageTask(
+            "east", engine, database, puller, lambda: None, lambda: ("default",), lambda: True, threading.Event()
+        )
         task.run_once()
         wait_until(lambda: TOOLS in engine.pulled)
         Job.objects.update(enabled=False)
@@ -321,7 +325,9 @@ class TestOfARun:
     def test_a_failed_prefetch_waits_longer_each_time(
         self, job: Job, puller: ImagePuller, engine: FakeEngine, database: DatabaseThreads
     ) -> None:
-        task = ImageTask("east", engine, database, puller, lambda: ("default",), lambda: True, threading.Event())
+        task = ImageTask(
+            "east", engine, database, puller, lambda: None, lambda: ("default",), lambda: True, threading.Event()
+        )
         task.run_once()
         wait_until(lambda: task._backoff.get(TOOLS) == 60.0)
         task._prefetch_at = 0.0
@@ -335,7 +341,7 @@ class TestOfARun:
     def test_a_requested_pull_is_made_or_refused_in_words(
         self, job: Job, puller: ImagePuller, engine: FakeEngine, database: DatabaseThreads
     ) -> None:
-        task = ImageTask("east", engine, database, puller, lambda: (), lambda: True, threading.Event())
+        task = ImageTask("east", engine, database, puller, lambda: None, lambda: (), lambda: True, threading.Event())
         engine.image_calls.offer(TOOLS, "one")
         assert pulls.request_pull(TOOLS, "east") == ["east"]
         pulls.request_pull("quay.io/x:1", "east")
@@ -343,6 +349,21 @@ class TestOfARun:
         wait_until(lambda: PulledImage.objects.get(reference=TOOLS).state == "present")
         refused = PulledImage.objects.get(reference="quay.io/x:1")
         assert (refused.state, refused.reason) == ("failed", "image_missing")
+
+
+def test_one_query_finds_what_is_requested(registry: Registry, django_assert_num_queries: Any) -> None:
+    def find() -> set[str]:
+        with django_assert_num_queries(1):
+            return find_requested_kinds("east")
+
+    assert find() == set()
+    request_test("bash", TOOLS)
+    assert find() == {"test"}
+    pulls.request_pull(TOOLS, "west")
+    assert find() == {"test"}, "the pull is another host's"
+    pulls.request_pull(TOOLS, "east")
+    Registry.objects.filter(pk=registry.pk).update(check_requested_at=Now())
+    assert find() == {"check", "pull", "test"}
 
 
 class TestCheck:

@@ -92,14 +92,14 @@ class TestHost:
         cleared.set()
         puller = ImagePuller("east", engine, database)
         subnets = SubnetPool(ip_network("10.213.0.0/16"))
-        yield ImageTester("east", engine, subnets, database, puller, lambda: True, cleared, threading.Event())
+        yield ImageTester("east", engine, subnets, database, puller, cleared, threading.Event())
         database._pool.submit(connections.close_all).result()
         database.close()
         engine.close()
 
     def run(self, tester: ImageTester) -> ImageTest:
         request_test("bash", IMAGE)
-        tester.run_once()
+        tester.make_requested_test()
         return ImageTest.objects.get()
 
     def test_its_result_is_stored(self, tester: ImageTester, monkeypatch: pytest.MonkeyPatch) -> None:

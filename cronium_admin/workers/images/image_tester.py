@@ -1,14 +1,12 @@
-"""The periodic task that makes requested tests of images: one ordinary, hardened run on this host."""
+"""Makes requested tests of images: one ordinary, hardened run on this host."""
 
 import logging
 import threading
-from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
 from django.conf import settings
 
-from cronium_admin.core.periodic import PeriodicTask
 from cronium_admin.images.image_tests import store_test, take_test
 from cronium_admin.images.models import ImageTest
 from cronium_admin.images.reference import canonicalize_reference
@@ -25,11 +23,10 @@ from executor.docker.protocol import EngineLike
 from executor.sandbox.subnets import SubnetPool
 
 log = logging.getLogger("cronium.images")
-TICK_SECONDS = 2.0  # an administrator waits
 
 
-class ImageTester(PeriodicTask):
-    """One test at a time, on the leader of the host. `cleared`: as of the canary, whose objects look like these."""
+class ImageTester:
+    """One test at a time. `cleared`: as of the canary, whose objects look like these."""
 
     def __init__(
         self,
@@ -38,22 +35,24 @@ class ImageTester(PeriodicTask):
         subnets: SubnetPool,
         database: DatabaseThreads,
         puller: ImagePuller,
-        is_leader: Callable[[], bool],
         cleared: threading.Event,
         closing: threading.Event,
     ) -> None:
-        super().__init__("image tests", self.run_once, TICK_SECONDS, closing)
         self._host, self._engine, self._subnets, self._database = host, engine, subnets, database
-        self._puller, self._is_leader, self._cleared = puller, is_leader, cleared
+        self._puller, self._cleared, self._closing = puller, cleared, closing
+        self._lock = threading.Lock()
 
-    def run_once(self) -> float:
-        if not self._is_leader() or not self._cleared.is_set():
-            return TICK_SECONDS
-        if test := self._database.call(take_test, self._host):
-            checks, message = self._make_test(test)
-            if not self.stop_event.is_set():  # else the page says that the host did not answer
-                self._database.call(store_test, test, checks, message)
-        return TICK_SECONDS
+    def make_requested_test(self) -> None:
+        """Returns when the test has ended; at once while another one is made, or if none is requested."""
+        if not self._cleared.is_set() or not self._lock.acquire(blocking=False):
+            return
+        try:
+            if test := self._database.call(take_test, self._host):
+                checks, message = self._make_test(test)
+                if not self._closing.is_set():  # else the page says that the host did not answer
+                    self._database.call(store_test, test, checks, message)
+        finally:
+            self._lock.release()
 
     def _make_test(self, test: ImageTest) -> tuple[list[dict[str, Any]], str]:
         try:
@@ -66,7 +65,7 @@ class ImageTester(PeriodicTask):
                 settings.CONFIG.sandbox_network == "joined",
                 load_helpers(),
             )
-            is_stopped = self.stop_event.is_set
+            is_stopped = self._closing.is_set
             result = run_smoke_test(self._engine, test.reference, test.language, (), smoke, is_stopped)
         except EngineError as error:
             return [], str(error)
@@ -78,5 +77,5 @@ class ImageTester(PeriodicTask):
         rule = self._database.call(resolve_policy, reference)
         if rule.registry is None or rule.policy == PullPolicy.NEVER:
             raise ImageMissing(f"{reference} is not on {self._host}, and no registry may be asked for it.")
-        waiter = Waiter(lambda: not self.stop_event.is_set(), lambda kind, text: None, lambda text: None)
+        waiter = Waiter(lambda: not self._closing.is_set(), lambda kind, text: None, lambda text: None)
         self._puller.pull(canonicalize_reference(reference), rule.registry, waiter)

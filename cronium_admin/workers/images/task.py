@@ -1,4 +1,4 @@
-"""The periodic task for this host's images: checks registries, pulls what users request, and prefetches."""
+"""The periodic task for this host's images: makes the checks, tests and pulls that users request, and prefetches."""
 
 import logging
 import threading
@@ -19,11 +19,12 @@ from cronium_admin.registries.rules import resolve_policy
 from cronium_admin.workers.database_threads import DatabaseThreads
 from cronium_admin.workers.images.puller import ImagePuller, Waiter
 from cronium_admin.workers.images.registry_check import check_registry
+from cronium_admin.workers.images.requests import CHECK, PULL, TEST, find_requested_kinds
 from executor.docker.errors import EngineError
 from executor.docker.protocol import EngineLike
 
 log = logging.getLogger("cronium.images")
-TICK_SECONDS = 5.0
+TICK_SECONDS = 3.0  # a user waits; each call is a query
 PREFETCH_SECONDS = 30.0
 FIRST_BACKOFF, LONGEST_BACKOFF = 60.0, 3600.0  # after a failed prefetch; doubles
 AT_ONCE = 2  # prefetches
@@ -38,12 +39,14 @@ class ImageTask(PeriodicTask):
         engine: EngineLike,
         database: DatabaseThreads,
         puller: ImagePuller,
+        make_requested_test: Callable[[], None],
         list_queues: Callable[[], tuple[str, ...]],
         is_leader: Callable[[], bool],
         closing: threading.Event,
     ) -> None:
         super().__init__("images", self.run_once, 1.0, closing)
         self._host, self._engine, self._database, self._puller = host, engine, database, puller
+        self._make_requested_test = make_requested_test
         self._list_queues, self._is_leader, self._closing = list_queues, is_leader, closing
         self._prefetch_at = 0.0
         self._has_begun = False
@@ -57,9 +60,12 @@ class ImageTask(PeriodicTask):
         if not self._has_begun:
             self._database.call(pulls.end_interrupted, self._host)
             self._has_begun = True
-        if registry := self._database.call(checks.take_check, self._host):
+        requested = self._database.call(find_requested_kinds, self._host)
+        if CHECK in requested and (registry := self._database.call(checks.take_check, self._host)):
             self._start_thread(lambda: self._check(registry))
-        for reference in self._database.call(pulls.list_requested, self._host):
+        if TEST in requested:
+            self._start_thread(self._make_requested_test)
+        for reference in self._database.call(pulls.list_requested, self._host) if PULL in requested else ():
             self._pull_requested(reference)
         if time.monotonic() >= self._prefetch_at:
             self._prefetch_at = time.monotonic() + PREFETCH_SECONDS

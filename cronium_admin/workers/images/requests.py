@@ -1,0 +1,23 @@
+"""What users have requested of a host: one query that each host repeats, however many kinds there are."""
+
+from typing import Any
+
+from django.db.models import CharField, QuerySet, Value
+
+from cronium_admin.images.image_tests import find_untaken_tests
+from cronium_admin.images.pulls import find_requested_pulls
+from cronium_admin.registries.checks import find_untaken_checks
+
+CHECK, PULL, TEST = "check", "pull", "test"
+
+
+def find_requested_kinds(host: str) -> set[str]:
+    """Which of CHECK, PULL and TEST may wait for this host."""
+    waiting = {CHECK: find_untaken_checks(), PULL: find_requested_pulls(host), TEST: find_untaken_tests()}
+    first, *others = (_select_kind(rows, kind) for kind, rows in waiting.items())
+    return {kind for (kind,) in first.union(*others)}
+
+
+def _select_kind(rows: QuerySet[Any, Any], kind: str) -> QuerySet[Any, tuple[str]]:
+    selected: QuerySet[Any, tuple[str]] = rows.order_by().annotate(kind=Value(kind, CharField())).values_list("kind")
+    return selected
