@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, cast
 from cronium_admin.images.archive.layers import write_layer
 from cronium_admin.images.archive.saved_image import (
     LAYER_TYPE,
+    MAX_LAYER,
     SavedImage,
     SavedLayer,
     open_layer,
@@ -96,15 +97,22 @@ class NormalizedImage:
 
 
 def normalize_archive(
-    source: BinaryIO, target: BinaryIO, *, keep_layers: Collection[str] = (), config: ImageConfig, epoch: int
+    source: BinaryIO,
+    target: BinaryIO,
+    *,
+    keep_layers: Collection[str] = (),
+    config: ImageConfig,
+    epoch: int,
+    max_layer: int = MAX_LAYER,
 ) -> NormalizedImage:
     """Reads an archive of `docker save` with one image, and writes one that any engine loads. Raises ArchiveError.
 
     Times after `epoch` (seconds since 1970) become `epoch`. `keep_layers` has the diff ids of layers that stay as they
-    are. Both files may be streams; those that cannot seek are copied to a temporary file.
+    are; another one may have `max_layer` bytes. Both files may be streams; those that cannot seek are copied to a
+    temporary file.
     """
     with open_seekable(source) as archive, _open_target(target) as output:
-        return _write_image(read_saved_image(archive), output, keep_layers, config, epoch)
+        return _write_image(read_saved_image(archive), output, keep_layers, config, epoch, max_layer)
 
 
 def normalize_file_system(
@@ -118,10 +126,15 @@ def normalize_file_system(
 
 
 def _write_image(
-    image: SavedImage, output: BinaryIO, keep_layers: Collection[str], config: ImageConfig, epoch: int
+    image: SavedImage,
+    output: BinaryIO,
+    keep_layers: Collection[str],
+    config: ImageConfig,
+    epoch: int,
+    max_layer: int = MAX_LAYER,
 ) -> NormalizedImage:
     writer = _ArchiveWriter(output)
-    layers = [_add_layer(image, layer, writer, keep_layers, epoch) for layer in image.layers]
+    layers = [_add_layer(image, layer, writer, keep_layers, epoch, max_layer) for layer in image.layers]
     diff_ids = tuple(diff_id for diff_id, _ in layers)
     blobs = [blob for _, blob in layers]
     config_blob = writer.add_document(_format_config(image, config, diff_ids, epoch), _CONFIG_TYPE)
@@ -150,7 +163,12 @@ def _open_target(target: BinaryIO) -> Iterator[BinaryIO]:
 
 
 def _add_layer(
-    image: SavedImage, layer: SavedLayer, writer: _ArchiveWriter, keep_layers: Collection[str], epoch: int
+    image: SavedImage,
+    layer: SavedLayer,
+    writer: _ArchiveWriter,
+    keep_layers: Collection[str],
+    epoch: int,
+    max_layer: int,
 ) -> tuple[str, dict[str, Any]]:
     """The diff id of the new layer, and its descriptor."""
     if layer.diff_id in keep_layers:
@@ -162,7 +180,7 @@ def _add_layer(
             raise ArchiveError(f"The archive is damaged: the layer {layer.diff_id} has other contents.")
         return layer.diff_id, writer.last
     with (
-        open_layer(image, layer) as (file, start, end),
+        open_layer(image, layer, max_layer) as (file, start, end),
         writer.add_blob(LAYER_TYPE) as blob,
     ):
         write_layer(file, start, end, blob, epoch)

@@ -363,6 +363,15 @@ def test_damaged_archives_are_explained(archive: bytes, error: str) -> None:
         normalize(archive)
 
 
+@pytest.mark.parametrize("layout", ["older", "oci-gzip", "oci-zstd"])
+def test_a_layer_is_unpacked_up_to_its_limit_only(layout: str) -> None:
+    archive = save_image([pack_tar([make_entry("zeros", bytes(4 << 20))])], layout)
+    assert len(archive) < 1 << 20 or layout == "older"
+    assert normalize(archive, max_layer=5 << 20)[1].size > 4 << 20
+    with pytest.raises(ArchiveError, match="A layer has more than 2 MB"):
+        normalize(archive, max_layer=2 << 20)
+
+
 def test_a_large_layer_is_never_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     largest = 0
 

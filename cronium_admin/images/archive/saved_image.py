@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
 import shutil
 import tempfile
@@ -23,6 +25,7 @@ from cronium_admin.images.archive.tar_reader import (
 )
 
 LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"
+MAX_LAYER = 256 << 30  # bytes without compression
 _MAX_DOCUMENT = 8 << 20
 _CHUNK = 1 << 20
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
@@ -79,14 +82,17 @@ def read_saved_image(file: BinaryIO) -> SavedImage:
 
 
 @contextmanager
-def open_layer(image: SavedImage, layer: SavedLayer) -> Iterator[tuple[BinaryIO, int, int]]:
-    """The layer's tar without compression: a file, and the tar's first byte and end in it."""
+def open_layer(image: SavedImage, layer: SavedLayer, most: int = MAX_LAYER) -> Iterator[tuple[BinaryIO, int, int]]:
+    """The layer's tar without compression: a file, and the tar's first byte and end in it.
+
+    Raises ArchiveError for one of more than `most` bytes, before the rest of it is unpacked.
+    """
     if not layer.is_compressed:
+        _check_size(layer.size, most)
         yield image.file, layer.offset, layer.offset + layer.size
         return
     with tempfile.TemporaryFile(dir="/var/tmp") as plain:
-        entry = TarEntry(b"layer", FILE, size=layer.size, offset=layer.offset)
-        _unpack_blocks(iterate_data(image.file, entry), layer.media_type, plain)
+        _unpack_layer(image.file, layer, plain, most)
         yield cast(BinaryIO, plain), 0, plain.tell()
 
 
@@ -155,19 +161,40 @@ def _find_media_type(file: BinaryIO, entry: TarEntry) -> str:
     return LAYER_TYPE + suffix
 
 
-def _unpack_blocks(chunks: Iterator[bytes], media_type: str, target: IO[bytes]) -> None:
+class _Section(io.RawIOBase):
+    """The bytes of a layer in the archive, as a file of its own."""
+
+    def __init__(self, file: BinaryIO, layer: SavedLayer) -> None:
+        self._file, self._position, self._end = file, layer.offset, layer.offset + layer.size
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        self._file.seek(self._position)
+        data = self._file.read(min(len(buffer), self._end - self._position))
+        buffer[: len(data)] = data
+        self._position += len(data)
+        return len(data)
+
+
+def _unpack_layer(file: BinaryIO, layer: SavedLayer, target: IO[bytes], most: int) -> None:
+    section = io.BufferedReader(_Section(file, layer), _CHUNK)
     try:
-        if media_type.endswith("+zstd"):
-            zstd = zstandard.ZstdDecompressor().decompressobj()
-            for chunk in chunks:
-                target.write(zstd.decompress(chunk))
-            return
-        gzip = zlib.decompressobj(wbits=31)
-        for chunk in chunks:
-            while chunk:
-                target.write(gzip.decompress(chunk))
-                chunk = gzip.unused_data
-                if gzip.eof:  # a file of several members follows
-                    gzip = zlib.decompressobj(wbits=31)
-    except (zlib.error, zstandard.ZstdError) as error:
+        unpacked: Any = (
+            zstandard.ZstdDecompressor().stream_reader(section, read_across_frames=True)
+            if layer.media_type.endswith("+zstd")
+            else gzip.GzipFile(fileobj=section)
+        )
+        while chunk := unpacked.read(_CHUNK):
+            _check_size(target.tell() + len(chunk), most)
+            target.write(chunk)
+    except (zlib.error, gzip.BadGzipFile, EOFError, zstandard.ZstdError) as error:
         raise ArchiveError(f"A layer of the archive is damaged: {error}.") from error
+
+
+def _check_size(size: int, most: int) -> None:
+    if size > most:
+        raise ArchiveError(
+            f"A layer has more than {most >> 20:,} MB. Remove files that jobs do not need in the step that made them."
+        )

@@ -9,14 +9,18 @@ from datetime import datetime
 from typing import IO, Any, BinaryIO, cast
 from uuid import UUID
 
+from django.conf import settings
+
 from cronium_admin.images.normalize import ArchiveError, ImageConfig, normalize_archive
 from cronium_admin.images.reference import RAW
 from cronium_admin.images.sbom import build_sbom, list_packages
 from executor import failpoints
 from executor.docker.errors import EngineError, ImageMissing
 from executor.docker.protocol import EngineLike
+from executor.spec import MB
 
 DISK_FOLDER = "/var/tmp"  # noqa: S108 - /tmp is often a small memory file system
+_MAX_HEADERS = 512 * MB
 EARLIEST = 1_577_836_800  # 2020: the times of an image whose base has none
 
 
@@ -110,6 +114,8 @@ def _normalize(saved: BinaryIO, archive: BinaryIO, about: Mapping[str, Any], con
             keep_layers=frozenset(layers),
             config=config,
             epoch=_read_epoch(about),
+            # What the disk limit allows, with the headers of a layer's files.
+            max_layer=settings.CONFIG.build_disk_mb * MB + _MAX_HEADERS,
         )
     except ArchiveError as error:
         raise ImageRefused(f"The engine's archive of the image can't be used: {error}") from error
