@@ -17,6 +17,8 @@ from django.core.management import CommandError, call_command
 
 from cronium_admin.core.database.clock import database_now
 from cronium_admin.images import own_images
+from cronium_admin.images.archive.tar_reader import ArchiveError
+from cronium_admin.images.build import BuiltImage
 from cronium_admin.images.models import OwnImage
 from cronium_admin.images.updates import PackageUpdate, UpdateCheck, parse_updates
 from cronium_admin.jobs.models import Job
@@ -350,6 +352,26 @@ def test_verify_knows_the_images_of_a_release(db: None, client: Client, monkeypa
     assert find() == []
     monkeypatch.setattr(sboms, "save_image", lambda client, reference, archive: archive.write(b"other"))
     assert find() == ["its packages have changed"]
+
+
+def test_packages_that_cannot_be_listed_are_a_sentence(
+    db: None, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise ArchiveError("The archive is damaged.")
+
+    monkeypatch.setattr(sboms, "save_image", fail)
+    sources = verify.compute_sources_digest(verify.SOURCES, "bash")
+    labels = {"cronium__image": "runner", "cronium__language": "bash", "cronium__sources": sources}
+    client.add("cronium/runner:bash-debian", "sha256:1", cronium__sbom="sha256:2", **labels)
+    image = store_image(image_id="sha256:1")
+    found = list(verify.find_problems(client, image.reference, runs=False))  # type: ignore[arg-type]
+    assert found == ["its packages can't be listed: The archive is damaged."]
+    built = [BuiltImage("bash", image.reference, "sha256:1", "debian", 1, skipped=True)]
+    told: list[str] = []
+    sboms.store_missing_sboms(client, built, lambda *event: told.append(event[-1]))  # type: ignore[arg-type]
+    assert told == ["listing its packages", "its packages can't be listed: The archive is damaged."]
+    assert not OwnImage.objects.get().sbom_digest
 
 
 def test_pull_prefers_the_release_of_this_version(settings: Any) -> None:

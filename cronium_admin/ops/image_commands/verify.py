@@ -7,6 +7,7 @@ from typing import Any
 import docker
 from django.core.management.base import BaseCommand, CommandError
 
+from cronium_admin.images.archive.tar_reader import ArchiveError
 from cronium_admin.images.build import find_own_images
 from cronium_admin.images.build_context import SOURCES, compute_sources_digest
 from cronium_admin.images.debian_base import inspect_image
@@ -97,7 +98,11 @@ def _run_image(client: docker.APIClient, reference: str, name: str, labels: dict
 def _compare_sbom(
     client: docker.APIClient, reference: str, labels: dict[str, str], stored: OwnImage | None
 ) -> Iterator[str]:
-    sbom = make_sbom(client, reference, labels)
+    try:
+        sbom = make_sbom(client, reference, labels)
+    except ArchiveError as error:
+        yield f"its packages can't be listed: {error}"
+        return
     if LABEL_SBOM in labels and compute_digest(sbom) != labels[LABEL_SBOM]:
         yield "its packages are not those of its SBOM"
     elif stored and not read_sbom(stored):
