@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.conf import settings as django_settings
 from django.core.cache import caches
+from django.db import connections
 from django.http import HttpResponse
 from django.test import Client, override_settings
 
@@ -18,6 +19,7 @@ from cronium_admin.jobs.models import Job
 from cronium_admin.profiles.models import Profile
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run
+from cronium_admin.workers.database_threads import DatabaseThreads
 from tests.prepared import DATABASE, copy_database, migrated_folder
 from tests.users import get_admin
 
@@ -30,6 +32,15 @@ def pytest_collection_finish() -> None:
     """Freezes modules and collected tests, so that garbage collections are shorter."""
     gc.freeze()
     gc.enable()
+
+
+@pytest.fixture
+def database(transactional_db: None) -> Iterator[DatabaseThreads]:
+    """The database threads of a worker."""
+    made = DatabaseThreads(1)
+    yield made
+    made._pool.submit(connections.close_all).result()
+    made.close()
 
 
 @pytest.fixture(scope="session")

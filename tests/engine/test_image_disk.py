@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connections
 
 from cronium_admin.images.models import HostDisk, PulledImage
 from cronium_admin.registries import service
@@ -62,14 +61,6 @@ def registry() -> Iterator[Registry]:
         for number in range(6):
             made.put_image("team/tools", str(number), build_small_image(str(number), padding=IMAGE_MB * 1_000_000))
         yield made
-
-
-@pytest.fixture
-def database(transactional_db: None) -> Iterator[DatabaseThreads]:
-    made = DatabaseThreads(1)
-    yield made
-    made._pool.submit(connections.close_all).result()
-    made.close()
 
 
 def test_a_full_disk_loses_what_was_used_least_recently_and_a_prune_nothing(

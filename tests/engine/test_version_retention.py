@@ -9,7 +9,6 @@ from datetime import timedelta
 
 import docker
 import pytest
-from django.db import connections
 
 from cronium_admin.core.database.clock import Now
 from cronium_admin.image_builds.retention import REMOVAL_DELAY
@@ -28,14 +27,6 @@ HOST = "keeper"
 @pytest.fixture
 def instance() -> str:
     return f"test-{uuid.uuid4().hex[:12]}"
-
-
-@pytest.fixture
-def database(transactional_db: None) -> Iterator[DatabaseThreads]:
-    made = DatabaseThreads(1)
-    yield made
-    made._pool.submit(connections.close_all).result()
-    made.close()
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import requests
 from django.core.management import call_command
-from django.db import OperationalError, connections
+from django.db import OperationalError
 from django.test import Client
 from django.utils import timezone
 
@@ -115,13 +115,6 @@ class TestShown:
 
 @pytest.mark.django_db(transaction=True, serialized_rollback=True)
 class TestCheckup:
-    @pytest.fixture
-    def database(self, transactional_db: None) -> Iterator[DatabaseThreads]:
-        made = DatabaseThreads(1)
-        yield made
-        made._pool.submit(connections.close_all).result()
-        made.close()
-
     @pytest.fixture
     def checkup(self, database: DatabaseThreads, settings: Any) -> HealthScheduler:
         settings.CONFIG = settings.CONFIG.model_copy(update={"docker_host": "tcp://127.0.0.1:9"})

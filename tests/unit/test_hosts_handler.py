@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from django.db import OperationalError, connections
+from django.db import OperationalError
 from django.utils import timezone
 
 from cronium_admin.logs.store import LogWriter
@@ -17,14 +17,6 @@ from executor.spec import RunResult
 
 pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
 DONE = RunResult("succeeded", "exit_code", "The script exited with code 0.", 0)
-
-
-@pytest.fixture
-def database(transactional_db: None) -> Iterator[DatabaseThreads]:
-    made = DatabaseThreads(1)
-    yield made
-    made._pool.submit(connections.close_all).result()
-    made.close()
 
 
 @pytest.fixture

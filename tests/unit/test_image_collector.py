@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import connections
 
 from cronium_admin.images import pulls
 from cronium_admin.images.models import HostDisk, PulledImage
@@ -58,13 +57,6 @@ class TestDecide:
 
 @pytest.mark.django_db(transaction=True, serialized_rollback=True)
 class TestCollector:
-    @pytest.fixture
-    def database(self, transactional_db: None) -> Iterator[DatabaseThreads]:
-        made = DatabaseThreads(1)
-        yield made
-        made._pool.submit(connections.close_all).result()
-        made.close()
-
     @pytest.fixture
     def engine(self) -> Iterator[FakeEngine]:
         made = FakeEngine()

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import ValidationError
-from django.db import connections
 
 from cronium_admin.core.database.clock import Now, database_now
 from cronium_admin.images import pulls
@@ -47,14 +46,6 @@ from tests.users import get_admin
 
 pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
 TOOLS = "reg.example/acme/tools:1"
-
-
-@pytest.fixture
-def database(transactional_db: None) -> Iterator[DatabaseThreads]:
-    made = DatabaseThreads(1)
-    yield made
-    made._pool.submit(connections.close_all).result()
-    made.close()
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from ipaddress import IPv4Network
 from typing import Any
 
 import pytest
-from django.db import connections
 from django.test import Client
 from django.utils import timezone
 
@@ -182,14 +181,6 @@ def test_the_page_says_when_the_first_line_was_there(client: Client, run: Run) -
     text = client.get(f"/runs/{run.pk}/").content.decode()
     for shown in ("342 ms", "351 ms", "300 ms", "9.0 s", "2.0 ms", "610 ms of Cronium"):
         assert shown in text, shown
-
-
-@pytest.fixture
-def database(transactional_db: None) -> Iterator[DatabaseThreads]:
-    made = DatabaseThreads(1)
-    yield made
-    made._pool.submit(connections.close_all).result()
-    made.close()
 
 
 @pytest.fixture

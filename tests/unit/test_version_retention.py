@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connections
 
 from cronium_admin.core.database.clock import Now
 from cronium_admin.image_builds import retention, versions
@@ -152,13 +151,6 @@ class TestDecision:
 
 @pytest.mark.django_db(transaction=True, serialized_rollback=True)
 class TestRemoval:
-    @pytest.fixture
-    def database(self, transactional_db: None) -> Iterator[DatabaseThreads]:
-        made = DatabaseThreads(1)
-        yield made
-        made._pool.submit(connections.close_all).result()
-        made.close()
-
     @pytest.fixture
     def engine(self) -> Iterator[FakeEngine]:
         made = FakeEngine()
