@@ -123,9 +123,19 @@ def test_a_bad_end_is_told_in_words_above_the_log(
 
 
 def test_the_phases_of_a_run_are_shown_when_it_has_ended(page: Page, server: Server) -> None:
-    run_id = server.run("echo first; until [ -e /tmp/go ]; do sleep 0.05; done")
+    run_id = server.run(
+        python("""
+        gate("connected")
+        print("first")
+        gate("go")
+    """),
+        "python",
+    )
     page.goto(f"/runs/{run_id}/")
+    expect(logview.status(page)).to_contain_text("· live")  # the page waits for the first line
+    open_gate(server, run_id, "connected")
     expect(logview.text(page, 1)).to_have_text("first")
+    server.until(lambda: server.get(run_id)["trace"]["first_line_at_socket"] is not None)  # a second later
     open_gate(server, run_id)
     server.until(lambda: server.get(run_id)["trace"]["taken_down"] is not None)
     table = page.locator("table.trace")
