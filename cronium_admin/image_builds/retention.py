@@ -8,7 +8,7 @@ from datetime import timedelta
 from django.db.models import Count, Q
 
 from cronium_admin.core.database.clock import Now, database_now
-from cronium_admin.image_builds.versions import find_jobs_by_image, is_named_by_job, mark_unneeded
+from cronium_admin.image_builds.versions import find_namings, mark_unneeded
 from cronium_admin.images.custom import format_engine_tag
 from cronium_admin.images.models import CustomImage, ImageVersion, VersionStatus
 from cronium_admin.registries.models import PullPolicy
@@ -54,14 +54,14 @@ def explain_versions(images: Sequence[CustomImage]) -> list[VersionVerdict]:
     ready = list(rows.defer("sbom", "packages", "log_tail", "smoke").order_by("-number"))
     if not ready:
         return []
-    jobs, sources = find_jobs_by_image(images), _find_sources(ready)
+    namings, sources = find_namings(images), _find_sources(ready)
     tags = {version.pk: format_version_tag(version) for version in ready}
     users = _find_waiting(ready, tags) | find_run_users(list(tags.values()))
     counts: dict[int, int] = defaultdict(int)
     verdicts = []
     for version in ready:
         counts[version.image_id] += 1
-        why = _find_reason(version, counts[version.image_id], jobs.get(version.image_id, []), users)
+        why = _find_reason(version, counts[version.image_id], namings, users)
         source = sources.get(version.pk, "")
         verdicts.append(VersionVerdict(version, bool(why), why or _describe_unneeded(source), source))
     return sorted(verdicts, key=lambda verdict: (verdict.version.created_at, verdict.version.pk))
@@ -86,15 +86,15 @@ def _find_waiting(versions: Sequence[ImageVersion], tags: Mapping[int, str]) -> 
 
 
 def _find_reason(
-    version: ImageVersion, place: int, jobs: Sequence[tuple[str, int | None]], users: Mapping[str, str]
+    version: ImageVersion, place: int, namings: Mapping[tuple[int, int], str], users: Mapping[str, str]
 ) -> str:
     """`place` counts the image's ready versions from the newest, which is 1. Empty if nothing needs the version."""
     if version.pinned:
         return "it is pinned"
     if place == 1:
         return "the newest version"
-    if slugs := [slug for slug, number in jobs if number == version.number]:
-        return f"the job {slugs[0]} names it"
+    if naming := namings.get((version.image_id, version.number)):
+        return naming
     if user := users.get(format_version_tag(version)):
         return user
     return f"one of the newest {KEPT_VERSIONS} versions" if place <= KEPT_VERSIONS else ""
@@ -129,12 +129,14 @@ def remove_unneeded() -> list[str]:
 
 
 def restore_named() -> int:
-    """removed -> ready, of the versions that a job names which was saved while the version was being removed.
+    """removed -> ready, of the versions that something names which was saved while they were being removed.
 
-    Its image is still on its hosts, which wait REMOVAL_DELAY.
+    The image of a version is still on its hosts, which wait REMOVAL_DELAY.
     """
     recent = ImageVersion.objects.filter(status=VersionStatus.REMOVED, removed_at__gt=Now() - _RESTORE_WITHIN)
-    named = [version for version in recent.select_related("image").defer("sbom") if is_named_by_job(version)]
+    rows = list(recent.select_related("image").defer("sbom"))
+    namings = find_namings([version.image for version in rows]) if rows else {}
+    named = [version for version in rows if (version.image_id, version.number) in namings]
     restored = ImageVersion.objects.filter(
         pk__in=[version.pk for version in named],
         status=VersionStatus.REMOVED,

@@ -18,7 +18,7 @@ from cronium_admin.core.errors import ApiError
 from cronium_admin.core.line_text import find_line_problem
 from cronium_admin.image_builds.dockerfile_rules import check_base, check_dockerfile_right
 from cronium_admin.image_builds.recipe import Recipe, parse_recipe
-from cronium_admin.image_builds.versions import find_use, list_job_slugs, mark_removed, settle_builds
+from cronium_admin.image_builds.versions import find_use, list_users, mark_removed, settle_builds
 from cronium_admin.images.custom import make_repository_name
 from cronium_admin.images.models import CustomImage, ImageVersion, VersionStatus
 from cronium_admin.registries.models import Registry
@@ -136,8 +136,8 @@ def delete_image(image: CustomImage, version: int | None = None) -> None:
         settle_builds()
         if stored.versions.filter(status=VersionStatus.BUILDING).exists():
             raise ApiError(409, "build_in_progress", f"A build of {stored.name} is in progress. Cancel its run first.")
-        if slugs := list_job_slugs(stored):
-            named = ", ".join(slugs[:3]) + (" and others" if len(slugs) > 3 else "")
+        if users := list_users(stored):
+            named = ", ".join(users[:3]) + (" and others" if len(users) > 3 else "")
             raise ApiError(409, "image_in_use", f"The image {stored.name} is used by {named}. Change them first.")
         retire_version(KIND, stored.name, stored.version, stored.project_id)
         retire_version(BUILDS, stored.name, stored.last_version, stored.project_id)

@@ -11,7 +11,8 @@ from uuid import UUID
 from django.db.models import Exists, OuterRef
 
 from cronium_admin.core.database.clock import Now
-from cronium_admin.images.custom import PREFIX, format_engine_tag, is_custom, parse_custom
+from cronium_admin.image_builds.dockerfile.parse import DockerfileError, parse_dockerfile
+from cronium_admin.images.custom import PREFIX, CustomName, format_engine_tag, is_custom, parse_custom
 from cronium_admin.images.models import CustomImage, ImageVersion, VersionStatus
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.models import LIVE, ON_HOST, Run
@@ -111,23 +112,55 @@ def find_jobs_by_image(images: Sequence[CustomImage]) -> dict[int, list[tuple[st
     return found
 
 
-def list_job_slugs(image: CustomImage) -> list[str]:
-    return [slug for slug, _ in find_jobs_by_image([image]).get(image.pk, [])]
+def find_images_built_on(images: Sequence[CustomImage]) -> dict[int, list[tuple[str, int | None]]]:
+    """Of each image, by id: the other images of its project whose Dockerfile begins from it, with the number that
+    they name; by name."""
+    ids = {(image.project_id, image.name): image.pk for image in images}
+    rows = CustomImage.objects.filter(project__in={image.project_id for image in images})
+    rows = rows.filter(recipe__has_key="dockerfile").order_by("name")
+    found: dict[int, list[tuple[str, int | None]]] = {}
+    for project_id, builder, text in rows.values_list("project_id", "name", "recipe__dockerfile"):
+        name = _find_custom_base(text) if text else None
+        if name and (project_id, name.name) in ids and name.name != builder:
+            found.setdefault(ids[project_id, name.name], []).append((builder, name.number))
+    return found
+
+
+def _find_custom_base(dockerfile: str) -> CustomName | None:
+    try:
+        base = parse_dockerfile(dockerfile).base
+    except DockerfileError:  # stored by an earlier version with other rules: its next build is refused
+        return None
+    return parse_custom(base) if is_custom(base) else None
+
+
+def list_users(image: CustomImage) -> list[str]:
+    """What names the image: jobs, and images that are built on it, as "the job backup"."""
+    jobs, built = find_jobs_by_image([image]), find_images_built_on([image])
+    names = [f"the job {slug}" for slug, _ in jobs.get(image.pk, [])]
+    return names + [f"the Dockerfile of {name}" for name, _ in built.get(image.pk, [])]
+
+
+def find_namings(images: Sequence[CustomImage]) -> dict[tuple[int, int], str]:
+    """By image and number: what names exactly this version, as a clause."""
+    built, jobs = find_images_built_on(images), find_jobs_by_image(images)
+    found: dict[tuple[int, int], str] = {}
+    for subject, users in (("the Dockerfile of", built), ("the job", jobs)):  # a job comes first
+        for pk, named in users.items():
+            for name, number in reversed(named):
+                if number is not None:
+                    found[pk, number] = f"{subject} {name} names it"
+    return found
 
 
 def find_use(version: ImageVersion) -> str:
     """Why the version's image can't be removed, as a clause; empty if it can."""
     image = version.image
-    if slugs := [slug for slug, number in find_jobs_by_image([image]).get(image.pk, []) if number == version.number]:
-        return f"the job {slugs[0]} names it"
+    if naming := find_namings([image]).get((image.pk, version.number)):
+        return naming
     tag = format_engine_tag(image.project_id, image.name, version.number)
     run = Run.objects.filter(status__in=LIVE, image=tag).values_list("pk", flat=True).first()
     return f"the run {run} uses it" if run else ""
-
-
-def is_named_by_job(version: ImageVersion) -> bool:
-    named = find_jobs_by_image([version.image]).get(version.image_id, [])
-    return any(number == version.number for _, number in named)
 
 
 def mark_removed(version: ImageVersion) -> bool:

@@ -13,7 +13,7 @@ from cronium_admin.accounts.models import Membership, Project, User
 from cronium_admin.core.errors import ApiError
 from cronium_admin.image_builds import retention, versions
 from cronium_admin.image_builds.launch import start_build
-from cronium_admin.images.models import ImageVersion
+from cronium_admin.images.models import CustomImage, ImageVersion
 from cronium_admin.images.resolution import ImageChoice, resolve_custom
 from cronium_admin.jobs.models import Job
 from cronium_admin.registries.models import Registry
@@ -261,6 +261,17 @@ class TestKeeping:
         launch(make_job(slug="live", image="cronium/custom/reports:3"), get_admin())
         Job.objects.filter(slug="live").update(image="")
         assert [version.number for version in retention.list_unneeded(image)] == [4, 5]
+
+    def test_what_a_dockerfile_begins_from_stays(self, admin: Api) -> None:
+        base = make_ready_image("base", tuple(range(1, 9)))
+        for text in ("FROM cronium/custom/base:2\n", "ARG N=4\nFROM cronium/custom/base:$N\n", "FROM debian:13\n"):
+            make_ready_image(f"own-{len(text)}", (), recipe={"base": "python", "dockerfile": f"{text}RUN x\n"})
+        assert [version.number for version in retention.list_unneeded(base)] == [1, 3, 5]
+        answer = admin.delete("/custom-images/base/versions/4")
+        assert (answer.status_code, "the Dockerfile of own-" in answer.json()["detail"]) == (409, True)
+        assert admin.delete("/custom-images/base").status_code == 409
+        CustomImage.objects.filter(name__startswith="own-").delete()
+        assert admin.delete("/custom-images/base").status_code == 204
 
     def test_a_running_version_is_not_removed(self, editor: Api, make_job: Callable[..., Job]) -> None:
         make_ready_image("reports", (1,))
