@@ -190,10 +190,13 @@ class RunHandler(Protocol):
         """Note the time at which the run reached `phase` (see `run.trace`). Only the first call for a phase counts."""
         ...
 
-    def provide_image(self, spec: RunSpec, is_wanted: Callable[[], bool], *, is_prepared: bool) -> None:
+    def provide_image(
+        self, spec: RunSpec, is_wanted: Callable[[], bool], *, is_prepared: bool = False, is_again: bool = False
+    ) -> None:
         """Return when the engine has the run's image; pull it before, if that is allowed and necessary.
 
         Raises EngineError; ImagePullAborted soon after `is_wanted` is False. `is_prepared`: a sandbox waits for it.
+        `is_again`: the image was removed from the host after the first call.
         """
         ...
 

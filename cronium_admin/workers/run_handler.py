@@ -71,8 +71,10 @@ class DatabaseRunHandler:
         if phase == "payload_sent":  # now, because a script may be silent for hours
             self._trace.observe()
 
-    def provide_image(self, spec: RunSpec, is_wanted: Callable[[], bool], *, is_prepared: bool) -> None:
-        if self._image and self._image.provide(spec, is_wanted, is_prepared=is_prepared):
+    def provide_image(
+        self, spec: RunSpec, is_wanted: Callable[[], bool], *, is_prepared: bool = False, is_again: bool = False
+    ) -> None:
+        if self._image and self._image.provide(spec, is_wanted, is_prepared=is_prepared, is_again=is_again):
             self.note_phase("image_pulled")
 
     def mark_running(self, image_id: str, report: Mapping[str, Any], image_digests: tuple[str, ...] = ()) -> bool:

@@ -20,7 +20,9 @@ class MemoryHandler:
     def note_phase(self, phase: str) -> None:
         pass
 
-    def provide_image(self, spec: RunSpec, is_wanted: Callable[[], bool], *, is_prepared: bool) -> None:
+    def provide_image(
+        self, spec: RunSpec, is_wanted: Callable[[], bool], *, is_prepared: bool = False, is_again: bool = False
+    ) -> None:
         pass
 
     def mark_running(self, image_id: str, report: Mapping[str, Any], image_digests: tuple[str, ...] = ()) -> bool:

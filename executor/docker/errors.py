@@ -41,6 +41,10 @@ class ImageMissing(EngineError):
     reason = "image_missing"
 
 
+class SidecarImageMissing(ImageMissing):
+    """The image of the sidecar is not on this engine; no registry has it."""
+
+
 class ImagePullFailed(EngineError):
     """A pull or push failed; the subclasses name the causes that a user can tell apart."""
 

@@ -12,11 +12,13 @@ from executor import failpoints, log_context
 from executor.docker.errors import (
     EngineError,
     EngineUnreachable,
+    ImageMissing,
     ImagePullAborted,
     SandboxDefect,
     SandboxDrift,
     SandboxGone,
     SandboxTampered,
+    SidecarImageMissing,
 )
 from executor.docker.protocol import EngineLike
 from executor.docker.retry import retry_while_away
@@ -169,19 +171,13 @@ class Slot:
 
     def _execute_script(self) -> RunResult:
         try:
-            self._handler.provide_image(self.spec, self._is_wanted, is_prepared=self._is_prepared)
+            ended = self._provide_sandbox()
         except ImagePullAborted as error:
             if self._is_wanted():
                 raise EngineUnreachable(f"{error} Run it again.") from error
             return self._end_unbegun()
-        if not (self._is_prepared and self._bind_prepared()):
-            with self._builds:
-                if self._released.is_set():
-                    return self._end_unbegun()
-                if self._stop.request:
-                    return outcome.build_stop_result(self.spec, self._stop.request, None)
-                self._sandbox.prepare(self._binding)
-                self._handler.note_phase("prepared")
+        if ended:
+            return ended
         self._handler.note_phase("bound")
         failpoints.hit("built")
         report = self._inspect_sandbox()
@@ -201,6 +197,38 @@ class Slot:
         self._watch_main(time.monotonic() + self.spec.timeout_seconds)
         return self._conclude_run()
 
+    def _provide_sandbox(self) -> RunResult | None:
+        """Bind the sandbox that waits, or build one. Returns the result if the run was stopped before."""
+        self._handler.provide_image(self.spec, self._is_wanted, is_prepared=self._is_prepared)
+        if self._is_prepared and self._bind_prepared():
+            return None
+        try:
+            return self._build_sandbox()
+        except SidecarImageMissing:
+            raise
+        except ImageMissing:
+            # Removed from the host since it was provided, for example by `docker image prune`. Provided again once.
+            if not self._handler.holds_lease():
+                raise LeaseLost from None
+            self._replace_sandbox()
+            self._handler.provide_image(self.spec, self._is_wanted, is_again=True)
+            return self._build_sandbox()
+
+    def _build_sandbox(self) -> RunResult | None:
+        with self._builds:
+            if self._released.is_set():
+                return self._end_unbegun()
+            if self._stop.request:
+                return outcome.build_stop_result(self.spec, self._stop.request, None)
+            self._sandbox.prepare(self._binding)
+            self._handler.note_phase("prepared")
+        return None
+
+    def _replace_sandbox(self) -> None:
+        failed, self._sandbox = self._sandbox, Sandbox(self._engine, self.spec.sandbox, self._subnets)
+        failed.take_down()  # `prepare` removes what is left: the names are the same
+        failed.abandon()
+
     def _bind_prepared(self) -> bool:
         """False if the sandbox that waited was removed, so that a new one must be built."""
         self._handler.note_phase("taken")
@@ -219,9 +247,7 @@ class Slot:
         return True
 
     def _replace_prepared(self, error: Exception) -> None:
-        prepared, self._sandbox = self._sandbox, Sandbox(self._engine, self.spec.sandbox, self._subnets)
-        prepared.take_down()  # `prepare` removes what is left: the names are the same
-        prepared.abandon()
+        self._replace_sandbox()
         if self._is_wanted():  # else the stop made it unusable
             reason = error.reason if isinstance(error, EngineError) else "internal_error"
             self._handler.record_cold_start(reason, str(error))

@@ -1,6 +1,7 @@
 """Finds the image of a run on its engine, and refuses a container runtime that the engine does not have."""
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from executor.docker.errors import ImageMissing, RuntimeMissing
 from executor.docker.models import ImageFacts
@@ -25,6 +26,18 @@ def find_image(engine: EngineLike, shape: Shape) -> ImageFacts:
         f"The image of the earlier run, {shape.image} with the digest {shape.image_digest}, is no longer on the host "
         f"{shape.host}, so the run cannot be repeated exactly. Load that image there, or run the job as it is now."
     )
+
+
+@contextmanager
+def explain_removed_image(shape: Shape) -> Iterator[None]:
+    """A container is created from the image's id: ImageMissing then names the image as the job does."""
+    try:
+        yield
+    except ImageMissing as error:
+        raise ImageMissing(
+            f"The image {shape.image} was removed from the host {shape.host} before the run's container was created. "
+            "Build or pull it there, or choose another image."
+        ) from error
 
 
 def refuse_unknown_runtime(engine: EngineLike, shape: Shape) -> None:

@@ -27,7 +27,7 @@ from executor.docker.protocol import EngineLike
 from executor.sandbox import inspection, options
 from executor.sandbox.binding import Binding
 from executor.sandbox.containers import Containers
-from executor.sandbox.image import find_image, refuse_unknown_runtime
+from executor.sandbox.image import explain_removed_image, find_image, refuse_unknown_runtime
 from executor.sandbox.main_container import MainContainer
 from executor.sandbox.networks import Networks
 from executor.sandbox.shape import (
@@ -322,7 +322,9 @@ class Sandbox:
             self._steps.wait_for(SIDECAR_CREATED)
             sidecar_id = self._containers.find_id(self._sidecar.name)
         addresses, log_driver = self._networks.inside, self._engine.log_driver
-        self._main.create(options.build_main_container(self._spec, addresses, log_driver, self._image, sidecar_id))
+        body = options.build_main_container(self._spec, addresses, log_driver, self._image, sidecar_id)
+        with explain_removed_image(self._spec):
+            self._main.create(body)
         if self._is_joined:
             self._steps.wait_for(SIDECAR_STARTED)
         self._refuse_aborted()

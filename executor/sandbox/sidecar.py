@@ -7,7 +7,14 @@ from contextlib import contextmanager
 
 from executor import failpoints, naming
 from executor.docker.attachment import SplitAttachment
-from executor.docker.errors import EngineError, EngineUnreachable, NotFound, SidecarUnhealthy
+from executor.docker.errors import (
+    EngineError,
+    EngineUnreachable,
+    ImageMissing,
+    NotFound,
+    SidecarImageMissing,
+    SidecarUnhealthy,
+)
 from executor.docker.models import NO_IMAGE
 from executor.docker.ownership import is_container_of
 from executor.docker.protocol import EngineLike
@@ -44,10 +51,16 @@ class Sidecar:
 
     def create(self, is_joined: bool) -> None:
         """Create it on the run's networks; without a network for a main that joins its network namespace."""
-        self.image = self._engine.describe_image(self._spec.sidecar_image)
         addresses = None if is_joined else self._networks.inside
-        body = options.build_sidecar_container(self._spec, addresses, self.image)
-        self._containers.create(self.name, body)
+        try:
+            self.image = self._engine.describe_image(self._spec.sidecar_image)
+            body = options.build_sidecar_container(self._spec, addresses, self.image)
+            self._containers.create(self.name, body)
+        except ImageMissing as error:
+            raise SidecarImageMissing(
+                f"The image {self._spec.sidecar_image} of the runtime API is not on the host {self._spec.host}. An "
+                "administrator builds it there with `manage.py images build`."
+            ) from error
         failpoints.hit("sidecar-created")
         if self._networks.outside:
             body["NetworkingConfig"]["EndpointsConfig"] |= self._networks.connect_egress(self.name)

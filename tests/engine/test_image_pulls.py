@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
+from ipaddress import IPv4Network
 from typing import Any
 
 import docker
@@ -19,11 +20,17 @@ from executor.docker.errors import (
     ImagePullStalled,
 )
 from executor.docker.image_calls import RegistryLogin, Transfer
+from executor.naming import name_main
+from executor.run.slot import Slot
+from executor.sandbox.subnets import SubnetPool
+from executor.spec import RunSpec
 from tests.engine.registry import Registry, start_registry
 from tests.engine.server import Server
 from tests.fakes.registry import FakeRegistry, serve_fake_registry
 from tests.fakes.small_image import build_small_image
+from tests.fakes.specs import Remembering, make_spec
 
+SIDECAR, VANISHING = "cronium/runtime-api:latest", "test-vanishing"
 USER, PASSWORD = "puller", "correct-horse-battery"
 SHOW = "cat /version"
 
@@ -91,6 +98,34 @@ def test_a_run_pulls_its_private_image_and_records_what_it_ran(
     assert PASSWORD not in container
     assert PASSWORD.encode() not in database  # log, database and its journal
     assert PASSWORD not in str(first)
+
+
+def test_an_image_that_is_removed_before_its_container_exists_is_pulled_again(
+    registry: Registry, images: Any, forget: Callable[[str], None], docker_client: docker.APIClient
+) -> None:
+    """With the networks and the sidecar of the real engine; `remove` is what `docker image prune -a` does."""
+    forget(registry.host)
+    registry.put_image("team/vanishing", "1", images[0])
+    name, engine = f"{registry.host}/team/vanishing:1", Engine()
+    login = RegistryLogin(registry.host, USER, PASSWORD)
+    spec = make_spec(image=name, sidecar_image=SIDECAR, instance=VANISHING, script=SHOW)
+    created = engine.create_container
+
+    def remove_once(container: str, body: dict[str, Any]) -> str:
+        if container == name_main(spec.run_id) and len(told.provided) == 1:
+            forget(registry.host)
+        return created(container, body)
+
+    def provide(spec: RunSpec, is_wanted: Callable[[], bool], is_prepared: bool) -> None:
+        engine.image_calls.pull(name, login, transfer=Transfer())
+
+    engine.create_container = remove_once  # type: ignore[method-assign]
+    told = Remembering(provide=provide)
+    Slot(engine, spec, told, SubnetPool(IPv4Network("10.215.6.0/28")), nullcontext()).run()
+    assert told.result is not None
+    assert (told.result.status, told.log()) == ("succeeded", b"1\n"), told.result.message
+    assert told.provided == [False, True]
+    assert engine.list_own_objects(VANISHING) == []
 
 
 def test_a_tag_that_moves_is_told_and_a_rerun_takes_the_old_image(

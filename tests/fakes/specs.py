@@ -55,6 +55,7 @@ class Remembering:
     report: dict[str, Any] = field(default_factory=dict)
     cold: list[tuple[str, str]] = field(default_factory=list)  # reasons why a waiting sandbox was not used
     phases: dict[str, float] = field(default_factory=dict)
+    provided: list[bool] = field(default_factory=list)  # `is_again` of each call of `provide_image`
     result: RunResult | None = None
     on_event: Callable[[str], None] = lambda event: None
     provide: Callable[[RunSpec, Callable[[], bool], bool], None] = lambda spec, is_wanted, is_prepared: None
@@ -69,7 +70,10 @@ class Remembering:
     def note_phase(self, phase: str) -> None:
         self.phases.setdefault(phase, time.monotonic())
 
-    def provide_image(self, spec: RunSpec, is_wanted: Callable[[], bool], *, is_prepared: bool) -> None:
+    def provide_image(
+        self, spec: RunSpec, is_wanted: Callable[[], bool], *, is_prepared: bool = False, is_again: bool = False
+    ) -> None:
+        self.provided.append(is_again)
         self.provide(spec, is_wanted, is_prepared)
 
     def mark_running(self, image_id: str, report: Mapping[str, Any], image_digests: tuple[str, ...] = ()) -> bool:

@@ -299,6 +299,40 @@ class TestOfARun:
         [event] = RunEvent.objects.filter(run=run, kind="image_pull")
         assert event.message.startswith("Pulled reg.example/acme/tools@sha256:")
 
+    @pytest.mark.parametrize("pinned", [False, True])
+    def test_an_image_that_was_removed_is_pulled_again_and_the_run_says_so(
+        self, job: Job, puller: ImagePuller, engine: FakeEngine, database: DatabaseThreads, pinned: bool
+    ) -> None:
+        run = launch(job, get_admin())
+        digest = engine.image_calls.offer(TOOLS, "one")
+        exact = f"reg.example/acme/tools@{digest}"
+        image = RunImage(run, puller, database)
+        wanted = spec(image_digest=make_digest("elsewhere"), image_resolved=exact) if pinned else spec()
+        assert image.provide(wanted, lambda: True) is True
+        assert image.provide(wanted, lambda: True, is_again=True) is False  # it is there: nothing is said
+        engine.pulled.clear()
+        assert image.provide(wanted, lambda: True, is_again=True) is True
+        assert engine.image_calls.pulled == [exact, exact]
+        told = RunEvent.objects.filter(run=run, kind__startswith="image_").order_by("at", "id")
+        kinds = [(event.kind, event.message) for event in told]
+        assert [kind for kind, _ in kinds] == ["image_pull", "image_removed", "image_pull"]
+        assert kinds[1][1].startswith("The image was removed from the host before")
+        assert all(message.startswith(f"Pulled {exact}") for _, message in (kinds[0], kinds[2]))
+
+    def test_an_image_that_was_removed_is_pulled_again_only_if_its_rules_still_allow_it(
+        self, job: Job, puller: ImagePuller, engine: FakeEngine, database: DatabaseThreads
+    ) -> None:
+        run = launch(job, get_admin())
+        engine.image_calls.offer(TOOLS, "one")
+        image = RunImage(run, puller, database)
+        assert image.provide(spec(), lambda: True) is True
+        engine.pulled.clear()
+        Registry.objects.update(may_pull=False)
+        with pytest.raises(ImageMissing, match="is not used for pulls"):
+            image.provide(spec(), lambda: True, is_again=True)
+        assert not RunEvent.objects.filter(run=run, kind="image_removed").exists()
+        assert len(engine.image_calls.pulled) == 1
+
     def test_the_hosts_queues_decide_what_is_prefetched(
         self, job: Job, puller: ImagePuller, engine: FakeEngine, database: DatabaseThreads
     ) -> None:

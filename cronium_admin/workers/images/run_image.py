@@ -14,6 +14,8 @@ from executor.spec import RunSpec
 
 PULL = "image_pull"  # kind of the event whose message shows the progress
 MOVED = "image_moved"
+REMOVED = "image_removed"
+REMOVED_MESSAGE = "The image was removed from the host before the run's container was created; pulling it again"
 
 
 def _select_earlier_image(job: int, number: int, image: str) -> "QuerySet[Run, tuple[int, str, str]]":
@@ -44,9 +46,11 @@ class RunImage:
         self._is_rerun, self._resolved = bool(run.image_digest), run.image_resolved
         self._puller, self._database = puller, database
 
-    def provide(self, spec: RunSpec, is_wanted: Callable[[], bool], *, is_prepared: bool) -> bool:
+    def provide(
+        self, spec: RunSpec, is_wanted: Callable[[], bool], *, is_prepared: bool = False, is_again: bool = False
+    ) -> bool:
         """As `RunHandler.provide_image`. Returns whether the run waited for a pull."""
-        waiter = Waiter(is_wanted, self._report, self._show)
+        waiter = Waiter(is_wanted, self._report_again if is_again else self._report, self._show)
         return self._puller.provide(spec, self._policy, waiter, is_prepared=is_prepared)
 
     def describe_start(self, image_id: str, digests: tuple[str, ...]) -> tuple[str, str]:
@@ -73,6 +77,11 @@ class RunImage:
 
     def _report(self, kind: str, text: str) -> None:
         self._database.call(state_machine.record_note, self._run_id, kind, text)
+
+    def _report_again(self, kind: str, text: str) -> None:
+        if kind == PULL:
+            self._report(REMOVED, REMOVED_MESSAGE)
+        self._report(kind, text)
 
     def _show(self, text: str) -> None:
         self._database.call(state_machine.replace_note, self._run_id, PULL, text)
