@@ -15,7 +15,7 @@ from django.db import connection, transaction
 from cronium_admin.backup import databases
 from cronium_admin.backup.errors import BackupError
 from cronium_admin.core.data_folder import replace_text
-from cronium_admin.workers.instance import IDENTITY, record_place
+from cronium_admin.workers.instance import IDENTITY, record_database_place, record_place
 from cronium_admin.workers.lease import list_led_hosts
 
 
@@ -35,13 +35,14 @@ def make_identity() -> str:
     return secrets.token_urlsafe(9)
 
 
-# Statements about tables that older backups lack, with the migration that creates each table.
-_OF_LATER_TABLES = {
+# Statements about tables and columns that older backups lack, with the migration that creates each.
+_OF_LATER_MIGRATIONS = {
     "core.0001_leases": "UPDATE core_lease SET owner = '', lease_expires_at = NULL",
     "warm.0001_initial": "DELETE FROM warm_warmsandbox",  # they wait in processes of the original
     # The original delivers the events that its consumers have not read; a copy begins without events.
     "runs.0022_outbox": "DELETE FROM runs_outboxevent",
 }
+_OF_PLACE = {"hosts.0011_place": "UPDATE hosts_installation SET place = NULL"}  # the next start records its own
 
 
 def build_copy_statements(identity: str, origin: Origin, migrations: Collection[str]) -> list[str]:
@@ -64,8 +65,14 @@ def build_copy_statements(identity: str, origin: Origin, migrations: Collection[
         "UPDATE hosts_host SET owner = '', lease_expires_at = NULL, heartbeat_at = NULL",
         f"UPDATE hosts_installation SET instance = '{identity}'",  # noqa: S608 - made here
         "UPDATE logs_logobject SET shared = TRUE",
-        *(statement for migration, statement in _OF_LATER_TABLES.items() if migration in migrations),
+        *(statement for migration, statement in _OF_LATER_MIGRATIONS.items() if migration in migrations),
+        *build_take_over_statements(migrations),
     ]
+
+
+def build_take_over_statements(migrations: Collection[str]) -> list[str]:
+    """SQL for both databases, for a copy that continues as the original in another place."""
+    return [statement for migration, statement in _OF_PLACE.items() if migration in migrations]
 
 
 @contextmanager
@@ -107,9 +114,11 @@ def take_new_identity() -> tuple[str, int]:
 def take_over_identity() -> None:
     """Continues as the original, which must never run again."""
     if connection.vendor != "sqlite":
-        raise BackupError(
-            "With PostgreSQL the identity belongs to the database and not to a data folder, so it can't be taken over."
-        )
+        with lock_data_folder("take over"):
+            refuse_live_hosts("The workers of the original must not run.")
+            if not record_database_place():
+                raise BackupError("This database has no identity yet. The first start creates it.")
+        return
     if not (settings.DATA_DIR / IDENTITY).exists():
         raise BackupError("This data folder has no identity yet. The first start creates it.")
     with lock_data_folder("take over"):

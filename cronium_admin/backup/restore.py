@@ -26,6 +26,7 @@ from cronium_admin.backup.errors import BackupError
 from cronium_admin.backup.identity import (
     RESTORED,
     build_copy_statements,
+    build_take_over_statements,
     lock_data_folder,
     make_identity,
     refuse_live_hosts,
@@ -99,7 +100,9 @@ def _prepare_staged(staged: Path, take_over: bool, migrations: list[str]) -> Non
     identity = make_identity()
     if not take_over:
         (staged / IDENTITY).write_text(identity)
-    statements = [] if take_over else build_copy_statements(identity, RESTORED, migrations)
+    statements = (
+        build_take_over_statements(migrations) if take_over else build_copy_statements(identity, RESTORED, migrations)
+    )
     if connection.vendor == "sqlite":
         databases.run_sqlite_statements(staged / DATABASE, statements)
     else:

@@ -1,7 +1,8 @@
 """The instance id: the label of this installation's containers and networks on an engine.
 
-With PostgreSQL it is a row that all machines share. With SQLite it is the file `instance_id` of the data folder. The
-file `instance_place` beside it records the folder and the machine, which differ in a copy of the data folder.
+With PostgreSQL it is a row that all machines share, which also records the place of its database. With SQLite it is the
+file `instance_id` of the data folder. The file `instance_place` beside it records the folder and the machine. These
+records differ from the place of a copy.
 """
 
 import json
@@ -14,6 +15,7 @@ from django.conf import settings
 from django.db import connection
 
 from cronium_admin.core.data_folder import DataFolderError, load_or_create_secret, replace_text
+from cronium_admin.workers.database_place import find_database_move, read_database_place
 from cronium_admin.workers.hosts.models import Installation
 
 IDENTITY, PLACE = "instance_id", "instance_place"
@@ -22,24 +24,41 @@ _CONTAINER_MARKERS = (Path("/.dockerenv"), Path("/run/.containerenv"))
 
 
 class CopiedInstance(DataFolderError):
-    """The data folder is a copy, and it is not known whether the original is still in use."""
+    """The data folder or database is a copy, and it is not known whether the original is still in use."""
 
-
-def get_instance_id() -> str:
-    """Raises CopiedInstance if the data folder was copied, or moved to another disk or machine."""
-    if connection.vendor != "sqlite":
-        row, _ = Installation.objects.get_or_create(pk=1, defaults={"instance": secrets.token_urlsafe(9)})
-        return row.instance
-    name = load_or_create_secret(settings.DATA_DIR, IDENTITY)
-    if (moved := find_move(settings.DATA_DIR)) is not None:
-        raise CopiedInstance(
-            f"The data folder {settings.DATA_DIR} is a copy: {moved}. Both would remove each other's containers. "
+    def __init__(self, copy: str, move: str) -> None:
+        super().__init__(
+            f"The {copy} is a copy: {move}. Both would remove each other's containers. "
             "If the original is still used, run `python manage.py instance new` here: the copy gets a new identity, "
             "and the runs that were active when it was copied are lost in it. If the original is no longer used, run "
             "`python manage.py instance take-over`."
         )
+
+
+def get_instance_id() -> str:
+    """Raises CopiedInstance if the data folder or database was copied, or moved to another disk, machine or server."""
+    if connection.vendor != "sqlite":
+        return _get_id_of_database()
+    name = load_or_create_secret(settings.DATA_DIR, IDENTITY)
+    if (moved := find_move(settings.DATA_DIR)) is not None:
+        raise CopiedInstance(f"data folder {settings.DATA_DIR}", moved)
     record_place(settings.DATA_DIR)
     return name
+
+
+def _get_id_of_database() -> str:
+    row, _ = Installation.objects.get_or_create(pk=1, defaults={"instance": secrets.token_urlsafe(9)})
+    place = read_database_place()
+    if (moved := find_database_move(row.place, place)) is not None:
+        raise CopiedInstance(f"database {connection.settings_dict['NAME']}", moved)
+    if row.place is None:
+        Installation.objects.filter(pk=1, place__isnull=True).update(place=place)
+    return row.instance
+
+
+def record_database_place() -> bool:
+    """False if the database has no identity yet."""
+    return Installation.objects.filter(pk=1).update(place=read_database_place()) > 0
 
 
 def record_place(folder: Path) -> None:

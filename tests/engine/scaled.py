@@ -197,7 +197,8 @@ def installation(prepared: Prepared, folder: Path, place: int, **env: str) -> It
     with new_database(prepared.database) as database:
         # Installations of one identity would remove each other's containers.
         with psycopg.connect(url_of(database), autocommit=True) as connection:
-            connection.execute("UPDATE hosts_installation SET instance = %s", (secrets.token_urlsafe(9),))
+            query = "UPDATE hosts_installation SET instance = %s, place = NULL"
+            connection.execute(query, (secrets.token_urlsafe(9),))
         made = Scaled(folder, prepared, database, place, **env)
         made.redis.flushdb()
         try:

@@ -79,6 +79,7 @@ def test_postgresql_is_dumped_and_restored_by_its_own_programs(tmp_path: Path) -
         assert os.stat(saved).st_mode & 0o777 == 0o600
         manage(copy, "restore", str(saved))
         manage(copy, "migrate", "--check")
+        manage(copy, "instance", "show")
         for name, status in ((first, "running"), (second, "lost")):
             with psycopg.connect(url_of(name)) as database:
                 assert database.execute("SELECT status FROM runs_run").fetchall() == [(status,)], name
@@ -87,7 +88,42 @@ def test_postgresql_is_dumped_and_restored_by_its_own_programs(tmp_path: Path) -
             assert one.execute(query).fetchall() != two.execute(query).fetchall()
         assert "not empty" in _refused(copy, str(saved))
         manage(copy, "restore", "--replace", "--take-over", str(saved))
+        assert manage(copy, "instance", "show") == manage(original, "instance", "show")
         with psycopg.connect(url_of(second)) as database:
+            assert database.execute("SELECT status FROM runs_run").fetchall() == [("running",)]
+
+
+@pytest.mark.skipif(not DATABASE, reason='needs eval "$(scripts/services.sh ensure)"')
+def test_a_copied_database_does_not_start_until_it_is_a_copy_or_the_original(tmp_path: Path) -> None:
+    with new_database() as first:
+        original = environment(tmp_path / "a", CRONIUM_DATABASE_URL=url_of(first), **KEYS)
+        manage(original, "migrate", "-v", "0")
+        manage(original, "bootstrap")
+        manage(original, "shell", "-v0", "-c", _LIVE)
+        shown = manage(original, "instance", "show")
+        with new_database(first) as second:
+            copy = environment(tmp_path / "b", CRONIUM_DATABASE_URL=url_of(second), **KEYS)
+            for command in (["serve"], ["reap"], ["instance", "show"]):
+                with pytest.raises(AssertionError) as refused:
+                    manage(copy, *command)
+                told = str(refused.value)
+                assert f"The database {second} is a copy: its identity belongs to another database" in told
+                assert "manage.py instance new" in told
+                assert "manage.py instance take-over" in told
+            with psycopg.connect(url_of(second), autocommit=True) as database:
+                assert database.execute("SELECT status FROM runs_run").fetchall() == [("running",)]
+                manage(copy, "instance", "take-over")
+                assert manage(copy, "instance", "show") == shown
+                assert database.execute("SELECT status FROM runs_run").fetchall() == [("running",)]
+                other = "UPDATE hosts_installation SET place = jsonb_set(place, '{server}', '\"1\"')"
+                database.execute(other)
+                with pytest.raises(AssertionError, match="its identity belongs to another PostgreSQL server"):
+                    manage(copy, "instance", "show")
+                manage(copy, "instance", "new")
+                assert manage(copy, "instance", "show") != shown
+                assert database.execute("SELECT status, reason FROM runs_run").fetchall() == [("lost", "copied")]
+        assert manage(original, "instance", "show") == shown
+        with psycopg.connect(url_of(first)) as database:
             assert database.execute("SELECT status FROM runs_run").fetchall() == [("running",)]
 
 

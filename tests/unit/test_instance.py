@@ -18,6 +18,7 @@ from cronium_admin.core.data_folder import load_or_create_secret, replace_text
 from cronium_admin.ops import readiness
 from cronium_admin.web import static_files
 from cronium_admin.workers import instance as module
+from cronium_admin.workers.database_place import find_database_move
 from tests.prepared import copy_database
 from tests.unit.test_backup import SEED, rows
 from tests.unit.test_data_folder import manage, refused
@@ -109,6 +110,26 @@ def test_another_folder_is_told(tmp_path: Path) -> None:
     assert "another folder" in str(module.find_move(tmp_path))
     (tmp_path / module.PLACE).write_text("{}")
     assert "another folder" in str(module.find_move(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("recorded", "place", "told"),
+    [
+        (None, {}, None),
+        ([], {}, None),
+        ({"server": "1", "database": "2", "schema": "s"}, {}, None),
+        ({"server": "9", "database": "2", "schema": "s"}, {}, "another PostgreSQL server"),
+        ({"server": "1", "database": "9", "schema": "s"}, {}, "another database"),
+        ({"server": "1", "database": "2", "schema": "public"}, {}, "another schema"),
+        ({"server": "", "database": "2", "schema": "s"}, {}, None),
+        ({"server": "1", "database": "2", "schema": "s"}, {"server": ""}, None),
+        ({"server": "1", "database": "9", "schema": "s"}, {"server": ""}, "another database"),
+    ],
+)
+def test_a_copied_database_is_known_by_its_place(recorded: Any, place: dict[str, str], told: str | None) -> None:
+    """A role that may not read the server's identifier compares the rest."""
+    moved = find_database_move(recorded, {"server": "1", "database": "2", "schema": "s"} | place)
+    assert moved == (told and f"its identity belongs to {told}")
 
 
 @pytest.mark.parametrize("record", [b"", b"\0" * 120, b"[]", b"null", b"7", b'"text"', b"{", b"\xff"])

@@ -15,6 +15,8 @@ class Installation(models.Model):
 
     instance = models.CharField(max_length=40)  # the label of its objects on its engines
     version = models.CharField(max_length=40, blank=True, default="")  # that last migrated the tables
+    # Of the database, with PostgreSQL, as the process read it that started first: see workers.database_place.
+    place: Any = models.JSONField(null=True)
     # The last untrusted address that sent X-Forwarded-For: see ops.proxies.
     untrusted_proxy = models.CharField(max_length=45, blank=True, default="")
     untrusted_proxy_at = models.DateTimeField(null=True)

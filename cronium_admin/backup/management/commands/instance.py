@@ -18,7 +18,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True)
-        actions.add_parser("show", help="show the identity, and whether it belongs to this data folder")
+        actions.add_parser("show", help="show the identity, and whether it belongs to this data folder or database")
         actions.add_parser("new", help="give this copy a new identity; the original continues")
         actions.add_parser("take-over", help="continue as the original, which must never run again")
 
@@ -47,4 +47,5 @@ class Command(BaseCommand):
 
     def take_over_original(self) -> None:
         identity.take_over_identity()
-        self.stdout.write("This data folder continues as the original, with its live runs. The original must not run.")
+        what = "data folder" if connection.vendor == "sqlite" else "database"
+        self.stdout.write(f"This {what} continues as the original, with its live runs. The original must not run.")
