@@ -18,7 +18,7 @@ test-fast: ## the tests that need no engine and no browser, less the long ones
 test-pythons: ## the unit tests on every other supported Python that is installed
 	@exec scripts/pythons.sh
 
-test-engines: ## sandbox, hostile scripts, networks and recovery on a newer Docker Engine (root on Debian)
+test-engines: ## sandbox, hostile scripts, networks, recovery and images on a newer Docker Engine (root on Debian)
 	@exec scripts/test_engines.sh
 
 lint: ## style, types, import layers, missing migrations

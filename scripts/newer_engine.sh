@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Runs a command against a newer Docker Engine than the machine's, to test both generations. Needs root on Debian.
 #   scripts/newer_engine.sh COMMAND ...
-#       sets CRONIUM_DOCKER_HOST and DOCKER_HOST of the command to the newer engine's address
+#       sets CRONIUM_DOCKER_HOST and DOCKER_HOST of the command to the newer engine's address, and CRONIUM_TEST_OFFLINE,
+#       which skips the tests that need a package mirror
 # debootstrap installs the Debian suite CRONIUM_TEST_ENGINE_SUITE (default: forky) from apt's mirror into
 # CRONIUM_TEST_ENGINE_DIR (default: .test-engine). Later calls use the same installation.
 # The engine and the command run in a separate network namespace without a route to the outside. The machine's firewall
@@ -107,4 +108,4 @@ until python3 scripts/engine_ping.py "$address"; do
   sleep 0.25
 done
 children=$(cat "/proc/$namespaces/task/$namespaces/children")
-CRONIUM_DOCKER_HOST=$address DOCKER_HOST=$address nsenter --net="/proc/${children%% *}/ns/net" "$@"
+CRONIUM_TEST_OFFLINE=1 CRONIUM_DOCKER_HOST=$address DOCKER_HOST=$address nsenter --net="/proc/${children%% *}/ns/net" "$@"

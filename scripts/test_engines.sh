@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# Runs the tests of sandbox, hostile scripts, networks and recovery on a newer Docker Engine.
+# Runs the tests of sandbox, hostile scripts, networks, recovery, images and their builds on a newer Docker Engine.
 #   scripts/test_engines.sh [PYTEST ARGUMENT ...]    arguments replace the default list of tests
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
 
-suites=(hostile test_canary.py test_contract.py test_dead_connection.py test_endings.py test_network.py test_processes.py
+suites=(hostile test_canary.py test_contract.py test_custom_images.py test_dead_connection.py test_dockerfile_images.py
+  test_endings.py test_image_builds.py test_image_pulls.py test_images.py test_network.py test_processes.py
   test_pull_errors.py test_reaper.py test_reattach.py test_recovery.py test_registry_rig.py test_resume.py
-  test_runtime_api.py test_sandbox.py test_tampering.py)
+  test_runtime_api.py test_sandbox.py test_tampering.py test_version_retention.py)
 
 if [ "${1:-}" = --inside ]; then
   shift

@@ -23,3 +23,8 @@ def make_version(image: CustomImage, number: int, status: str = "ready", **value
     columns = {"run_id": uuid.uuid4(), "recipe": image.recipe, "base": "cronium/runner:python-debian", "sbom": "{}"}
     columns["image_id_on_host"] = f"sha256:{image.pk:032x}{number:032x}"
     return ImageVersion.objects.create(image=image, number=number, status=status, **(columns | values))
+
+
+def make_tag(image: CustomImage, number: int) -> str:
+    """The name of the version's image on engines."""
+    return f"cronium/custom/{image.project_id}/{image.name}:{number}"

@@ -21,6 +21,7 @@ from executor.docker.models import (
     EngineObject,
     Image,
     ImageFacts,
+    find_image_folder,
     overlaps_any,
     parse_image,
     parse_image_facts,
@@ -70,9 +71,8 @@ class Engine:
         return self._address.url.startswith(("unix:", "/")) or not self._address.url
 
     @property
-    def root_folder(self) -> str:
-        """Where the engine keeps images and containers, on its own machine."""
-        return str(self._engine_info.get("DockerRootDir") or "")
+    def image_folder(self) -> str:
+        return find_image_folder(self._engine_info)
 
     @property
     def version(self) -> str:

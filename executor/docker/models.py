@@ -8,6 +8,20 @@ from typing import Any
 
 from executor import naming
 
+# Where a containerd that is a service of its own listens, and keeps its data, unless its settings say otherwise.
+CONTAINERD_SOCKET, CONTAINERD_FOLDER = "/run/containerd/containerd.sock", "/var/lib/containerd"
+
+
+def find_image_folder(info: Mapping[str, Any]) -> str:
+    """Where the engine of this `docker info` keeps images, on its own machine; empty if it does not say.
+
+    With containerd's image store, that is the folder of containerd, which may be a service of its own.
+    """
+    has_containerd_store = ["driver-type", "io.containerd.snapshotter.v1"] in (info.get("DriverStatus") or [])
+    if has_containerd_store and (info.get("Containerd") or {}).get("Address") == CONTAINERD_SOCKET:
+        return CONTAINERD_FOLDER
+    return str(info.get("DockerRootDir") or "")
+
 
 @dataclass(frozen=True)
 class ContainerState:

@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -161,7 +161,8 @@ def test_a_version_is_pushed_and_a_host_without_it_pulls_it(built: Built, docker
     slug = builder.job(built.script, "python", image="cronium/custom/tiny")
     image = docker_client.inspect_image("cronium/custom/1/tiny:1")
     for name in [*image["RepoTags"], *image["RepoDigests"]]:
-        docker_client.remove_image(name)
+        with suppress(docker.errors.ImageNotFound):  # with containerd's store a digest leaves with its last tag
+            docker_client.remove_image(name)
     job = builder.ended(builder.launch(slug))
     assert job["status"] == "succeeded", job["message"]
     assert b"hello from tiny from a step" in builder.text(job["id"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -30,6 +31,7 @@ from tests.engine.registry import start_registry
 
 NAMES = "cronium-test-builds"
 USER, PASSWORD = "pusher", "a-password-for-tests"
+needs_mirror = pytest.mark.skipif("CRONIUM_TEST_OFFLINE" in os.environ, reason="this engine reaches no package mirror")
 
 
 @pytest.fixture
@@ -59,6 +61,7 @@ def build_only(
     return build_all(client, report=lambda _: None, family=family, **more)[0]
 
 
+@needs_mirror
 @pytest.mark.long
 @pytest.mark.usefixtures("own_names")
 def test_the_same_inputs_give_the_same_digest(
@@ -79,6 +82,7 @@ def test_the_same_inputs_give_the_same_digest(
     assert {row["Id"] for row in docker_client.images(filters={"label": "cronium.raw"})} <= before
 
 
+@needs_mirror
 @pytest.mark.chaos
 def test_the_debian_base_is_the_same_each_time(
     docker_client: docker.APIClient, monkeypatch: pytest.MonkeyPatch
@@ -96,6 +100,7 @@ def test_the_debian_base_is_the_same_each_time(
     assert ids[0] == ids[1]
 
 
+@needs_mirror
 @pytest.mark.chaos
 def test_a_snapshot_fixes_the_packages_of_the_debian_base(
     docker_client: docker.APIClient, monkeypatch: pytest.MonkeyPatch
@@ -219,6 +224,7 @@ def _run(client: docker.APIClient, image: str, script: str) -> str:
         client.remove_container(container, force=True)
 
 
+@needs_mirror
 @pytest.mark.usefixtures("own_names")
 def test_updates_are_found_and_a_silent_mirror_is_unknown(
     docker_client: docker.APIClient, runner_images: dict[str, str], family: str
@@ -250,7 +256,7 @@ def call(*words: str) -> str:
 
 
 @pytest.mark.long
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_push_and_pull_through_a_registry(docker_client: docker.APIClient, monkeypatch: pytest.MonkeyPatch) -> None:
     own = find_own_images(docker_client)
     with start_registry({USER: PASSWORD}) as registry:
@@ -274,7 +280,7 @@ def test_push_and_pull_through_a_registry(docker_client: docker.APIClient, monke
         assert PASSWORD not in shown
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_verify_lists_and_runs_what_was_built(docker_client: docker.APIClient) -> None:
     own = find_own_images(docker_client)
     out = StringIO()
@@ -288,7 +294,7 @@ def test_verify_lists_and_runs_what_was_built(docker_client: docker.APIClient) -
     assert debian_base.inspect_image(docker_client, own[0])
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_images_from_before_the_database_get_their_list_of_packages(docker_client: docker.APIClient) -> None:
     call("build")
     for image in OwnImage.objects.all():

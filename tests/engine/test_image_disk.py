@@ -99,4 +99,4 @@ def test_a_full_disk_loses_what_was_used_least_recently_and_a_prune_nothing(
     assert row.percent <= 40
     for name in names:
         assert (engine.image_calls.describe(name) is None) == (name in gone)
-    assert Path(engine.root_folder).is_relative_to(small.folder)
+    assert Path(engine.image_folder).is_relative_to(small.folder)

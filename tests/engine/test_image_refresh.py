@@ -26,7 +26,7 @@ from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run
 from tests.users import get_admin
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
 NAMES, TITLE = "cronium-test-refresh", "refresh-test"
 IMAGE, BASE = f"{NAMES}/bash:debian", f"{NAMES}/base:debian"
 DOCKERFILE = f"""ARG BASE

@@ -18,7 +18,7 @@ from cronium_admin.workers.image_builds.leftovers import remove_leftovers
 from cronium_admin.workers.images.collector import ImageCollector
 from cronium_admin.workers.images.puller import ImagePuller
 from executor.docker.client import Engine
-from tests.custom_images import make_ready_image
+from tests.custom_images import make_ready_image, make_tag
 
 pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
 HOST = "keeper"
@@ -42,10 +42,6 @@ def image(transactional_db: None, docker_client: docker.APIClient, instance: str
         for name in found["RepoTags"] or [found["Id"]]:
             with suppress(docker.errors.APIError):
                 docker_client.remove_image(name)
-
-
-def make_tag(image: CustomImage, number: int) -> str:
-    return f"cronium/custom/{image.project_id}/{image.name}:{number}"
 
 
 def test_they_leave_the_engine_when_nothing_needs_them(

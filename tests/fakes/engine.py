@@ -107,7 +107,7 @@ class FakeEngine:
     """Has the methods of `EngineLike`. `fail` makes one of them raise; `sidecar` sets the behaviour of sidecars."""
 
     version, log_driver, default_runtime = "fake", "local", "runc"
-    is_local, root_folder = True, "/"
+    is_local, image_folder = True, "/"
 
     def __init__(self, images: tuple[str, ...] = ("runner:bash", "sidecar:latest")) -> None:
         self.images = set(images)

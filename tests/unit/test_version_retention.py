@@ -25,16 +25,12 @@ from cronium_admin.workers.images.collector import ImageCollector
 from cronium_admin.workers.images.puller import ImagePuller
 from cronium_admin.workers.images.retention import find_uses
 from executor.docker.models import Image
-from tests.custom_images import make_ready_image, make_version
+from tests.custom_images import make_ready_image, make_tag, make_version
 from tests.fakes.engine import FakeEngine
 from tests.users import get_admin
 
 OLD = retention.REMOVAL_DELAY + timedelta(seconds=5)
 DIGEST = f"reg.example/team/reports@sha256:{'a' * 64}"
-
-
-def make_tag(image: CustomImage, number: int) -> str:
-    return f"cronium/custom/{image.project_id}/{image.name}:{number}"
 
 
 def list_states(image: CustomImage) -> dict[int, str]:

@@ -39,8 +39,8 @@ def measure_disk(engine: EngineLike) -> tuple[int, int] | None:
 
     In a container of that engine the root file system is on the same disk.
     """
-    folder = Path(engine.root_folder)
-    if engine.is_local and engine.root_folder and folder.exists():
+    folder = Path(engine.image_folder)
+    if engine.is_local and engine.image_folder and folder.exists():
         usage = shutil.disk_usage(folder)
     elif engine.is_local and IN_CONTAINER.exists():
         usage = shutil.disk_usage("/")

@@ -21,10 +21,29 @@ UNCONFINED = {
 ROOTED = "cronium-test/rooted:latest"
 # Where the payload lays the helpers: in the job's own /tmp.
 HELPERS = {"/tmp/.cronium", "/tmp/.cronium/cronium"}
+# Whose script it is. The commands of a Dockerfile have a user and capabilities that no job has.
+OF_EACH = ["a job", pytest.param("a Dockerfile", marks=pytest.mark.chaos)]
 
 
 @pytest.fixture(scope="module")
-def calls(server: Server, innocent: str, said: Said) -> dict[str, Any]:
+def dockerfile(server: Server, innocent: str, runner_images: dict[str, str]) -> dict[str, dict[str, Any]]:
+    """The output of the probes as commands of a Dockerfile; its last command fails, so that no image is made."""
+    names = ("calls", "files")
+    commands = [f"RUN <<'PROBE'\n#!/usr/bin/env python3\n{probes.read(name)}PROBE\n" for name in names]
+    text = f"FROM {runner_images['python']}\n{''.join(commands)}RUN exit 3\n"
+    body = {"name": "hostile", "recipe": {"base": "python", "dockerfile": text}}
+    server.call("POST", "/custom-images", body, 201)
+    run_id = server.call("POST", "/custom-images/hostile/builds", None, 202)["id"]
+    run, log = server.ended(run_id), server.text(run_id).decode(errors="replace")
+    assert run["message"].startswith("Step 4 of"), (run["message"], log[-2000:])
+    found = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
+    return dict(zip(names, found, strict=True))
+
+
+@pytest.fixture(scope="module", params=OF_EACH)
+def calls(request: pytest.FixtureRequest, server: Server, innocent: str, said: Said) -> dict[str, Any]:
+    if request.param == "a Dockerfile":
+        return dict(request.getfixturevalue("dockerfile")["calls"])
     return said(server.run(probes.read("calls"), "python"))
 
 
@@ -104,8 +123,13 @@ def test_it_writes_in_its_own_memory_only(files: dict[str, Any], files_outside: 
     assert {"/etc", "/usr/bin", "/"} <= set(files_outside["wrote"])
 
 
-def test_the_kernels_files_are_closed(files: dict[str, Any], files_outside: dict[str, Any]) -> None:
-    assert "open" not in files["kernel"].values(), files["kernel"]
+@pytest.mark.parametrize("whose", OF_EACH)
+def test_the_kernels_files_are_closed(
+    request: pytest.FixtureRequest, files: dict[str, Any], files_outside: dict[str, Any], whose: str
+) -> None:
+    found = request.getfixturevalue("dockerfile")["files"] if whose == "a Dockerfile" else files
+    assert "open" not in found["kernel"].values(), found["kernel"]
+    assert not [mount for mount in found["mounts"] if "docker.sock" in json.dumps(mount)]
     assert "open" in files_outside["kernel"].values(), files_outside["kernel"]
 
 
@@ -122,8 +146,7 @@ def test_process_1_is_the_sandboxes_own_and_knows_nothing(files: dict[str, Any],
     assert not of_the_host["one"]["command"].endswith("docker-init")
 
 
-def test_no_folder_of_the_host_is_mounted(server: Server, innocent: str, files: dict[str, Any]) -> None:
-    assert not [mount for mount in files["mounts"] if "docker.sock" in json.dumps(mount)]
+def test_no_folder_of_the_host_is_mounted(server: Server, innocent: str) -> None:
     for role in ("main", "sidecar"):
         kinds = {mount["Type"] for mount in server.container(innocent, role)["Mounts"]}
         assert kinds <= {"tmpfs"}

@@ -11,6 +11,7 @@ from cronium_admin.core.command_line import list_own_paths
 from cronium_admin.core.data_folder import find_unrestricted
 from cronium_admin.workers.health.probe import HealthProbe
 from cronium_admin.workers.health.results import CheckResult, State
+from executor.docker.models import find_image_folder
 from executor.docker.reverse_path import REVERSE_PATH
 
 GB = 1024**3
@@ -18,9 +19,11 @@ GB = 1024**3
 
 def check_disk(probe: HealthProbe) -> Iterator[CheckResult]:
     places = {"data folder": Path(settings.DATA_DIR)}
-    root = Path(probe.info.get("DockerRootDir", ""))
-    if root.is_absolute() and root.is_dir():  # an engine on this machine
-        places["engine's folder"] = root
+    # The same folder if the engine keeps its images itself.
+    folders = {find_image_folder(probe.info): "engine's images", probe.info.get("DockerRootDir", ""): "engine's folder"}
+    for folder, label in folders.items():
+        if folder and Path(folder).is_dir():  # an engine on this machine
+            places[label] = Path(folder)
     for label, place in places.items():
         usage = shutil.disk_usage(place)
         description = f"{label} {place}: {usage.free / GB:.1f} GB of {usage.total / GB:.1f} GB free"
