@@ -20,7 +20,7 @@ from executor.docker import errors
 from executor.docker.models import ImageFacts, parse_image_facts
 from executor.docker.progress import TransferMeter, TransferProgress, find_error, parse_events
 from executor.docker.session import SessionCache, translate_errors
-from executor.docker.transfer_errors import explain_failure
+from executor.docker.transfer_errors import TransferKind, explain_failure
 
 STALL_SECONDS = 60.0  # without a word of the engine's progress stream
 RESOLVE_SECONDS = 20.0  # for a registry that does not answer
@@ -137,9 +137,11 @@ class ImageCalls:
         """Push a tag and return the digest of its manifest. Raises as `pull` does."""
         meter = TransferMeter()
         name, tag = _split_reference(reference)
-        for event in self._stream(f"/images/{name}/push", {"tag": tag}, login, reference, transfer, needs_login=True):
+        for event in self._stream(
+            f"/images/{name}/push", {"tag": tag}, login, reference, transfer, kind=TransferKind.PUSH
+        ):
             if message := find_error(event):
-                raise explain_failure(message, reference, is_push=True)
+                raise explain_failure(message, reference, TransferKind.PUSH)
             meter.add(event)
             on_progress(meter.read())
         if transfer.is_aborted:
@@ -174,7 +176,7 @@ class ImageCalls:
     def check_login(self, login: RegistryLogin) -> None:
         """Let the engine sign in. Raises as `pull` does."""
         client: Any = self._control
-        with self._translate(f"sign in to {login.server}", login.server):
+        with self._translate(f"sign in to {login.server}", login.server, kind=TransferKind.SIGN_IN):
             client._raise_for_status(
                 client._post_json(client._url("/auth"), data=login.values, timeout=RESOLVE_SECONDS)
             )
@@ -196,12 +198,12 @@ class ImageCalls:
         reference: str,
         transfer: Transfer,
         *,
-        needs_login: bool = False,
+        kind: TransferKind = TransferKind.PULL,
     ) -> Iterator[dict[str, Any]]:
         client: Any = self._sessions.open_session().streams
         # Push refuses a request without the header, also for a registry without credentials.
-        headers = _build_headers(login) or ({"X-Registry-Auth": "e30="} if needs_login else {})
-        with self._translate(f"transfer {reference}", reference, transfer):
+        headers = _build_headers(login) or ({"X-Registry-Auth": "e30="} if kind is TransferKind.PUSH else {})
+        with self._translate(f"transfer {reference}", reference, transfer, kind):
             url = client._url(path)
             answer = client._post(url, params=params, headers=headers, stream=True, timeout=(10, STALL_SECONDS))
             try:
@@ -213,7 +215,13 @@ class ImageCalls:
                 answer.close()
 
     @contextmanager
-    def _translate(self, operation: str, reference: str, transfer: Transfer | None = None) -> Iterator[None]:
+    def _translate(
+        self,
+        operation: str,
+        reference: str,
+        transfer: Transfer | None = None,
+        kind: TransferKind = TransferKind.PULL,
+    ) -> Iterator[None]:
         try:
             with translate_errors(operation):
                 yield
@@ -230,7 +238,7 @@ class ImageCalls:
             raise
         except errors.EngineError as error:
             cause = error.__cause__
-            raise explain_failure(str(getattr(cause, "explanation", None) or error), reference) from error
+            raise explain_failure(str(getattr(cause, "explanation", None) or error), reference, kind) from error
 
 
 def is_in_networks(host: str, networks: Iterable[str]) -> bool:

@@ -1,9 +1,10 @@
-"""From the engine's text about a failed pull or push to the type of `executor.docker.errors`, with the mend. Pure.
+"""From the engine's text about a failed pull, push or sign-in to the type of `executor.docker.errors`. Pure.
 
-The engine reports all of them as text, and most with the status 500; the texts are those of engines 20.10 to 29.
+The message of the error says how to mend it. The engine reports all of them as text, and most with the status 500; the texts are those of engines 20.10 to 29.
 """
 
 import re
+from enum import StrEnum
 
 from executor.docker import errors
 
@@ -11,16 +12,33 @@ _NOT_SENT = re.compile(r"[\r\n\0]+")
 MAX_TEXT = 300  # characters of the engine's own text in a message
 
 
-def explain_failure(text: str, reference: str, *, is_push: bool = False) -> errors.ImagePullFailed:
-    """`text` is the engine's message."""
+class TransferKind(StrEnum):
+    """The value is the beginning of a failure's message."""
+
+    PULL = "{} could not be pulled"
+    PUSH = "{} could not be pushed"
+    SIGN_IN = "The sign-in to {} failed"
+
+
+def explain_failure(text: str, reference: str, kind: TransferKind = TransferKind.PULL) -> errors.ImagePullFailed:
+    """`text` is the engine's message; `reference` an image, or the registry of a sign-in."""
     said = _NOT_SENT.sub(" ", text).strip()[:MAX_TEXT].rstrip(". ")
-    lower, what = said.lower(), f"{reference} could not be {'pushed' if is_push else 'pulled'}"
-    for kind, patterns, mend in _CAUSES:
+    lower, what = said.lower(), kind.value.format(reference)
+    for cause, patterns, mend in _CAUSES:
         if any(re.search(pattern, lower) for pattern in patterns):
-            return kind(f"{what}: {mend} The engine said: {said}.")
+            if cause is errors.ImagePullDenied:
+                mend = _DENIED[kind]
+            return cause(f"{what}: {mend} The engine said: {said}.")
     return errors.ImagePullFailed(f"{what}. The engine said: {said}.")
 
 
+_DENIED = {
+    TransferKind.PULL: "the registry refused the credentials, or the image does not exist. Check the registry's user "
+    "and secret on the Images page, and that this user may read the image.",
+    TransferKind.PUSH: "the registry refused the credentials, or this user may not push there. Check the registry's "
+    "user and secret on the Images page, and the user's rights in the registry.",
+    TransferKind.SIGN_IN: "the registry refused the user or the secret. Enter the current ones on the Images page.",
+}
 _CAUSES: tuple[tuple[type[errors.ImagePullFailed], tuple[str, ...], str], ...] = (
     (
         errors.ImagePullLimited,
@@ -43,8 +61,7 @@ _CAUSES: tuple[tuple[type[errors.ImagePullFailed], tuple[str, ...], str], ...] =
             *(r"pull access denied", r"unauthorized", r"authentication required", r"no basic auth credentials"),
             *(r"\bdenied\b", r"\b401\b", r"\b403\b", r"incorrect username or password"),
         ),
-        "the registry refused the credentials, or the image does not exist. Check the registry's user and secret on "
-        "the Images page, and that this user may read the image.",
+        "",  # see _DENIED
     ),
     (
         errors.ImagePullFailed,

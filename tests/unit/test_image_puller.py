@@ -36,6 +36,7 @@ from executor.docker.errors import (
     ImagePullDenied,
     ImagePullLimited,
     ImagePullStalled,
+    ImageRegistryUnreachable,
 )
 from executor.spec import RunSpec
 from tests.fakes.engine import FakeEngine
@@ -425,6 +426,16 @@ class TestCheck:
         self, engine: FakeEngine, database: DatabaseThreads, registry: Registry
     ) -> None:
         assert [row["ok"] for row in check_registry(registry, engine, database)] == [True, None, None]
+
+    def test_a_registry_without_credentials_that_does_not_answer_fails(
+        self, engine: FakeEngine, database: DatabaseThreads, registry: Registry
+    ) -> None:
+        engine.image_calls.errors = {"resolve_digest": [ImageRegistryUnreachable("no route")]}
+        assert check_registry(registry, engine, database) == [
+            {"step": "sign-in", "ok": False, "text": "no route", "reason": "registry_unreachable"}
+        ]
+        engine.image_calls.errors = {"resolve_digest": [ImagePullDenied("no such image, or not for you")]}
+        assert check_registry(registry, engine, database)[0]["ok"]
 
 
 def test_of_several_registries_the_one_of_the_name_counts() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from executor.docker import errors
 from executor.docker.progress import TransferMeter, TransferProgress, find_aux, find_error, parse_events
-from executor.docker.transfer_errors import explain_failure
+from executor.docker.transfer_errors import TransferKind, explain_failure
 
 NAME = "reg.example:5000/team/small"
 HEAD = f'Head "http://{NAME}/manifests/1": '
@@ -54,6 +54,22 @@ def test_the_cause_is_found_in_the_engines_text(text: str, kind: type[errors.Ima
     assert type(error) is kind
     assert str(error).startswith(f"{NAME}:1 could not be pulled")
     assert str(error).endswith(f"The engine said: {text.rstrip('.')}.")
+
+
+@pytest.mark.parametrize(
+    ("kind", "beginning"),
+    [
+        (
+            TransferKind.PUSH,
+            f"{NAME} could not be pushed: the registry refused the credentials, or this user may not push",
+        ),
+        (TransferKind.SIGN_IN, f"The sign-in to {NAME} failed: the registry refused the user or the secret."),
+    ],
+)
+def test_a_push_and_a_sign_in_are_not_called_a_pull(kind: TransferKind, beginning: str) -> None:
+    text = str(explain_failure("login attempt failed with status: 401 Unauthorized", NAME, kind))
+    assert text.startswith(beginning)
+    assert "pulled" not in text
 
 
 def test_a_long_text_is_cut_and_stays_one_line() -> None:

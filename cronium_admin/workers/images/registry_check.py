@@ -1,6 +1,7 @@
 """Checks a registry from this host: sign-in, pull and push, each with a sentence about its result."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from cronium_admin.registries.addresses import has_image, split_host
@@ -8,7 +9,7 @@ from cronium_admin.registries.models import Registry
 from cronium_admin.workers.database_threads import DatabaseThreads
 from cronium_admin.workers.images.certificates import write_authority
 from cronium_admin.workers.images.transfer import find_login
-from executor.docker.errors import EngineError
+from executor.docker.errors import EngineError, ImageNotFound, ImagePullDenied
 from executor.docker.image_calls import RegistryLogin, Transfer
 from executor.docker.protocol import EngineLike
 
@@ -31,7 +32,8 @@ def check_registry(registry: Registry, engine: EngineLike, database: DatabaseThr
             )
         login = find_login(database, registry, engine, for_admin=True)
         if login is None:
-            return "Without credentials."
+            _require_answer(registry, engine)
+            return "Without credentials. The registry answers."
         engine.image_calls.check_login(login)
         return f"Signed in as {registry.username or 'the helper’s user'}."
 
@@ -40,6 +42,12 @@ def check_registry(registry: Registry, engine: EngineLike, database: DatabaseThr
         results.append(_check_pull(registry, engine, login))
         results.append(_check_push(registry, engine, login))
     return results
+
+
+def _require_answer(registry: Registry, engine: EngineLike) -> None:
+    """Raises if the registry can't be reached. A registry that knows no such image, or refuses to say so, answers."""
+    with suppress(ImageNotFound, ImagePullDenied):
+        engine.image_calls.resolve_digest(f"{registry.address}/{PROBE}:latest", None)
 
 
 def _make_step(name: str, action: Callable[[], str]) -> Result:
