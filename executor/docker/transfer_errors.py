@@ -1,6 +1,7 @@
 """From the engine's text about a failed pull, push or sign-in to the type of `executor.docker.errors`. Pure.
 
-The message of the error says how to mend it. The engine reports all of them as text, and most with the status 500; the texts are those of engines 20.10 to 29.
+The error's message says how to mend it. The engine reports all causes as text, and most with the status 500; the texts
+are those of engines 20.10 to 29.
 """
 
 import re
