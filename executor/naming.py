@@ -1,5 +1,6 @@
 """Names and labels of a run's containers and networks, which follow from the spec alone; parts of image names."""
 
+import re
 from collections.abc import Mapping
 
 from executor.spec import SandboxSpec
@@ -53,6 +54,11 @@ def build_labels(spec: SandboxSpec, role: str) -> dict[str, str]:
 def parse_epoch(labels: Mapping[str, str]) -> int:
     text = labels.get(LABEL_EPOCH, "")
     return int(text) if text.isdecimal() else 0
+
+
+def format_image(reference: str) -> str:
+    """As jobs name the image: on engines, the name of a custom image has the number of its project too."""
+    return re.sub(r"^cronium/custom/[0-9]+/", "cronium/custom/", reference)
 
 
 def strip_tag(reference: str) -> str:

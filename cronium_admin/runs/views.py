@@ -41,6 +41,7 @@ from cronium_admin.runs.presentation import output, reasons, starts
 from cronium_admin.runs.presentation.log_panel import build_log_context
 from cronium_admin.runs.presentation.phases import build_phases, build_trace_table
 from cronium_admin.runs.timeline import build_timeline
+from executor.naming import format_image
 
 PAGE_SIZE = 50
 _LONG = ("differs", "output", "sandbox")
@@ -248,6 +249,7 @@ def _build_context(request: HttpRequest, run: Run) -> dict[str, Any]:
         "trace": build_trace_table(run.trace_offsets),
         "is_build": run.trigger == BUILD_TRIGGER,
         "built": find_built_version(run),
+        "image_name": format_image(run.image),
         "image_why": RULES.get(run.image_rule, run.image_rule),
         "peak_mb": run.peak_memory_bytes / 1024 / 1024 if run.peak_memory_bytes else None,
         "reruns": run.reruns.only("pk", "number", "status", "job_slug").order_by("number")[:10],

@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from executor.naming import format_image
+
 LOOKED_AT_BYTES = 8192
 LOOKED_AT_LINES = 40
 _NAME = r"[\w.+@/-]{1,80}"
@@ -26,7 +28,8 @@ class ScriptEnvironment:
 
 def _explain_command(match: re.Match[str], environment: ScriptEnvironment) -> str:
     name = match["name"]
-    return f"The command {name} is not in the image {environment.image}. Choose an image that has it for the job."
+    image = format_image(environment.image)
+    return f"The command {name} is not in the image {image}. Choose an image that has it for the job."
 
 
 def find_missing_module(message: str) -> str:
@@ -36,9 +39,8 @@ def find_missing_module(message: str) -> str:
 
 
 def _explain_module(match: re.Match[str], environment: ScriptEnvironment) -> str:
-    return (
-        f"The module {match['name']} is not in the image {environment.image}. Choose an image that has it for the job."
-    )
+    image = format_image(environment.image)
+    return f"The module {match['name']} is not in the image {image}. Choose an image that has it for the job."
 
 
 def _guess_port(match: re.Match[str]) -> str:

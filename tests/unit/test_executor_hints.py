@@ -38,6 +38,12 @@ def test_a_command_that_is_missing_is_named_with_the_image(line: str) -> None:
     assert hint.startswith("The command terraform is not in the image runner:1.")
 
 
+def test_a_custom_image_is_named_as_in_the_job() -> None:
+    there = ScriptEnvironment("cronium/custom/1/reports:3", "isolated")
+    for line in ("bash: line 1: terraform: command not found", "ModuleNotFoundError: No module named 'pandas'"):
+        assert " is not in the image cronium/custom/reports:3. " in find_hint(line.encode(), there)
+
+
 @pytest.mark.parametrize("line", HOSTS)
 def test_a_name_that_did_not_resolve_is_told_with_the_network(line: str) -> None:
     assert HOSTS[line] in find_hint(line.encode(), HERE)

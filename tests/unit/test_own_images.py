@@ -173,7 +173,7 @@ def test_list_shows_each_image(db: None, client: Client) -> None:
         {
             "reference": "cronium/runner:bash-debian",
             "id": "sha256:1",
-            "size": "100 MB",
+            "size": "95.4 MB",
             "age": "2\xa0days",
             "base": "cronium/base:debian",
             "packages": f"newest of the mirror on {database_now() - timedelta(days=2):%Y-%m-%d}",
@@ -183,7 +183,7 @@ def test_list_shows_each_image(db: None, client: Client) -> None:
         {
             "reference": "cronium/runtime-api:latest",
             "id": "sha256:2",
-            "size": "100 MB",
+            "size": "95.4 MB",
             "age": "unknown",
             "base": "",
             "packages": "unknown",
@@ -192,6 +192,7 @@ def test_list_shows_each_image(db: None, client: Client) -> None:
         },
     ]
     assert "cronium/runtime-api:latest" in run("list")
+    assert "cronium/runner:bash-debian" in run("list"), "a name is not broken over two lines"
     client.add("cronium/runner:bash-debian", "sha256:1", cronium__snapshot="20261101T000000Z")
     assert json.loads(run("list", "--json"))[0]["packages"] == "of snapshot 20261101T000000Z"
 

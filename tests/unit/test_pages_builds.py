@@ -96,7 +96,7 @@ class TestList:
             make_job(image=f"cronium/custom/{image.name}")
         with django_assert_num_queries(11):
             client.get("/images/builds/")
-        with django_assert_num_queries(14):
+        with django_assert_num_queries(15):
             client.get(f"/images/builds/{image.pk}/")
 
 
@@ -292,7 +292,7 @@ class TestPage:
         job = make_job(slug="weekly", image="cronium/custom/reports")
         assert "It can't be deleted while the job weekly uses it." in read(client, url)
         page = client.post(f"{url}delete/", {"version": "1"}, follow=True).content.decode()
-        assert "is used by weekly" in page
+        assert "is used by the job weekly" in page
         job.delete()
         assert "is deleted" in client.post(f"{url}delete/", {"version": "1"}, follow=True).content.decode()
         assert client.get(url).status_code == 404
@@ -347,6 +347,7 @@ class TestBuilding:
     def test_it_is_cancelled_from_the_page(self, client: Client, build: Run, url: str) -> None:
         page = client.post(f"{url}2/cancel/", follow=True).content.decode()
         assert "The build of version 2 was cancelled." in page
+        assert "note error" not in page
         build.refresh_from_db()
         assert build.status == "cancelled"
         again = client.post(f"{url}2/cancel/", follow=True).content.decode()

@@ -71,7 +71,8 @@ def _describe_packages(labels: dict[str, str], stored: OwnImage | None) -> str:
 def _print_table(command: BaseCommand, rows: list[dict[str, str]]) -> None:
     table = Table(box=None, pad_edge=False)
     for column in COLUMNS:
-        table.add_column(column, overflow="fold")
+        is_copied = column in ("reference", "id")  # a line break within would be copied too
+        table.add_column(column, overflow="fold", no_wrap=is_copied)
     for row in rows:
         short = {key: value[:19] if value.startswith("sha256:") else value for key, value in row.items()}
         table.add_row(*(short[column].replace("\xa0", " ") for column in COLUMNS))

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import docker
 from django.core.management.base import BaseCommand, CommandError
+from django.template.defaultfilters import filesizeformat
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
@@ -49,4 +50,5 @@ def open_reporter(command: BaseCommand) -> Iterator[Report]:
 
 
 def format_size(size: int) -> str:
-    return f"{size / 1e6:.0f} MB"
+    """As on the pages: 1 MB is 1024 * 1024 bytes."""
+    return filesizeformat(size).replace("\xa0", " ")
