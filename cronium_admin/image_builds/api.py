@@ -12,6 +12,7 @@ from cronium_admin.accounts.permissions import Permission
 from cronium_admin.accounts.projects import choose_project_id
 from cronium_admin.core.edit_versions import DELETE_VERSION_HELP
 from cronium_admin.core.errors import ERROR_STATUSES, ErrorBody
+from cronium_admin.core.paging import make_cursor, parse_cursor
 from cronium_admin.image_builds import service
 from cronium_admin.image_builds.launch import start_build
 from cronium_admin.image_builds.schemas import (
@@ -22,8 +23,8 @@ from cronium_admin.image_builds.schemas import (
     SuggestionsIn,
     SuggestionsOut,
     VersionChange,
-    VersionList,
     VersionOut,
+    VersionPage,
 )
 from cronium_admin.image_builds.versions import find_jobs_by_image
 from cronium_admin.images.installed_packages import suggest_for_image
@@ -143,12 +144,22 @@ def build_custom_image(request: HttpRequest, name: str) -> Status[RunOut]:
 
 @router.get(
     "/{slug:name}/versions",
-    response={200: VersionList, ERROR_STATUSES: ErrorBody},
+    response={200: VersionPage, ERROR_STATUSES: ErrorBody},
     summary="The versions of a custom image, newest first",
 )
-def list_image_versions(request: HttpRequest, name: str) -> VersionList:
+def list_image_versions(
+    request: HttpRequest,
+    name: str,
+    after: Annotated[str, Query(max_length=1000, description="`next` of the previous page")] = "",
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+) -> VersionPage:
     image = service.find_image(get_caller(request), name)
-    return VersionList(items=_build_versions(image, list(service.list_versions(image))))
+    versions = service.list_versions(image)
+    if after:
+        versions = versions.filter(number__lt=parse_cursor(after, int)[0])
+    rows = list(versions[: limit + 1])
+    next_cursor = make_cursor(rows[limit - 1].number) if len(rows) > limit else None
+    return VersionPage(items=_build_versions(image, rows[:limit]), next=next_cursor)
 
 
 @router.get(

@@ -113,9 +113,9 @@ class CustomImageList(BaseModel):
     next: None = None
 
 
-class VersionList(BaseModel):
+class VersionPage(BaseModel):
     items: list[VersionOut]
-    next: None = None
+    next: str | None = Field(description="The value of `after` for the next page; null on the last page.")
 
 
 class CustomImageIn(BaseModel):

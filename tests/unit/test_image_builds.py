@@ -86,6 +86,29 @@ class TestEditing:
         editor.post("/custom-images/reports/builds")
         assert [item["number"] for item in editor.get("/custom-images/reports/versions").json()["items"]] == [3]
 
+    def test_versions_are_paged_newest_first(self, editor: Api) -> None:
+        make_ready_image("reports", (1, 2, 3, 4, 5))
+        make_ready_image("other", (1, 2))
+        numbers, after = list[list[int]](), ""
+        while after is not None:
+            page = editor.get(f"/custom-images/reports/versions?limit=2&after={after}").json()
+            numbers.append([item["number"] for item in page["items"]])
+            after = page["next"]
+        assert numbers == [[5, 4], [3, 2], [1]]
+        assert editor.get("/custom-images/reports/versions?limit=5").json()["next"] is None
+
+    @pytest.mark.parametrize(
+        ("query", "field"),
+        [
+            *[("limit=0", "limit"), ("limit=201", "limit"), ("limit=x", "limit"), ("after=x", "after")],
+            *[("after=WyJhIl0", "after"), ("after=WzEwMDAwMDAwMDAwMDAwMDAwMDAwMF0", "after")],
+        ],
+    )
+    def test_a_bad_page_of_versions_is_refused(self, editor: Api, query: str, field: str) -> None:
+        make_ready_image("reports", (1,))
+        answer = editor.get(f"/custom-images/reports/versions?{query}")
+        assert (answer.status_code, list(answer.json()["fields"])) == (422, [field])
+
 
 class TestBuilds:
     def test_a_build_is_a_run_with_its_own_limits(self, editor: Api) -> None:
