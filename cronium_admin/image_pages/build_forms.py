@@ -81,11 +81,8 @@ class ImageForm(PlainForm):
         number = int(match[1])
         if field == "steps":
             return f"Step {number}: {text[match.end() :]}"
-        lines = [
-            place
-            for place, line in enumerate(normalize_newlines(self.cleaned_data[field]).split("\n"), 1)
-            if line.strip()
-        ]
+        typed = str(self[field].value() or "")  # add_error removes the field's cleaned value
+        lines = [place for place, line in enumerate(normalize_newlines(typed).split("\n"), 1) if line.strip()]
         return f"Line {lines[number - 1]}: {text[match.end() :]}" if number <= len(lines) else text
 
     @property

@@ -159,6 +159,12 @@ class TestForm:
         assert changes.get("steps", [""])[0] in page
         assert CustomImage.objects.count() == 1
 
+    def test_each_wrong_line_of_a_field_is_named(self, client: Client) -> None:
+        status, page = send(client, NEW, python="==1\nrequests\n==2", system="Lib\n\nLib2")
+        assert status == 422
+        for says in ("Line 1: '==1'", "Line 3: '==2'", "Line 1: 'Lib'", "Line 3: 'Lib2'"):
+            assert says in unescape(page)
+
     def test_an_empty_recipe_says_so(self, client: Client) -> None:
         status, page = send(client, NEW, python="\n \n")
         assert status == 422
