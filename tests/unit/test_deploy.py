@@ -47,6 +47,14 @@ def test_compose_never_pulls_the_name_of_the_image_that_it_builds() -> None:
     assert re.search(r"^#CRONIUM_IMAGE=\S+@sha256:\S+\n#CRONIUM_PULL_POLICY=if_not_present$", EXAMPLE, re.MULTILINE)
 
 
+def test_services_that_make_images_may_write_their_archives() -> None:
+    """The root is read-only, and the archives are too large for /tmp, which is in memory."""
+    services = yaml.safe_load(COMPOSE)["services"]
+    socket = "/var/run/docker.sock:/var/run/docker.sock"
+    volumes = {name: service["volumes"] for name, service in services.items() if socket in service.get("volumes", ())}
+    assert volumes == {"setup": [socket, "/var/tmp"], "worker": [socket, "/var/tmp"]}
+
+
 def test_setup_pulls_the_images_of_runs_if_it_is_told_from_where_and_builds_them_otherwise(tmp_path: Path) -> None:
     [script] = yaml.safe_load(COMPOSE)["services"]["setup"]["command"]
     python = tmp_path / "python"

@@ -355,11 +355,12 @@ def test_verify_knows_the_images_of_a_release(db: None, client: Client, monkeypa
     assert find() == ["its packages have changed"]
 
 
+@pytest.mark.parametrize("error", [ArchiveError("The archive is damaged."), OSError("The archive is damaged.")])
 def test_packages_that_cannot_be_listed_are_a_sentence(
-    db: None, client: Client, monkeypatch: pytest.MonkeyPatch
+    db: None, client: Client, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     def fail(*_: Any) -> None:
-        raise ArchiveError("The archive is damaged.")
+        raise error
 
     monkeypatch.setattr(sboms, "save_image", fail)
     sources = verify.compute_sources_digest(verify.SOURCES, "bash")

@@ -14,9 +14,12 @@ from cronium_admin.ops.image_commands.output import Report
 
 def make_sbom(client: docker.APIClient, reference: str, labels: dict[str, str]) -> bytes:
     """Takes seconds. `labels`: those of the own image. Raises ArchiveError if its packages can't be listed."""
-    with open_archive_file() as archive:
-        save_image(client, reference, archive)
-        return build_sbom(archive, name=_get_built_name(labels), version=labels.get(LABEL_VERSION, ""))
+    try:
+        with open_archive_file() as archive:
+            save_image(client, reference, archive)
+            return build_sbom(archive, name=_get_built_name(labels), version=labels.get(LABEL_VERSION, ""))
+    except OSError as error:  # no space, or a folder that can't be written
+        raise ArchiveError(str(error)) from error
 
 
 def store_missing_sboms(client: docker.APIClient, images: list[BuiltImage], report: Report) -> None:
