@@ -13,7 +13,7 @@ test: ## all tests: unit, real engine, real browser
 
 test-fast: ## the tests that need no engine and no browser, less the long ones
 	@scripts/venv.sh dev
-	@.venv/bin/python -m pytest -n 2 -m "not long" tests/unit
+	@.venv/bin/python -m pytest -n 2 -m "not long and not chaos" tests/unit
 
 test-pythons: ## the unit tests on every other supported Python that is installed
 	@exec scripts/pythons.sh
@@ -35,11 +35,11 @@ bench: ## benchmarks, compared with docker in the same run (BENCH="first_line ma
 	@.venv/bin/python manage.py images build
 	@.venv/bin/python -m bench $(BENCH)
 
-chaos: ## kill, freeze and restart all parts while runs are live (CHAOS_RUNS, CHAOS_SECONDS, CHAOS_SEED)
+chaos: ## the exhaustive tests; kill, freeze and restart all parts while runs are live (CHAOS_RUNS, CHAOS_SECONDS, CHAOS_SEED)
 	@scripts/venv.sh dev
 	@scripts/engine.sh ensure
 	@exports=$$(scripts/services.sh ensure) && eval "$$exports" \
-	  && .venv/bin/python -m pytest -m chaos tests/engine \
+	  && .venv/bin/python -m pytest -n 2 -m chaos tests/unit && .venv/bin/python -m pytest -m chaos tests/engine \
 	  && CRONIUM_TEST_STORM_RUNS=100 .venv/bin/python -m pytest tests/engine/test_log_torture.py && .venv/bin/python -m tests.chaos
 
 attack: ## attack a server on loopback and measure its pages, log and resources (ATTACK="requests heads", ATTACK_DESCRIPTORS=1024, ATTACK_SCALED=1)

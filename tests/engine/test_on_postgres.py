@@ -10,20 +10,22 @@ from tests.engine.scaled import DATABASE, KEYS, new_database, url_of
 from tests.engine.server import ROOT
 
 pytestmark = pytest.mark.skipif(not DATABASE, reason='needs eval "$(scripts/services.sh ensure)"')
+UPGRADES = "unit/test_revisions_upgrade.py"
 FILES = [
     *("unit/test_lease.py", "unit/test_outbox.py", "unit/test_transitions.py", "engine/outbox_on_postgres.py"),
     *("engine/claims_on_postgres.py", "unit/test_admission.py", "unit/test_warm_rows.py"),
     *("unit/test_compiled_query.py", "unit/test_upsert.py", "unit/test_logs_store.py"),
-    *("unit/test_revisions_races.py", "unit/test_revisions_upgrade.py"),
+    *("unit/test_revisions_races.py", f"{UPGRADES}::test_every_value_of_every_run_stays"),
     *("unit/test_logs_prune.py", "unit/test_logs_archive.py", "unit/test_logs_s3.py"),
 ]
 
 
 @pytest.mark.timeout(1500)
-def test_they_pass_on_postgresql() -> None:
+@pytest.mark.parametrize("files", [FILES, pytest.param([UPGRADES], marks=pytest.mark.chaos)], ids=["files", "upgrades"])
+def test_they_pass_on_postgresql(files: list[str]) -> None:
     """One session, so that the database is migrated once."""
     plain = {key: value for key, value in os.environ.items() if not key.startswith(("CRONIUM_", "PYTEST_"))}
-    paths = [f"tests/{file}" for file in FILES]
+    paths = [f"tests/{file}" for file in files]
     with new_database() as database:  # pytest makes and drops its own beside it
         done = subprocess.run(
             [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--timeout=300", *paths],

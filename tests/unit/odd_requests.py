@@ -13,9 +13,11 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from itertools import product
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote_from_bytes
+from zlib import crc32
 
+import pytest
 from django.db import DataError, connection, transaction
 from django.http import HttpResponse, QueryDict
 from django.test import Client
@@ -23,7 +25,13 @@ from django.urls import resolve
 
 from cronium_admin.web.edge.server_log import ClientErrorFilter
 
+Item = TypeVar("Item")
 MEGABYTE = 1_000_000
+_HANDS = 4
+# The ordinary run takes one hand of every deal, `make chaos` takes the others.
+each_hand = pytest.mark.parametrize(
+    "hand", [pytest.param(hand, marks=[pytest.mark.chaos] if hand else []) for hand in range(_HANDS)]
+)
 # Texts that pass a form's own fields, and reach the code that parses or stores them.
 DEEP_TEXTS: list[str] = [
     "a\0b",
@@ -131,6 +139,15 @@ CURSORS = [
     *(_cursor(f'["\\ud800", "{name}"]') for name in ("\\ud800", "é", "")),
     *(_cursor(f"[{number}]") for number in (2**63, "9" * 5000, "NaN", "true")),
 ]
+
+
+def deal(items: list[Item], hand: int, *receiver: str) -> list[Item]:
+    """The items of this hand for a field, form or route. All hands together are all items, each once.
+
+    What a receiver gets depends on its name alone: not on the order of receivers, nor on those that are added.
+    """
+    first = (crc32(" ".join(receiver).encode()) + hand) % _HANDS
+    return items[first::_HANDS]
 
 
 class PlainClient(Client):

@@ -172,72 +172,84 @@ def test_no_form_complains_in_djangos_words(forms: dict[str, odd.Form], post: Se
             assert words not in page, (told, page[max(0, page.find(words) - 100) :][:250])
 
 
-def test_all_fields_of_every_form_at_once(forms: dict[str, odd.Form], post: Send, sweep: odd.Sweep) -> None:
-    for form in forms.values():
-        for text in odd.TEXTS if form.values else []:
+@odd.each_hand
+def test_all_fields_of_every_form_at_once(hand: int, forms: dict[str, odd.Form], post: Send, sweep: odd.Sweep) -> None:
+    for view, form in forms.items():
+        for text in odd.deal(odd.TEXTS, hand, view) if form.values else []:
             sweep.ask(post, form, dict.fromkeys(form.values, text))
     sweep.check()
 
 
-def test_each_field_of_every_form(forms: dict[str, odd.Form], post: Send, sweep: odd.Sweep) -> None:
-    for form in forms.values():
+@odd.each_hand
+def test_each_field_of_every_form(hand: int, forms: dict[str, odd.Form], post: Send, sweep: odd.Sweep) -> None:
+    for view, form in forms.items():
         for name in form.values:
-            for text in odd.DEEP_TEXTS:
-                sweep.ask(post, form, {name: text})
-            sweep.ask(post, form, {}, name)
-            sweep.ask(post, form, {}, "", name)
+            sent = [*(({name: text}, "", "") for text in odd.DEEP_TEXTS), ({}, name, ""), ({}, "", name)]
+            for changes, without, upload in [sent[0], *odd.deal(sent[1:], hand, view, name)]:  # NUL always
+                sweep.ask(post, form, changes, without, upload)
     sweep.check()
 
 
-def test_every_body_of_every_form(forms: dict[str, odd.Form], browser: Client, sweep: odd.Sweep) -> None:
+@odd.each_hand
+def test_every_body_of_every_form(hand: int, forms: dict[str, odd.Form], browser: Client, sweep: odd.Sweep) -> None:
     for view, form in forms.items():
-        for body, type_ in odd.every_body() if view == "access:tokens" else odd.some_bodies():
+        sent = odd.every_body() if view == "access:tokens" else odd.some_bodies()
+        for body, type_ in odd.deal(sent, hand, view):
             sweep.ask(browser.generic, "POST", form.action, body, type_)
     sweep.check()
 
 
-def test_every_field_of_every_route(operations: list[odd.Operation], call: Send, sweep: odd.Sweep) -> None:
+@odd.each_hand
+def test_every_field_of_every_route(hand: int, operations: list[odd.Operation], call: Send, sweep: odd.Sweep) -> None:
     for method, path, given in _paths():
         operation = next(one for one in operations if one.matches(method, path.partition("?")[0]))
         assert set(given) <= set(operation.fields), path
-        for value in odd.VALUES if operation.fields else []:
+        for value in odd.deal(odd.VALUES, hand, method, operation.path) if operation.fields else []:
             sweep.ask(call, method, path, odd.body({}, dict.fromkeys(operation.fields, value)))
         for name in operation.fields:
-            for value in odd.DEEP_VALUES:
+            others = odd.deal(odd.DEEP_VALUES[1:], hand, method, operation.path, name)
+            for value in [odd.DEEP_VALUES[0], *others]:  # NUL always
                 sweep.ask(call, method, path, odd.body(given, {name: value}))
     sweep.check()
 
 
-def test_every_body_of_every_route(call: Send, sweep: odd.Sweep) -> None:
+@odd.each_hand
+def test_every_body_of_every_route(hand: int, operations: list[odd.Operation], call: Send, sweep: odd.Sweep) -> None:
     for method, path, _ in _paths():
+        operation = next(one for one in operations if one.matches(method, path.partition("?")[0]))
         sent = odd.every_body() if (method, path) == ("POST", "/jobs") else odd.some_bodies()
-        for body, type_ in sent if method != "GET" else []:
+        for body, type_ in odd.deal(sent, hand, method, operation.path) if method != "GET" else []:
             sweep.ask(call, method, path, body, type_)
     sweep.check()
 
 
-def test_every_parameter_of_every_route(operations: list[odd.Operation], call: Send, sweep: odd.Sweep) -> None:
+@odd.each_hand
+def test_every_parameter_of_every_route(
+    hand: int, operations: list[odd.Operation], call: Send, sweep: odd.Sweep
+) -> None:
     for method, path, _ in _paths():
         bare = path.partition("?")[0]
         operation = next(one for one in operations if one.matches(method, bare))
         for name in operation.queries:
-            for query in odd.queries(name, odd.TEXTS):
+            for query in odd.queries(name, odd.deal(odd.TEXTS, hand, method, operation.path, name)):
                 sweep.ask(call, method, f"{bare}?{query}")
         for name in operation.headers:
-            for text in odd.HEADERS:
+            for text in odd.deal(odd.HEADERS, hand, method, operation.path, name):
                 sweep.ask(call, method, path, b"", "application/json", {name: text})
     sweep.check()
 
 
-def test_every_parameter_of_every_page(get_urls: list[str], browser: Client, sweep: odd.Sweep) -> None:
+@odd.each_hand
+def test_every_parameter_of_every_page(hand: int, get_urls: list[str], browser: Client, sweep: odd.Sweep) -> None:
     seen = 0
     for url in get_urls:
+        bare = url.partition("?")[0]
         with odd.names_read() as names:
             browser.get(url)
         seen += len(names)
         for name in sorted(names):
-            for query in odd.queries(name, odd.DEEP_TEXTS):
-                sweep.ask(browser.generic, "GET", f"{url.partition('?')[0]}?{query}")
+            for query in odd.queries(name, odd.deal(odd.DEEP_TEXTS, hand, resolve(bare).view_name, name)):
+                sweep.ask(browser.generic, "GET", f"{bare}?{query}")
     assert seen > 15
     sweep.check()
 
@@ -263,9 +275,10 @@ def test_every_part_of_every_address(
     sweep.check()
 
 
+@odd.each_hand
 @pytest.mark.parametrize(("method", "url"), [("GET", "/jobs/"), ("GET", "/api/v1/jobs"), ("POST", "/sign-in/")])
 def test_every_header_and_cookie(
-    method: str, url: str, people: dict[str, User], rows: Address, sweep: odd.Sweep
+    hand: int, method: str, url: str, people: dict[str, User], rows: Address, sweep: odd.Sweep
 ) -> None:
     client = odd.PlainClient(enforce_csrf_checks=True)
     client.force_login(people["viewer"])
@@ -276,28 +289,38 @@ def test_every_header_and_cookie(
         return client.generic(method, url, b"a=b", **headers)
 
     for name in odd.HEADER_NAMES:
-        for text in odd.HEADERS:
+        for text in odd.deal(odd.HEADERS, hand, method, url, name):
             sweep.ask(send, name, text)
     for name in ("sessionid", "csrftoken", "messages", ""):
-        for text in (*odd.HEADERS, "a" * 32, "a" * 64):
+        for text in odd.deal([*odd.HEADERS, "a" * 32, "a" * 64], hand, method, url, name):
             sweep.ask(send, "HTTP_COOKIE", f"sessionid={session}; {name}={text}")
     sweep.check()
 
 
-@pytest.mark.parametrize("part", range(4))
+@odd.each_hand
 def test_every_write_over_odd_rows(
-    part: int, run: Run, forms: dict[str, odd.Form], post: Send, call: Send, sweep: odd.Sweep
+    hand: int,
+    run: Run,
+    forms: dict[str, odd.Form],
+    post: Send,
+    call: Send,
+    operations: list[odd.Operation],
+    sweep: odd.Sweep,
 ) -> None:
     """Rows that older versions, other programs and damage may have stored."""
-    writes = [write for write in _paths() if write[0] != "GET"]
-    for group in GROUPS[part::4]:
+    sent: list[tuple[str, Callable[..., HttpResponse], tuple[Any, ...]]]
+    sent = [(view, post, (form, {})) for view, form in forms.items()]
+    for method, path, body in _paths():
+        if method != "GET":
+            operation = next(one for one in operations if one.matches(method, path.partition("?")[0]))
+            sent.append((f"{method} {operation.path}", call, (method, path, odd.body(body, {}))))
+    for group in GROUPS:
         point, before = transaction.savepoint(), len(sweep.broken)
         for store in group.values():
             store(run)
-        for form in forms.values():
-            sweep.ask(post, form, {})
-        for method, path, body in writes:
-            sweep.ask(call, method, path, odd.body(body, {}))
+        for name, send, arguments in sent:
+            if group in odd.deal(GROUPS, hand, name):
+                sweep.ask(send, *arguments)
         transaction.savepoint_rollback(point)
         sweep.broken[before:] = [f"{', '.join(group)}: {one}" for one in sweep.broken[before:]]
     sweep.check()
