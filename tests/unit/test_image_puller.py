@@ -442,7 +442,7 @@ def test_of_several_registries_the_one_of_the_name_counts() -> None:
     digests = ("other.example/x@sha256:1", "reg.example/acme/tools@sha256:2")
     assert choose_digest(TOOLS, digests) == "reg.example/acme/tools@sha256:2"
     assert choose_digest("alpine:3", ("alpine@sha256:3",)) == "docker.io/library/alpine@sha256:3"
-    assert choose_digest("cronium/runner:python-alpine", ()) == ""
+    assert choose_digest("cronium/runner:python-alpine", ("cronium/runner@sha256:4",)) == ""
 
 
 def test_an_engine_that_is_away_is_not_a_failed_check(

@@ -223,7 +223,12 @@ def _explain_never(rule: PullRule) -> str:
 
 
 def choose_digest(reference: str, digests: tuple[str, ...]) -> str:
-    """Of the digests that an image has in several registries, the one of the reference's repository; empty if none."""
+    """Of the digests that an image has in several registries, the one of the reference's repository; empty if none.
+
+    With containerd's image store a local name has a digest too, which is in no registry.
+    """
+    if is_local_name(reference):
+        return ""
     repository = strip_tag(canonicalize_reference(reference))
     for digest in digests:
         if strip_tag(canonicalize_reference(digest)) == repository:
