@@ -2,14 +2,13 @@
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import docker
 import pytest
 
-from tests.engine.conftest import running
 from tests.engine.server import Server
+from tests.engine.test_custom_images import building, newest
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, as the other tests of builds")
 BASE = "cronium/runner:python-debian"
@@ -50,20 +49,6 @@ CMD ["python3"]
 """
 
 
-@contextmanager
-def building(server: Server) -> Iterator[Server]:
-    """A started server; at the end its images are removed too."""
-    try:
-        with running(server):
-            yield server
-    finally:
-        labels = (f"cronium.origin={server.instance}", f"cronium.instance={server.instance}")
-        for label in labels:
-            for row in server.docker.images(filters={"label": [label]}):
-                for name in row["RepoTags"] or [row["Id"]]:
-                    server.docker.remove_image(name)
-
-
 @pytest.fixture(scope="module")
 def builder(new_server: Callable[..., Server]) -> Iterator[Server]:
     with building(new_server()) as made:
@@ -81,10 +66,6 @@ def build_again(server: Server, name: str) -> tuple[dict[str, Any], str]:
     run_id = server.call("POST", f"/custom-images/{name}/builds", None, 202)["id"]
     run = server.ended(run_id, 180)
     return run, server.text(run_id).decode()
-
-
-def newest(server: Server, name: str) -> dict[str, Any]:
-    return dict(server.call("GET", f"/custom-images/{name}/versions")["items"][0])
 
 
 def test_a_job_sees_what_its_dockerfile_made(builder: Server, docker_client: docker.APIClient) -> None:
