@@ -102,6 +102,8 @@ class ImageLoad:
             query = "SELECT status, reason, count(*) FROM images_imageversion GROUP BY 1, 2 ORDER BY 1, 2"
             for status, reason, count in connection.execute(query).fetchall():
                 print(f"  build {f'{status}/{reason}':26} {count}")
+            query = "SELECT count(*) FROM runs_runevent WHERE kind = 'image_removed'"
+            print(f"  pulled again {connection.execute(query).fetchall()[0][0]:>20}")
         outcomes = Counter(
             f"{run['status']}/{run['reason']}" for run in self._list_runs() if _get_slug(run).startswith("pull-")
         )
