@@ -392,6 +392,9 @@ def test_one_query_finds_what_is_requested(registry: Registry, django_assert_num
     assert find() == {"check", "pull", "test"}
 
 
+UNANSWERED = "reg.example/cronium-check:latest could not be pulled: no route."
+
+
 class TestCheck:
     def test_each_step_says_what_it_did(
         self, engine: FakeEngine, database: DatabaseThreads, registry: Registry
@@ -430,9 +433,9 @@ class TestCheck:
     def test_a_registry_without_credentials_that_does_not_answer_fails(
         self, engine: FakeEngine, database: DatabaseThreads, registry: Registry
     ) -> None:
-        engine.image_calls.errors = {"resolve_digest": [ImageRegistryUnreachable("no route")]}
+        engine.image_calls.errors = {"resolve_digest": [ImageRegistryUnreachable(UNANSWERED)]}
         assert check_registry(registry, engine, database) == [
-            {"step": "sign-in", "ok": False, "text": "no route", "reason": "registry_unreachable"}
+            {"step": "sign-in", "ok": False, "text": "reg.example: no route.", "reason": "registry_unreachable"}
         ]
         engine.image_calls.errors = {"resolve_digest": [ImagePullDenied("no such image, or not for you")]}
         assert check_registry(registry, engine, database)[0]["ok"]

@@ -1,7 +1,6 @@
 """Checks a registry from this host: sign-in, pull and push, each with a sentence about its result."""
 
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 from cronium_admin.registries.addresses import has_image, split_host
@@ -9,7 +8,7 @@ from cronium_admin.registries.models import Registry
 from cronium_admin.workers.database_threads import DatabaseThreads
 from cronium_admin.workers.images.certificates import write_authority
 from cronium_admin.workers.images.transfer import find_login
-from executor.docker.errors import EngineError, ImageNotFound, ImagePullDenied
+from executor.docker.errors import EngineError, ImageNotFound, ImagePullDenied, ImageRegistryUnreachable
 from executor.docker.image_calls import RegistryLogin, Transfer
 from executor.docker.protocol import EngineLike
 
@@ -46,8 +45,15 @@ def check_registry(registry: Registry, engine: EngineLike, database: DatabaseThr
 
 def _require_answer(registry: Registry, engine: EngineLike) -> None:
     """Raises if the registry can't be reached. A registry that knows no such image, or refuses to say so, answers."""
-    with suppress(ImageNotFound, ImagePullDenied):
-        engine.image_calls.resolve_digest(f"{registry.address}/{PROBE}:latest", None)
+    reference = f"{registry.address}/{PROBE}:latest"
+    try:
+        engine.image_calls.resolve_digest(reference, None)
+    except (ImageNotFound, ImagePullDenied):
+        return
+    except ImageRegistryUnreachable as error:  # the user does not know the name that was asked for
+        raise ImageRegistryUnreachable(
+            str(error).replace(f"{reference} could not be pulled", registry.address)
+        ) from error
 
 
 def _make_step(name: str, action: Callable[[], str]) -> Result:
