@@ -25,6 +25,7 @@ from cronium_admin.core.database.clock import database_now
 from cronium_admin.core.errors import ApiError, collect_field_errors, summarize_fields
 from cronium_admin.core.paging import fetch_newest_or_first_page
 from cronium_admin.core.templatetags.ui import STATES
+from cronium_admin.images.custom import parse_engine_tag
 from cronium_admin.images.resolution import RULES
 from cronium_admin.jobs.lookup import find_job
 from cronium_admin.jobs.models import Job
@@ -41,7 +42,6 @@ from cronium_admin.runs.presentation import output, reasons, starts
 from cronium_admin.runs.presentation.log_panel import build_log_context
 from cronium_admin.runs.presentation.phases import build_phases, build_trace_table
 from cronium_admin.runs.timeline import build_timeline
-from executor.naming import format_image
 
 PAGE_SIZE = 50
 _LONG = ("differs", "output", "sandbox")
@@ -249,7 +249,7 @@ def _build_context(request: HttpRequest, run: Run) -> dict[str, Any]:
         "trace": build_trace_table(run.trace_offsets),
         "is_build": run.trigger == BUILD_TRIGGER,
         "built": find_built_version(run),
-        "image_name": format_image(run.image),
+        "image_name": str(parse_engine_tag(run.image) or run.image),
         "image_why": RULES.get(run.image_rule, run.image_rule),
         "peak_mb": run.peak_memory_bytes / 1024 / 1024 if run.peak_memory_bytes else None,
         "reruns": run.reruns.only("pk", "number", "status", "job_slug").order_by("number")[:10],
