@@ -13,7 +13,7 @@ find_postgres_bin() { ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | ta
 
 find_browser() {
   local name
-  for name in chromium chromium-browser google-chrome google-chrome-stable; do
+  for name in chromium-headless-shell chromium chromium-browser google-chrome google-chrome-stable; do
     if command -v "$name"; then return 0; fi
   done
   return 1
@@ -25,7 +25,7 @@ install_missing() {
   local missing=()
   command -v redis-server >/dev/null || missing+=(redis-server)
   [ -n "$(find_postgres_bin)" ] || missing+=(postgresql)
-  find_browser >/dev/null || missing+=(chromium)
+  find_browser >/dev/null || missing+=(chromium-headless-shell) # the same engine without windows: less CPU time
   command -v node >/dev/null || missing+=(nodejs) # for tests of the node helper and of page scripts
   command -v busybox >/dev/null || missing+=(busybox) # the shell of Alpine images
   command -v skopeo >/dev/null || missing+=(skopeo) # a second opinion on what is in a registry
