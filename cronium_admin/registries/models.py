@@ -75,6 +75,22 @@ def make_secret_name(address: str) -> str:
     return f"registry:{address}"
 
 
+class RetiredRegistry(models.Model):
+    """The address of a registry that was for chosen projects, and was deleted or got another address.
+
+    Hosts keep its images, so that they stay for these projects only, until the page has the address again.
+    """
+
+    address = models.CharField(max_length=255, unique=True)
+    projects = models.ManyToManyField(Project, related_name="+", blank=True)
+
+    class Meta:
+        verbose_name_plural = "retired registries"
+
+    def __str__(self) -> str:
+        return self.address
+
+
 class ImagePolicy(Edited):
     """When hosts pull one image, instead of its registry's policy. `image` is a canonical name without tag."""
 

@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from django.core.exceptions import ValidationError
-from django.db.models import Exists, OuterRef
+from django.db.models import BooleanField, Exists, OuterRef, Value
 
 from cronium_admin.accounts.permissions import ProjectId
 from cronium_admin.images.reference import is_image_id
 from cronium_admin.registries.addresses import is_local_name, list_prefixes
-from cronium_admin.registries.models import ImagePolicy, PullPolicy, Registry
+from cronium_admin.registries.models import ImagePolicy, PullPolicy, Registry, RetiredRegistry
 
 _ORDER = list(PullPolicy.values)
 
@@ -32,27 +32,53 @@ def find_use_problem(reference: str, project_id: ProjectId) -> str:
         return ""
     if is_image_id(reference):  # of a job that was saved by an older version
         return f"{reference[:80]} is an image's id. Write the image's name with its tag or digest in the job."
-    prefixes = list_prefixes(reference)
-    member = Registry.projects.through.objects.filter(registry=OuterRef("pk"), project=project_id)
-    rows = Registry.objects.filter(address__in=prefixes).annotate(is_member=Exists(member))
-    found = {row.address: row for row in rows}
-    registry = next((found[prefix] for prefix in prefixes if prefix in found), None)
-    if registry is None or registry.is_shared or registry.is_member:
+    owner = _find_owner(list_prefixes(reference), project_id)
+    if owner is None or owner.is_open:
         return ""
-    return _explain_others(registry)
+    return _explain_retired(owner.address) if owner.is_retired else _explain_others(owner.address)
 
 
-def _explain_others(registry: Registry) -> str:
+@dataclass(frozen=True)
+class _Owner:
+    """The registry that an image belongs to, also a deleted one. `is_open`: for all projects, or for the asking one."""
+
+    address: str
+    is_open: bool
+    is_retired: bool
+
+
+def _find_owner(prefixes: list[str], project_id: ProjectId) -> _Owner | None:
+    """That with the longest address."""
+    member = Registry.projects.through.objects.filter(registry=OuterRef("pk"), project=project_id)
+    former = RetiredRegistry.projects.through.objects.filter(retiredregistry=OuterRef("pk"), project=project_id)
+    registries = Registry.objects.filter(address__in=prefixes).order_by()
+    retired = RetiredRegistry.objects.filter(address__in=prefixes).order_by()
+    no, yes = (Value(value, output_field=BooleanField()) for value in (False, True))
+    rows = registries.values_list("address", "is_shared", Exists(member), no).union(
+        retired.values_list("address", no, Exists(former), yes), all=True
+    )
+    found = {address: _Owner(address, shared or is_member, gone) for address, shared, is_member, gone in rows}
+    return next((found[prefix] for prefix in prefixes if prefix in found), None)
+
+
+def _explain_others(address: str) -> str:
     return (
-        f"The images of {registry.address} are not for this project. Choose another image, or ask an administrator to "
+        f"The images of {address} are not for this project. Choose another image, or ask an administrator to "
         "add the project to the registry."
+    )
+
+
+def _explain_retired(address: str) -> str:
+    return (
+        f"The registry {address} was for chosen projects, and was deleted. Its images are not for this project. Choose "
+        "another image, or ask an administrator to add the registry again."
     )
 
 
 def find_push_problem(registry: Registry, name: str, project_id: ProjectId) -> str:
     """Why the project may not push the image `name` to the registry; empty if it may."""
     if not registry.is_shared and not registry.projects.filter(pk=project_id or 0).exists():
-        return _explain_others(registry)
+        return _explain_others(registry.address)
     reference = f"{registry.address}/{name}"
     if problem := find_use_problem(reference, project_id):
         return problem

@@ -16,7 +16,7 @@ from cronium_admin.core.errors import ApiError
 from cronium_admin.core.form_errors import translated_errors
 from cronium_admin.core.line_text import find_line_problem
 from cronium_admin.registries.addresses import has_image, parse_address
-from cronium_admin.registries.models import Registry, make_secret_name
+from cronium_admin.registries.models import Registry, RetiredRegistry, make_secret_name
 from cronium_admin.secrets.sealed import delete_value, has_value, list_sealed, seal_value
 
 KIND = "registry"
@@ -56,6 +56,7 @@ def add_registry(data: Mapping[str, Any], by: User) -> Registry:
             registry.save(force_insert=True)
         _store_secret(registry, secret)
         registry.projects.set(projects or [])
+        RetiredRegistry.objects.filter(address=registry.address).delete()
     return registry
 
 
@@ -81,6 +82,8 @@ def save_registry(registry: Registry, data: Mapping[str, Any], by: User, version
         if "address" in changes:
             delete_value(make_secret_name(before["address"]))
             retire_version(KIND, before["address"], stored.version)
+            _keep_closed(before["address"], stored, is_shared=before["is_shared"])
+            RetiredRegistry.objects.filter(address=stored.address).delete()
             changes["version"] = first_version(KIND, stored.address)
         if changes.keys() & {"address", "username", "helper", "ca", "allow_http", "check_image"} or secret is not None:
             changes |= {"checked_at": None, "checked_on": "", "results": []}  # it says nothing about the new settings
@@ -101,7 +104,15 @@ def delete_registry(registry: Registry, version: int | None = None) -> None:
         check_deletion(stored, version)
         retire_version(KIND, stored.address, stored.version)
         delete_value(stored.secret_name)
+        _keep_closed(stored.address, stored, is_shared=stored.is_shared)
         stored.delete()
+
+
+def _keep_closed(address: str, registry: Registry, *, is_shared: bool) -> None:
+    """Images that hosts keep of a registry for chosen projects stay for these projects."""
+    if not is_shared:
+        retired, _ = RetiredRegistry.objects.get_or_create(address=address)
+        retired.projects.set(registry.projects.all())
 
 
 def _apply(registry: Registry, data: Mapping[str, Any]) -> tuple[list[Project] | None, str | None]:

@@ -174,7 +174,7 @@ def test_list_shows_each_image(db: None, client: Client) -> None:
             "reference": "cronium/runner:bash-debian",
             "id": "sha256:1",
             "size": "95.4 MB",
-            "age": "2\xa0days",
+            "age": "2 days",
             "base": "cronium/base:debian",
             "packages": f"newest of the mirror on {database_now() - timedelta(days=2):%Y-%m-%d}",
             "updates": "updates not looked for yet",

@@ -112,7 +112,7 @@ def test_projects_are_chosen_and_shown(client: Client, people: dict[str, User]) 
     registry.projects.set(Project.objects.filter(slug="finance"))
     page = client.get(f"/images/registries/{registry.pk}/").content.decode()
     assert 'name="projects" value="finance" checked' in page
-    assert "Jobs of every project may use these then." in page
+    assert "These stay for the projects that may use the registry now." in page
     viewer = Client()
     viewer.force_login(people["viewer"])
     shown = viewer.get("/images/registries/").content.decode()

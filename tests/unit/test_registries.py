@@ -121,6 +121,23 @@ class TestRules:
         with pytest.raises(ValidationError, match="add the project to the registry"):
             check_use("ghcr.io/acme/x:1", DEFAULT_PROJECT_ID)
 
+    @pytest.mark.parametrize("end", ["deleted", "moved"])
+    def test_presence_is_no_permission_after_the_registry_has_gone(self, end: str) -> None:
+        other = Project.objects.create(name="Other", slug="other")
+        add("ghcr.io")
+        registry = add("ghcr.io/acme", is_shared=False, projects=["other"])
+        if end == "deleted":
+            service.delete_registry(registry)
+        else:
+            service.save_registry(registry, {"address": "quay.io/acme", "is_shared": True, "projects": []}, get_admin())
+        assert find_use_problem("ghcr.io/acme/x:1", other.pk) == ""
+        assert "add the registry again" in find_use_problem("ghcr.io/acme/x:1", DEFAULT_PROJECT_ID)
+        assert find_use_problem("ghcr.io/other/x:1", DEFAULT_PROJECT_ID) == ""
+        again = add("ghcr.io/acme")
+        assert find_use_problem("ghcr.io/acme/x:1", DEFAULT_PROJECT_ID) == ""
+        service.delete_registry(again)
+        assert find_use_problem("ghcr.io/acme/x:1", DEFAULT_PROJECT_ID) == ""
+
     @pytest.mark.parametrize("value", ["sha256:" + "0" * 64, "sha256:0123", "0123456789ab", "beef"])
     def test_an_id_names_no_image_that_one_may_use(self, value: str) -> None:
         assert "image's id" in find_use_problem(value, DEFAULT_PROJECT_ID)

@@ -52,12 +52,16 @@ def _describe_image(client: docker.APIClient, reference: str, stored: OwnImage |
         "reference": reference,
         "id": image["Id"],
         "size": format_size(image["Size"]),
-        "age": timesince(stored.built_at, database_now(), depth=1) if stored and is_known else "unknown",
+        "age": _format_age(stored) if stored and is_known else "unknown",
         "base": stored.base if stored and is_known else "",
         "packages": _describe_packages(labels, stored if is_known else None),
         "updates": describe_updates(stored) if stored and is_known else "not built from here",
         "SBOM": labels.get(LABEL_SBOM) or (stored.sbom_digest if stored and is_known else "") or "none",
     }
+
+
+def _format_age(stored: OwnImage) -> str:
+    return timesince(stored.built_at, database_now(), depth=1).replace("\xa0", " ")
 
 
 def _describe_packages(labels: dict[str, str], stored: OwnImage | None) -> str:
@@ -75,7 +79,7 @@ def _print_table(command: BaseCommand, rows: list[dict[str, str]]) -> None:
         table.add_column(column, overflow="fold", no_wrap=is_copied)
     for row in rows:
         short = {key: value[:19] if value.startswith("sha256:") else value for key, value in row.items()}
-        table.add_row(*(short[column].replace("\xa0", " ") for column in COLUMNS))
+        table.add_row(*(short[column] for column in COLUMNS))
     console = Console(file=getattr(command.stdout, "_out", None))
     console.width = max(console.width, 150) if not console.is_terminal else console.width
     console.print(table)
