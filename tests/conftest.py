@@ -11,6 +11,7 @@ import pytest
 from django.conf import settings as django_settings
 from django.core.cache import caches
 from django.db import connections
+from django.db.backends.postgresql.operations import DatabaseOperations
 from django.http import HttpResponse
 from django.test import Client, override_settings
 
@@ -32,6 +33,19 @@ def pytest_collection_finish() -> None:
     """Freezes modules and collected tests, so that garbage collections are shorter."""
     gc.freeze()
     gc.enable()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _flush_by_deletion() -> Iterator[None]:
+    """After a transactional test PostgreSQL truncates 70 tables, which takes ten times as long as to empty them."""
+
+    def list_deletions(operations: DatabaseOperations, _: Any, tables: list[str], **__: Any) -> list[str]:
+        # In one transaction: foreign keys are checked at its end.
+        return ["; ".join(f"DELETE FROM {operations.quote_name(table)}" for table in tables)]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DatabaseOperations, "sql_flush", list_deletions)
+        yield
 
 
 @pytest.fixture
