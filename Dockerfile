@@ -23,13 +23,14 @@ RUN if ls /tmp/ca/*.crt >/dev/null 2>&1; then cat /tmp/ca/*.crt >/tmp/ca.pem; ex
 WORKDIR /opt/cronium
 COPY manage.py LICENSE ./
 COPY executor executor
+COPY cron_rules cron_rules
 COPY cronium_admin cronium_admin
 COPY images images
 COPY static static
 COPY templates templates
 # The root is read-only at run time, so Python files are compiled and static files collected here. The keys that Django
 # generates in this step are in /tmp/data, which is not copied into the final stage.
-RUN /opt/venv/bin/python -m compileall -q -j 0 /opt/cronium/executor /opt/cronium/cronium_admin \
+RUN /opt/venv/bin/python -m compileall -q -j 0 /opt/cronium/executor /opt/cronium/cron_rules /opt/cronium/cronium_admin \
  && CRONIUM_DATA_DIR=/tmp/data CRONIUM_STATIC_DIR=/opt/cronium/collected \
     /opt/venv/bin/python manage.py collectstatic --no-input --verbosity 0
 

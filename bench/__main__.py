@@ -14,6 +14,7 @@ from bench import (
     page_under_load,
     recovery,
     scale,
+    schedule_times,
     throughput,
 )
 
@@ -28,6 +29,7 @@ BENCHMARKS = {
     "recovery": recovery.measure,
     "growth": growth.measure,
     "scale": scale.measure,
+    "schedule_times": schedule_times.measure,
 }
 
 COMPARED_WITH_DOCKER_RUN = {"first_line", "log_flow"}

@@ -16,21 +16,21 @@ ROOT = Path(__file__).resolve().parents[1]
 VERBS = frozenset(
     """
     abandon abort accept accumulate acquire add admit adopt advance allocate allow always announce anonymize answer
-    append apply archive are ask assign attach authenticate await beat begin bind borrow bracket build call can
-    cancel canonicalize cast change changed charge check choose claim clean clear close collect commit compare
-    compile complete compress compute conclude configure confirm connect consume continue convert count cover create
-    cut declare decorate decrypt delete derive describe detach detect diff digest discard disconnect dispatch
+    append apply archive are ask assign attach authenticate await beat begin bind borrow bracket build call can cancel
+    canonicalize cast change changed charge check choose claim clean clear close collect commit compare compile
+    complete compress compute conclude configure confirm connect consume continue convert count cover create cut
+    decide declare decorate decrypt delete derive describe detach detect diff digest discard disconnect dispatch
     download drain drop dump edit enable encode encrypt end enqueue ensure enter escape estimate evaluate exclude exec
-    execute exit expand expect expire explain extend extract feed fetch filter find finish fold follow forbid forget
-    format forward free from generate get give guess hand handle has hash hide hit hold holds identify ignore import
-    increment insert inspect intersect is iterate join keep launch leave limit list listen load lock log look make
-    mark mask match may measure merge mint mount move name normalize note observe offer omit on open overlaps pack
-    pad parse pass peek pin ping place plan point pop prepare present print process provide prune publish pull push
-    put query quote raise read receive reconnect record redirect reencrypt refer refresh refuse register reject
-    relay release remember remove render renew reopen replace replay report request requeue require rerun reserve
-    reset resolve restart restore restrict resume retire retry revoke rotate round run runs same save schedule seal
-    search select send serve set settle shift shorten show sign skip sort split start stop store stream strip submit
-    suggest sum summarize sweep switch sync tag take to tolerate track translate treat try unpack untag update
+    execute exit expand expect expire explain extend extract feed fetch filter find finish fire fold follow forbid
+    forget format forward free from generate get give guess hand handle has hash hide hit hold holds identify ignore
+    import increment insert inspect intersect is iterate join keep launch leave limit list listen load lock log look
+    make mark mask match may measure merge mint mount move name normalize note observe offer omit on open overlaps
+    pack pad parse pass peek pin ping place plan point pop prepare present preview print process provide prune publish
+    pull push put query quote raise read receive reconnect record redirect reencrypt refer refresh refuse register
+    reject relay release remember remove render renew reopen replace replay report request requeue require rerun
+    reserve reset resolve restart restore restrict resume retire retry revoke rotate round run runs same save schedule
+    seal search select send serve set settle shift shorten show sign skip sort split start stop store stream strip
+    submit suggest sum summarize sweep switch sync tag take to tolerate track translate treat try unpack untag update
     upload use validate verify wait wake watch work wrap write
     """.split()  # noqa: SIM905
 )
@@ -111,7 +111,7 @@ def find_riddles(path: Path) -> Iterator[str]:
 def main() -> int:
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     files = [ROOT / name for name in listed if (ROOT / name).is_file()]
-    ours = [path for path in files if path.parts[len(ROOT.parts)] in ("cronium_admin", "executor")]
+    ours = [path for path in files if path.parts[len(ROOT.parts)] in ("cronium_admin", "executor", "cron_rules")]
     code = [path for path in ours if path.suffix == ".py" and "migrations" not in path.parts]
     prose = [path for path in files if path.suffix == ".md" and path.name != "CHANGELOG.md"]
     tests = [path for path in files if path.suffix == ".py" and path.parts[len(ROOT.parts)] == "tests"]
