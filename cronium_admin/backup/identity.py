@@ -42,7 +42,15 @@ _OF_LATER_MIGRATIONS = {
     # The original delivers the events that its consumers have not read; a copy begins without events.
     "runs.0022_outbox": "DELETE FROM runs_outboxevent",
 }
-_OF_PLACE = {"hosts.0011_place": "UPDATE hosts_installation SET place = NULL"}  # the next start records its own
+_COPIED_SCHEDULE = "Disabled: this installation is a copy. Enable it if the original does not run it any more."
+_OF_COPY = {
+    "schedules.0001_initial": f"UPDATE schedules_schedule SET enabled = FALSE, problem = '{_COPIED_SCHEDULE}'",  # noqa: S608
+}
+_OF_PLACE = {
+    "hosts.0011_place": "UPDATE hosts_installation SET place = NULL",  # the next start records its own
+    # Nothing that was due between the backup and now is run.
+    "schedules.0001_initial": "UPDATE schedules_schedule SET cursor_at = CURRENT_TIMESTAMP",
+}
 
 
 def build_copy_statements(identity: str, origin: Origin, migrations: Collection[str]) -> list[str]:
@@ -65,7 +73,7 @@ def build_copy_statements(identity: str, origin: Origin, migrations: Collection[
         "UPDATE hosts_host SET owner = '', lease_expires_at = NULL, heartbeat_at = NULL",
         f"UPDATE hosts_installation SET instance = '{identity}'",  # noqa: S608 - made here
         "UPDATE logs_logobject SET shared = TRUE",
-        *(statement for migration, statement in _OF_LATER_MIGRATIONS.items() if migration in migrations),
+        *(sql for of in (_OF_LATER_MIGRATIONS, _OF_COPY) for migration, sql in of.items() if migration in migrations),
         *build_take_over_statements(migrations),
     ]
 

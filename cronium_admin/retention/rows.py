@@ -18,6 +18,7 @@ from cronium_admin.logs.throttle import Throttle
 from cronium_admin.runs import outbox
 from cronium_admin.runs.models import Run, RunEvent
 from cronium_admin.runs.shared_texts import delete_unused
+from cronium_admin.schedules.models import Occurrence
 from cronium_admin.variables.models import Receipt, Variable
 
 log = logging.getLogger("cronium.retention")
@@ -48,19 +49,28 @@ def _make_timedelta(number: int) -> timedelta | None:
 
 
 def remove_events(pace: Throttle) -> Iterator[str]:
-    # Keys grow with time, so each pass reads at most one batch of events that stay.
-    max_age, deleted = _make_timedelta(settings.CONFIG.event_keep_days), 0
+    yield from _delete_oldest(RunEvent, "at", settings.CONFIG.event_keep_days, "events of runs", pace)
+
+
+def remove_occurrences(pace: Throttle) -> Iterator[str]:
+    days = settings.CONFIG.run_keep_days
+    yield from _delete_oldest(Occurrence, "decided_at", days, "rows of the ledgers of schedules", pace)
+
+
+def _delete_oldest(model: type[Model], column: str, days: int, label: str, pace: Throttle) -> Iterator[str]:
+    # Keys grow with time, so each pass reads at most one batch of rows that stay.
+    max_age, deleted = _make_timedelta(days), 0
     try:
         while max_age:
-            oldest = list(RunEvent.objects.order_by("pk").values_list("pk", "at")[:BATCH_SIZE])
+            oldest = list(model._default_manager.order_by("pk").values_list("pk", column)[:BATCH_SIZE])
             ids = [pk for pk, at in oldest if at < database_now() - max_age]
             if not ids:
                 break
             with pace.run_step():
-                deleted += RunEvent.objects.filter(pk__in=ids).delete()[0]
+                deleted += model._default_manager.filter(pk__in=ids).delete()[0]
     finally:
         if deleted:
-            yield f"{deleted} events of runs"
+            yield f"{deleted} {label}"
 
 
 def remove_idempotency_keys(pace: Throttle) -> Iterator[str]:

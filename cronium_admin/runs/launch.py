@@ -2,6 +2,8 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -26,31 +28,55 @@ from cronium_admin.runs.snapshot import build_snapshot, find_launch_profile
 from cronium_admin.warm import rows as warm
 
 
+@dataclass(frozen=True)
+class Origin:
+    """What launched a run, if it is more than a user's request. `text` names it in the run's first event.
+
+    `caused_by` is its kind and id, such as "schedule:12". `scheduled_for` is the nominal time. `must_wait`: another
+    run with the same `serial_key` is live, so this one takes no waiting sandbox.
+    """
+
+    trigger: str
+    text: str = ""
+    caused_by: str = ""
+    scheduled_for: datetime | None = None
+    serial_key: str | None = None
+    must_wait: bool = False
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("trigger", "caused_by", "scheduled_for", "serial_key")}
+
+
 def launch(
     job: Job,
-    by: User,
+    by: User | None,
     overrides: Overrides = NO_OVERRIDES,
     *,
     trigger: str = "api",
     idempotency_key: str = "",
+    origin: Origin | None = None,
 ) -> Run:
     """Creates a queued run of `job`, or returns the run that the same user created with the same key and request.
+
+    `origin` replaces `trigger`. Without `by` the project launches: the caller has checked the overrides.
 
     Raises ApiError for a disabled job (409), for a key reused with another request (409), and for another image,
     environment or runtime without the permission (403); ValidationError by field for values out of bounds.
     """
-    if trigger == BUILD_TRIGGER:
+    if (origin.trigger if origin else trigger) == BUILD_TRIGGER:
         raise ValueError("A job's run can't be a build.")
     profile = find_launch_profile(job, overrides.profile)
     changed = overrides.changed_fields(job, profile)
-    check_overrides(job, changed, by)
-    receipt = IdempotencyRecord(idempotency_key, by, overrides.compute_digest()) if idempotency_key else None
+    if by is not None:
+        check_overrides(job, changed, by)
+    receipt = IdempotencyRecord(idempotency_key, by, overrides.compute_digest()) if by and idempotency_key else None
     if receipt and (earlier := receipt.find_run(job)):
         return earlier
     _refuse_disabled(job)
     snapshot = build_snapshot(job, overrides, profile) | {"overridden": changed}
     try:
-        return _create_queued_run(job, by, snapshot, trigger, receipt)
+        return _create_queued_run(job, by, snapshot, origin or Origin(trigger), receipt)
     except IntegrityError:
         # A concurrent request with the same key was first: return its run.
         if receipt and (earlier := receipt.find_run(job)):
@@ -70,7 +96,7 @@ def rerun(run: Run, by: User, *, idempotency_key: str = "") -> Run:
     if receipt and (earlier := receipt.find_run(run.job)):
         return earlier
     try:
-        return _create_queued_run(run.job, by, repeat.values, "rerun", receipt, parent=run, notes=repeat.notes)
+        return _create_queued_run(run.job, by, repeat.values, Origin("rerun"), receipt, parent=run, notes=repeat.notes)
     except IntegrityError:
         if receipt and (earlier := receipt.find_run(run.job)):
             return earlier
@@ -86,9 +112,9 @@ def _refuse_disabled(job: Job) -> None:
 
 def _create_queued_run(
     job: Job | None,
-    by: User,
+    by: User | None,
     snapshot: dict[str, Any],
-    trigger: str,
+    origin: Origin,
     receipt: IdempotencyRecord | None = None,
     parent: Run | None = None,
     notes: Sequence[str] = (),
@@ -115,24 +141,25 @@ def _create_queued_run(
             columns["differs"] = find_differences(get_revision_settings(parent.revision.values), of_run)
         elif job is not None:
             columns |= _refer_to_revision(job, of_run, revision_id, digest)
-        columns |= _take_sandbox(columns)
+        columns |= {} if origin.must_wait else _take_sandbox(columns)
         run = Run.objects.create(
             project_id=source.project_id,
             job=job,
             **names,
             parent=parent,
-            trigger=trigger,
             created_by=by,
             request_digest=receipt.digest if receipt else "",
             trace=trace.pack_launch(read_request_age()),
+            **origin.columns,
             **(receipt.columns if receipt else {}),
             **columns,
         )
         run.remember_settings(of_run)
         if has_consumer:
             outbox.insert_event(run.pk, "queued", {"status": run.status})
-        text = " ".join([f"Queued by {by.get_username()}{'.' if notes else ''}", *notes])
-        events.record_event(run.pk, "queued", text, by.get_username())
+        actor = by.get_username() if by else ""
+        queued_by = " for ".join(name for name in (origin.text, actor) if name)
+        events.record_event(run.pk, "queued", " ".join([f"Queued by {queued_by}{'.' if notes else ''}", *notes]), actor)
         # All others leave a run with a waiting sandbox to its host.
         to = f"host.{run.warm_host}" if run.warm_host else run.queue
         transaction.on_commit(lambda: wake_workers(str(run.pk), to))

@@ -77,7 +77,11 @@ class Run(InProject):
     log_keep_days = models.PositiveIntegerField(null=True)
     number = models.PositiveIntegerField()  # counts the job's runs from 1
     parent = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="reruns", db_index=False)
-    trigger = models.CharField(max_length=16, default="api")  # ui, api, rerun
+    trigger = models.CharField(max_length=16, default="api")  # ui, api, rerun, build, schedule, catch_up
+    caused_by = models.CharField(max_length=80, blank=True, default="", db_default="")  # such as schedule:12
+    scheduled_for = models.DateTimeField(null=True)  # the nominal time of a run that a schedule launched
+    # Live runs with the same key run one after the other, by `scheduled_for`; null: no such run.
+    serial_key = models.CharField(max_length=40, null=True)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
     idempotency_key = models.CharField(max_length=200, null=True)
     idempotency_by = models.BigIntegerField(null=True)  # the user's id
@@ -198,6 +202,11 @@ class Run(InProject):
                 name="run_cancelled_by",
                 condition=models.Q(cancel_requested_by__isnull=False),
             ),
+            models.Index(
+                fields=["serial_key", "scheduled_for"],
+                name="run_serial_live",
+                condition=models.Q(serial_key__isnull=False, status__in=[s.value for s in LIVE]),
+            ),
             # For periodic tasks; these indexes are small in a healthy installation.
             models.Index(fields=["created_at"], name="run_with_key", condition=models.Q(idempotency_key__isnull=False)),
             models.Index(
@@ -293,6 +302,11 @@ class Run(InProject):
     @property
     def is_live(self) -> bool:
         return self.status in LIVE
+
+    @property
+    def schedule_id(self) -> int | None:
+        kind, _, number = self.caused_by.partition(":")
+        return int(number) if kind == "schedule" else None
 
     @property
     def log_pruned(self) -> str:

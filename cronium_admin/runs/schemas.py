@@ -49,6 +49,8 @@ class RunItem(BaseModel):
     exit_code: int | None
     condition: bool | None = Field(description="The value that the script set for follow-up rules; null: not set.")
     trigger: str
+    scheduled_for: datetime | None = Field(description="The planned time, of a run that a schedule launched.")
+    caused_by: str = Field(description="What launched it, such as schedule:12; empty for a user's request.")
     image: ImageRef
     profile: str
     limits: LimitsOut
@@ -87,6 +89,7 @@ class RunItem(BaseModel):
     def collect_fields(run: Run) -> dict[str, Any]:
         columns = [
             *("id", "number", "job_revision", "language", "status", "reason", "message", "exit_code", "trigger"),
+            *("scheduled_for", "caused_by"),
             *("on_log_limit", "streams", "timeout_seconds", "network", "queue", "read_only_root", "host"),
             *("created_at", "claimed_at", "started_at"),
             *("finished_at", "cancel_requested_at", "peak_memory_bytes", "log_lines", "log_bytes", "log_digest"),

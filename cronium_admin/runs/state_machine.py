@@ -220,7 +220,7 @@ def _end_if(run_id: UUID, expected: Q, ending: Ending, by: str = "") -> bool:
     )
 
 
-def request_cancel(run_id: UUID, user_id: int, by: str) -> bool:
+def request_cancel(run_id: UUID, user_id: int | None, by: str) -> bool:
     """Sets the flag that the run's host reads; the status changes when the container has stopped."""
     return _apply_transition(
         run_id,

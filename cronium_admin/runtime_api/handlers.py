@@ -19,6 +19,7 @@ from cronium_admin.core.errors import ApiError
 from cronium_admin.runs.models import Run, Status
 from cronium_admin.runtime_api.condition import set_condition
 from cronium_admin.runtime_api.output import set_output
+from cronium_admin.schedules.history import find_previous_time
 from cronium_admin.variables import service
 from cronium_admin.variables.models import Receipt
 from executor.spec import LeaseLost, Reply
@@ -152,10 +153,13 @@ def delete_receipts(run_id: UUID) -> None:
 
 def build_context(run: Run) -> dict[str, Any]:
     by = run.created_by
+    previous = find_previous_time(run) if run.scheduled_for else None
     return {
         "run_id": str(run.pk),
         "number": run.number,
         "trigger": run.trigger,
+        "scheduled_for": run.scheduled_for.isoformat() if run.scheduled_for else None,
+        "previous_scheduled_for": previous.isoformat() if previous else None,
         "created_at": run.created_at.isoformat(),
         "created_by": by.get_username() if by else None,
         "parent_run_id": str(run.parent_id) if run.parent_id else None,

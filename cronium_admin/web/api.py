@@ -43,6 +43,7 @@ from cronium_admin.registries.api import router as registries
 from cronium_admin.registries.images_api import router as images
 from cronium_admin.registries.policies_api import router as policies
 from cronium_admin.retention.api import router as runs
+from cronium_admin.schedules.api import router as schedules
 from cronium_admin.secrets.api import router as secrets
 from cronium_admin.settings import DATA_UPLOAD_MAX_MEMORY_SIZE, VERSION
 from cronium_admin.variables.api import router as variables
@@ -73,6 +74,7 @@ api.add_router("/jobs", jobs)
 api.add_router("", runs)
 api.add_router("", logs)
 api.add_router("", waiting)
+api.add_router("", schedules)
 api.add_router("/images/policies", policies)  # before /images/{language}
 api.add_router("/images", images)
 api.add_router("/registries", registries)

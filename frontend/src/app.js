@@ -5,7 +5,7 @@ import { removeSentDrafts } from "./drafts.js";
 import { startListFilters } from "./list_filters.js";
 import { isServerSilent, monitorConnection } from "./connection_monitor.js";
 import { monitorSession } from "./session_expiry.js";
-import { formatAge, formatAgo, formatDuration } from "./durations.js";
+import { formatAge, formatAgo, formatDuration, formatUntil } from "./durations.js";
 
 window.htmx = htmx;
 Object.assign(htmx.config, {
@@ -39,6 +39,10 @@ function updateTimes() {
     const text = formatAgo(now - Date.parse(time.dateTime));
     if (time.textContent !== text) time.textContent = text;
   }
+  for (const time of findAll("time[data-until]")) {
+    const text = formatUntil(Date.parse(time.dateTime) - now);
+    if (time.textContent !== text) time.textContent = text;
+  }
   if (isServerSilent()) return;
   for (const age of findAll("[data-since]")) {
     const text = formatAge(now - Number(age.dataset.since));
@@ -60,10 +64,18 @@ function updatePhases(now) {
     });
   }
 }
+const localFormat = new Intl.DateTimeFormat("en-GB", { weekday: "short", year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit", timeZoneName: "short", hourCycle: "h23" });
+/** As the server writes times of other zones: Sun 29 Nov 2026 02:30 GMT+1, with seconds only if there are any. */
+function formatLocal(at) {
+  const part = Object.fromEntries(localFormat.formatToParts(at).map(({ type, value }) => [type, value]));
+  const seconds = part.second === "00" ? "" : `:${part.second}`;
+  return `${part.weekday} ${part.day} ${part.month} ${part.year} ${part.hour}:${part.minute}${seconds} ${part.timeZoneName}`;
+}
 function formatTimes(from) {
   for (const time of findAll("time[datetime]", from)) {
     const at = new Date(time.dateTime);
     if (time.hasAttribute("data-hour")) time.textContent = clockFormat.format(at);
+    if (time.hasAttribute("data-local")) time.textContent = formatLocal(at);
     time.title ||= `${fullFormat.format(at)} · ${formatUtc(at)}`;
   }
   updateTimes();

@@ -22,3 +22,8 @@ export function formatAge(ms) {
 export function formatAgo(ms) {
   return Math.round(ms / 1000) < 5 ? "just now" : `${formatAge(ms)} ago`;
 }
+
+/** in 40 s, in 5 min, in 3 h, in 12 d; "now" once the time has come. */
+export function formatUntil(ms) {
+  return Math.round(ms / 1000) < 1 ? "now" : `in ${formatAge(ms)}`;
+}

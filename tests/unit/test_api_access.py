@@ -16,6 +16,7 @@ from cronium_admin.jobs.models import Job
 from cronium_admin.registries.models import ImagePolicy
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run
+from cronium_admin.schedules.models import Occurrence, Schedule
 from cronium_admin.secrets.crypto import encrypt
 from cronium_admin.secrets.models import Secret
 from cronium_admin.variables import service
@@ -96,6 +97,15 @@ ROUTES: list[tuple[str, str, Any, str, int]] = [
     ("PATCH", "/custom-images/reports/versions/1", {"pinned": True}, "editor", 200),
     ("DELETE", "/custom-images/reports/versions/1", None, "editor", 204),
     ("GET", "/custom-images/reports/versions/1/sbom", None, "viewer", 200),
+    ("GET", "/schedules", None, "viewer", 200),
+    ("POST", "/schedules/preview", {"rule": "0 2 * * *"}, "viewer", 200),
+    ("GET", "/jobs/report/schedules", None, "viewer", 200),
+    ("POST", "/jobs/report/schedules", {"name": "more", "rule": "0 2 * * *"}, "editor", 201),
+    ("GET", "/schedules/1", None, "viewer", 200),
+    ("PATCH", "/schedules/1", {"enabled": False}, "editor", 200),
+    ("DELETE", "/schedules/1", None, "editor", 204),
+    ("GET", "/schedules/1/occurrences", None, "viewer", 200),
+    ("POST", "/schedules/1/run-missed", None, "operator", 202),
     ("GET", "/me", None, "viewer", 200),
     ("GET", "/tokens", None, "viewer", 200),
     ("POST", "/tokens", {"name": "ci", "expires_at": "1d"}, "viewer", 201),
@@ -120,6 +130,11 @@ def furnished(run: Run, make_job: Callable[..., Job]) -> Run:
     Secret.objects.create(name="API_KEY", encrypted=encrypt("API_KEY", "a value"))
     make_ready_image("reports")
     Host.objects.create(name="east")
+    schedule = Schedule.objects.create(pk=1, job=run.job, name="nightly", rule="0 2 * * *", owner=get_admin())
+    missed = timezone.now() - timedelta(hours=1)
+    Occurrence.objects.create(
+        schedule=schedule, nominal_at=missed, last_nominal_at=missed, rule_number=1, state="missed"
+    )
     ended = launch(run.job, get_admin())
     Run.objects.filter(pk=ended.pk).update(status="failed", finished_at=timezone.now())
     User.objects.create(username="pat")

@@ -174,6 +174,8 @@ OPERATION_IDS = [
     "remove_registry",
     "remove_image_version",
     "suggest_image_packages",
+    *("preview_schedule", "list_schedules", "list_job_schedules", "create_schedule", "get_schedule"),
+    *("change_schedule", "remove_schedule", "list_occurrences", "run_missed_times"),
 ]
 
 

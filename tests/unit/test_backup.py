@@ -29,6 +29,8 @@ from cronium_admin.runs.models import Run
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.outbox import register_consumer
 from cronium_admin.secrets.crypto import encrypt
+from cronium_admin.schedules.models import Heartbeat, Schedule
+from cronium_admin.schedules.service import create_schedule
 from cronium_admin.secrets.models import Secret
 from cronium_admin.workers.instance import get_instance_id
 from cronium_admin.workers.hosts.models import Host
@@ -41,7 +43,23 @@ for status in ("succeeded", "running", "starting", "queued"):
 Secret.objects.create(name="KEY", encrypted=encrypt("KEY", "value"))
 Host.objects.create(name="local", owner="x")
 acquire_lease("sweep", "x", 3600)
+values = {"name": "hourly", "rule": "0 * * * *", "missed": "all", "missed_within_seconds": 864000}
+create_schedule(job, values, get_admin())
+long_ago = "2026-01-01T00:00Z"
+Schedule.objects.update(cursor_at=long_ago, next_at="2026-01-01T01:00Z", due_at="2026-01-01T01:00Z")
+Heartbeat.objects.create(pk=1, looked_at=long_ago)
 get_instance_id()
+"""
+# Two looks at the schedules; prints the rows of the ledger, the runs of schedules, and the schedules with a next time.
+LOOKS = """
+from cronium_admin.core.database.clock import database_now
+from cronium_admin.runs.models import Run
+from cronium_admin.schedules.firing import fire_due, record_look
+from cronium_admin.schedules.models import Occurrence, Schedule
+for _ in range(2):
+    fire_due(record_look())
+counts = (Occurrence.objects.count(), Run.objects.exclude(trigger="api").count())
+print("looks:", *counts, Schedule.objects.filter(next_at__gt=database_now()).count())
 """
 # Restores again and again, and dies at the first, second, ... step that changes a file; then finishes.
 DEATHS = """
@@ -156,6 +174,31 @@ def test_a_copy_of_an_older_version_is_settled_without_the_tables_that_it_lacks(
     assert any("core_lease" in statement for statement in build_copy_statements("id", RESTORED, applied))
     older = [name for name in applied if not name.startswith("core.")]
     assert not any("core_lease" in statement for statement in build_copy_statements("id", RESTORED, older))
+
+
+SCHEDULES = "SELECT enabled, problem != '', cursor_at > datetime('now', '-1 hour') FROM schedules_schedule"
+
+
+def test_a_copy_has_its_schedules_disabled_and_runs_nothing_of_the_past(saved: Path, tmp_path: Path) -> None:
+    manage(tmp_path, "restore", str(saved))
+    assert rows(tmp_path, SCHEDULES) == [(0, 1, 1)]
+    assert "this installation is a copy" in str(rows(tmp_path, "SELECT problem FROM schedules_schedule"))
+    assert "looks: 0 0 0" in manage(tmp_path, "shell", "-v0", "-c", LOOKS)
+
+
+def test_taken_over_the_schedules_go_on_from_now(original: Path, saved: Path, tmp_path: Path) -> None:
+    manage(tmp_path, "restore", "--take-over", str(saved))
+    assert rows(tmp_path, SCHEDULES) == [(1, 0, 1)]
+    assert "looks: 0 0 1" in manage(tmp_path, "shell", "-v0", "-c", LOOKS)
+    assert rows(original, SCHEDULES) == [(1, 0, 0)], "the original is not changed"
+
+
+def test_a_copy_from_before_schedules_is_settled_without_them(original: Path) -> None:
+    applied = [f"{app}.{name}" for app, name in rows(original, "SELECT app, name FROM django_migrations")]
+    of_schedules = [sql for sql in build_copy_statements("id", RESTORED, applied) if "schedules_" in sql]
+    assert len(of_schedules) == 2
+    older = [name for name in applied if not name.startswith("schedules.")]
+    assert not any("schedules_" in sql for sql in build_copy_statements("id", RESTORED, older))
 
 
 def test_the_tables_of_all_migrations_are_all_tables(original: Path) -> None:

@@ -17,6 +17,7 @@ from cronium_admin.jobs.models import Job
 from cronium_admin.profiles.models import Profile
 from cronium_admin.registries.models import ImagePolicy, Registry
 from cronium_admin.runs.models import Run
+from cronium_admin.schedules.models import Schedule
 from cronium_admin.secrets.crypto import encrypt
 from cronium_admin.secrets.models import Secret
 from cronium_admin.variables import service
@@ -29,6 +30,8 @@ from tests.users import get_admin
 JOB = {"name": "Mine", "language": "bash", "script": "echo mine", "profile": "small", "timeout_seconds": "60"}
 REGISTRY = {"address": "docker.io", "sign_in": "user", "username": "mine", "secret": "my own value", "use": "all"}
 REGISTRY |= {"policy": "missing"}
+SCHEDULE = {"name": "nightly", "kind": "cron", "rule": "0 6 * * *", "timezone": "UTC", "overlap": "skip"}
+SCHEDULE |= {"missed": "latest", "acts_as": "owner", "enabled": "on"}
 PROFILE = {"name": "medium", "cpu": "0.75", "memory_mb": "777", "pids": "77"}
 # view: (the input, how the next page shows it; the other user's change by the API)
 FORMS: dict[str, tuple[dict[str, str], str, tuple[str, str, Any]]] = {
@@ -61,6 +64,9 @@ FORMS: dict[str, tuple[dict[str, str], str, tuple[str, str, Any]]] = {
     "images:image-delete": ({}, "", ("PATCH", "/custom-images/reports", {"description": "theirs"})),
     "images:version-pin": ({"pinned": "on"}, "", ("PATCH", "/custom-images/reports/versions/1", {"pinned": True})),
     "images:version-remove": ({}, "", ("PATCH", "/custom-images/reports/versions/1", {"pinned": True})),
+    "schedules:edit": (SCHEDULE, 'value="0 6 * * *"', ("PATCH", "/schedules/1", {"rule": "0 5 * * *"})),
+    "schedules:switch": ({"enabled": "off"}, "", ("PATCH", "/schedules/1", {"rule": "0 5 * * *"})),
+    "schedules:delete": ({}, "", ("PATCH", "/schedules/1", {"rule": "0 5 * * *"})),
     "images:reset": ({}, "", ("PUT", "/images/bash", {"reference": "corp/theirs:2"})),
     "hosts:drain": ({"draining": "on"}, "", ("PATCH", "/hosts/east", {"draining": True})),
     "access:person": (
@@ -79,7 +85,7 @@ FORMS: dict[str, tuple[dict[str, str], str, tuple[str, str, Any]]] = {
 # Forms that edit nothing that another person may have edited in between.
 NO_EDIT = {
     "makes a row": {"jobs:new", "profiles:create", "secrets:create", "variables:new", "access:tokens", "access:add"}
-    | {"images:registry-new", "images:image-new", "images:image-build"},
+    | {"images:registry-new", "images:image-new", "images:image-build", "schedules:new"},
     "asks hosts for a check or a pull": {"images:check", "images:check-all", "images:pull"},
     "acts on a run": {
         "runs:launch",
@@ -89,7 +95,8 @@ NO_EDIT = {
         "retention:one",
         "retention:many",
     },
-    "only reads": {"jobs:image-info"},
+    "runs missed times, each once": {"schedules:run-missed"},
+    "only reads": {"jobs:image-info", "schedules:preview"},
     "is one's own, or ends sessions": {"access:end-sessions", "account:password", "account:end-others"},
 }
 
@@ -120,7 +127,7 @@ def browser(people: dict[str, User]) -> Client:
 
 
 def _rows() -> list[Any]:
-    models = (Job, Profile, Secret, ImageOverride, Host, Registry, ImagePolicy, CustomImage, ImageVersion)
+    models = (Job, Profile, Secret, ImageOverride, Host, Registry, ImagePolicy, CustomImage, ImageVersion, Schedule)
     found = [list(model.objects.order_by("pk").values()) for model in models]
     return [*found, list(User.objects.order_by("pk").values("role", "is_active", "password", "version"))]
 
@@ -141,6 +148,7 @@ class TestForms:
         lists |= {"images:registry-delete": url.replace("/delete/", "/")}
         image = "/".join(url.split("/")[:4]) + "/"
         lists |= dict.fromkeys(("images:image-delete", "images:version-pin", "images:version-remove"), image)
+        lists |= {"schedules:switch": url.replace("/switch/", "/")}
         lists |= {"jobs:delete": url.replace("/delete/", "/edit/")}
         lists |= dict.fromkeys(
             ("access:switch", "access:reset-password", "access:delete"), "/".join(url.split("/")[:-2]) + "/"

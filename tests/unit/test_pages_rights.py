@@ -19,6 +19,7 @@ from cronium_admin.images.image_tests import request_test
 from cronium_admin.jobs.models import Job
 from cronium_admin.registries.models import Registry
 from cronium_admin.runs.models import Run
+from cronium_admin.schedules.models import Occurrence, Schedule
 from cronium_admin.variables import service
 from cronium_admin.workers.hosts.models import Host
 from tests.custom_images import make_ready_image
@@ -102,6 +103,18 @@ PAGES = [
     ("post", "variables:edit", "variable", "editor"),
     ("get", "variables:delete", "variable", "editor"),
     ("post", "variables:delete", "variable", "editor"),
+    ("get", "schedules:list", "", "viewer"),
+    ("post", "schedules:preview", "", "editor"),
+    ("get", "schedules:schedule", "schedule", "viewer"),
+    ("get", "schedules:edit", "schedule", "editor"),
+    ("post", "schedules:edit", "schedule", "editor"),
+    ("post", "schedules:switch", "schedule", "editor"),
+    ("get", "schedules:delete", "schedule", "editor"),
+    ("post", "schedules:delete", "schedule", "editor"),
+    ("post", "schedules:run-missed", "schedule", "operator"),
+    ("get", "schedules:new", "job", "editor"),
+    ("post", "schedules:new", "job", "editor"),
+    ("get", "schedules:of-job", "job", "viewer"),
     ("get", "hosts:list", "", "viewer"),
     ("get", "hosts:waiting", "run", "viewer"),
     ("post", "hosts:drain", "host", "admin"),
@@ -143,6 +156,17 @@ def address(run: Run) -> Callable[[str, str], str]:
     parts["person"] = [User.objects.create(username="pat").pk]
     parts["variable"] = ["report", "day"]
     service.set_variable(service.VariableRef(run.job, "day"), 1, get_admin())
+    schedule = Schedule.objects.create(pk=1, job=run.job, name="nightly", rule="0 2 * * *")
+    at = run.created_at
+    Occurrence.objects.create(
+        schedule=schedule,
+        nominal_at=at,
+        last_nominal_at=at,
+        rule_number=1,
+        state="missed",
+        reason="Cronium did not run",
+    )
+    parts["schedule"] = [schedule.pk]
     return lambda view, kind: reverse(view, args=parts[kind])
 
 
@@ -187,6 +211,7 @@ def test_changes_need_post_and_a_csrf_token(
     has_page = {*("access:tokens", "access:add", "access:person", "account:password")}
     has_page |= {*("jobs:edit", "variables:new", "variables:edit", "variables:delete")}
     has_page |= {"retention:many", "images:registry-new", "images:registry", "images:image-new", "images:image-edit"}
+    has_page |= {"schedules:edit", "schedules:delete", "schedules:new"}
     if view not in has_page:
         assert client.get(address(view, kind)).status_code == 405
 

@@ -27,6 +27,7 @@ from cronium_admin.retention.deletion import Selection
 from cronium_admin.runs.launch import launch, rerun
 from cronium_admin.runs.models import Run, Status
 from cronium_admin.runtime_api.handlers import handle_request
+from cronium_admin.schedules.models import Schedule
 from cronium_admin.secrets.crypto import encrypt
 from cronium_admin.secrets.models import Secret
 from cronium_admin.secrets.service import SecretUnavailable, delete_secret, save_secret
@@ -38,9 +39,9 @@ from tests.unit.test_api_access import ROUTES, _check, furnished  # noqa: F401 -
 from tests.unit.test_pages_rights import ORDER, PAGES, address  # noqa: F401 - a fixture
 from tests.users import get_admin
 
-ROOTS = ("/jobs", "/runs", "/variables", "/secrets", "/custom-images")
+ROOTS = ("/jobs", "/runs", "/variables", "/secrets", "/custom-images", "/schedules")
 OWN_ACCOUNT = ("/me", "/tokens")
-PROJECT_PAGES = ("jobs:", "runs:", "retention:", "logs:", "secrets:", "variables:", "hosts:waiting")
+PROJECT_PAGES = ("jobs:", "runs:", "retention:", "logs:", "secrets:", "variables:", "schedules:", "hosts:waiting")
 PROJECT_PAGES += ("images:build", "images:image", "images:version", "images:missing-module")
 ACCOUNT_PAGES = ("account:", "access:tokens")
 PROJECT_ROUTES = [row for row in ROUTES if row[1].startswith(ROOTS)]
@@ -58,6 +59,8 @@ WITHOUT_ROW: dict[tuple[str, str], dict[str, int]] = {
     ("DELETE", "/variables/shared/day"): {"": 403, "viewer": 403, "operator": 403, "editor": 404, "admin": 404},
     ("GET", "/custom-images"): dict.fromkeys(("", *ROLES), 200),
     ("POST", "/custom-images"): {"": 403, "viewer": 403, "operator": 403, "editor": 201, "admin": 201},
+    ("GET", "/schedules"): dict.fromkeys(("", *ROLES), 200),
+    ("POST", "/schedules/preview"): dict.fromkeys(("", *ROLES), 200),  # it reads no row
     ("GET", "/secrets"): dict.fromkeys(("", *ROLES), 200),
     ("PUT", "/secrets/API_KEY"): {"": 403, "viewer": 403, "operator": 403, "editor": 403, "admin": 201},
 }
@@ -176,7 +179,7 @@ def test_rows_of_another_project_answer_like_missing_rows(
 
 
 def _fetch_default_rows() -> list[Any]:
-    models: tuple[Any, ...] = (Job, Run, Variable, Secret)
+    models: tuple[Any, ...] = (Job, Run, Variable, Secret, Schedule)
     return [list(model.objects.filter(project=DEFAULT_PROJECT_ID).order_by("pk").values()) for model in models]
 
 
@@ -236,7 +239,7 @@ def test_a_page_of_another_project_is_not_found(
             assert answer.status_code == 403, role
         else:
             assert answer.status_code in (200, 204, 302, 422), role
-            for text in (">Report<", "/jobs/report/", ">API_KEY<", "/variables/report/"):
+            for text in (">Report<", "/jobs/report/", ">API_KEY<", "/variables/report/", ">nightly<"):
                 assert text not in content, role
 
 

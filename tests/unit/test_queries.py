@@ -1,6 +1,7 @@
 """The number of queries of each route is pinned, so that no list makes one query per row."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from cronium_admin.jobs.models import Job
 from cronium_admin.registries.models import ImagePolicy, Registry
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run
+from cronium_admin.schedules.models import Occurrence, Schedule
 from cronium_admin.secrets.crypto import encrypt
 from cronium_admin.secrets.models import Secret
 from cronium_admin.variables import service
@@ -48,6 +50,11 @@ READS = [
     ("/profiles/small", 3),
     ("/secrets", 3),
     ("/secrets/API_KEY", 3),
+    ("/schedules", 2),
+    ("/schedules?job=report", 3),
+    ("/jobs/report/schedules", 3),
+    ("/schedules/{schedule}", 2),
+    ("/schedules/{schedule}/occurrences", 3),
     ("/me", 1),
     ("/tokens", 2),
     ("/people", 2),
@@ -72,16 +79,26 @@ def plenty(job: Job, make_job: Callable[..., Job]) -> Run:
         Registry.objects.create(address=f"ghcr.io/{name}", username="bot")
     runs = [launch(each, get_admin()) for each in [*jobs, *jobs, job]]
     Run.objects.filter(pk=runs[-1].pk).update(output=[1], output_at=runs[-1].created_at)
+    for number, run in enumerate(runs):
+        _make_schedule(run, f"schedule {number}")
     return runs[-1]
+
+
+def _make_schedule(run: Run, name: str) -> None:
+    """With one time that ran, and one that was missed."""
+    schedule = Schedule.objects.create(job=run.job, name=name, rule="0 2 * * *", owner=get_admin())
+    for at, state, launched in ((run.created_at, "ran", run), (run.created_at - timedelta(days=1), "missed", None)):
+        values = {"nominal_at": at, "last_nominal_at": at, "state": state, "run": launched}
+        Occurrence.objects.create(schedule=schedule, rule_number=1, **values)
 
 
 def test_reads(admin: Api, plenty: Run) -> None:
     admin.get("/jobs")  # notes the token's use, which happens once a minute
     assert ApiToken.objects.get().last_used_at is not None
-    made = []
+    schedule, made = Schedule.objects.latest("pk").pk, []
     for path, _ in READS:
         with CaptureQueriesContext(connection) as captured:
-            assert admin.get(path.format(run=plenty.pk)).status_code == 200, path
+            assert admin.get(path.format(run=plenty.pk, schedule=schedule)).status_code == 200, path
         made.append((path, len(captured)))
     assert made == READS
 
@@ -132,6 +149,10 @@ def test_writes(
         ("/job-states/?id={ids}", 5),
         ("/runs/", 6),
         ("/last-lines/?run={runs}", 3),
+        ("/schedules/", 6),
+        ("/jobs/report/schedule-rows/", 5),
+        ("/schedules/{schedule}/", 6),
+        ("/schedules/{schedule}/edit/", 4),
     ],
 )
 def test_pages_that_are_asked_for_again_and_again(
@@ -142,8 +163,9 @@ def test_pages_that_are_asked_for_again_and_again(
     Run.objects.update(status="running")
     ids = "&id=".join(str(pk) for pk in Job.objects.values_list("pk", flat=True))
     runs = "&run=".join(str(pk) for pk in Run.objects.values_list("pk", flat=True))
+    schedule = Schedule.objects.latest("pk").pk
     with django_assert_num_queries(queries):
-        assert client.get(path.format(ids=ids, runs=runs)).status_code == 200
+        assert client.get(path.format(ids=ids, runs=runs, schedule=schedule)).status_code == 200
 
 
 def test_an_empty_dashboard_answers_too(admin: Api) -> None:

@@ -32,6 +32,17 @@ STATES = {
     "broken": ("alert-triangle", "System error"),
     "lost": ("plug-x", "Lost"),
     "disabled": ("player-pause", "Disabled"),
+    # Of the planned times of a schedule.
+    "ran": ("circle-check", "Ran"),
+    "late": ("clock-exclamation", "Late"),
+    "caught_up": ("arrow-back-up", "Caught up"),
+    "merged": ("arrow-merge", "Merged"),
+    "overlapped": ("player-track-next", "Overlapped"),
+    "missed": ("clock-x", "Missed"),
+    "blackout": ("calendar-off", "Blackout"),
+    "gap": ("clock-off", "No such time"),
+    "not_ready": ("alert-triangle", "Not ready"),
+    "planned": ("calendar-clock", "Planned"),
 }
 LANGUAGES = {"bash": ("terminal-2", "Bash"), "python": ("brand-python", "Python"), "node": ("brand-nodejs", "Node.js")}
 MAX_JSON_CHARACTERS = 4000  # characters of a value on a page; the API returns the whole value

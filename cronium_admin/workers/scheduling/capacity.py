@@ -17,6 +17,7 @@ from cronium_admin.core.database.clock import Now
 from cronium_admin.core.database.compiled import CompiledQuery
 from cronium_admin.jobs.validation import DEFAULT_QUEUE
 from cronium_admin.runs.models import ON_HOST, Run, Status
+from cronium_admin.runs.serial import is_turn
 from cronium_admin.warm import rows as warm
 from cronium_admin.workers.hosts.models import Host
 from executor.sandbox.options import SIDECAR_LIMITS
@@ -122,7 +123,9 @@ def _compile_waiting(host: str, capacity: Capacity, is_warm: bool) -> tuple[Comp
 
 def _select_waiting(host: str, capacity: Capacity, is_warm: bool) -> QuerySet[Run]:
     drained = Exists(Host.objects.filter(name=host, draining=True))
-    waiting = Run.objects.filter(~drained, capacity.build_fit_filter(), status=Status.QUEUED, queue__in=capacity.queues)
+    waiting = Run.objects.filter(
+        ~drained, capacity.build_fit_filter(), is_turn(), status=Status.QUEUED, queue__in=capacity.queues
+    )
     if is_warm:
         waiting = waiting.exclude(warm.is_promised_elsewhere(host))
     return waiting.order_by("created_at", "id")

@@ -10,6 +10,7 @@ from django.template.defaultfilters import pluralize
 
 from cronium_admin.accounts.models import User
 from cronium_admin.runs.models import Run, Status
+from cronium_admin.runs.serial import find_earlier
 from cronium_admin.workers.hosts.models import Host
 from cronium_admin.workers.hosts.service import HostView, fetch_hosts, get_queues
 from cronium_admin.workers.scheduling.capacity import MB, Capacity, Resources, compute_required, sum_reserved
@@ -50,6 +51,8 @@ def explain_wait(run: Run, user: User) -> WaitReason | None:
 
 
 def _find_reason(run: Run) -> tuple[str, bool] | None:
+    if earlier := find_earlier(run):
+        return f"It starts when the run #{earlier.number} of the same schedule has ended.", False
     takers, message = _find_takers(run.queue, fetch_hosts())
     if not takers:
         return message, True

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { formatBytes, formatDay, formatHash, formatFullTime, formatLines, parseHash, formatSinceStart } from "../../../frontend/src/run/format.js";
-import { formatAgo, formatDuration } from "../../../frontend/src/durations.js";
+import { formatAgo, formatDuration, formatUntil } from "../../../frontend/src/durations.js";
 
 const durations = JSON.parse(readFileSync(new URL("durations.json", import.meta.url)));
 
@@ -36,4 +36,8 @@ test("durations and ages", () => {
 test("counts and sizes", () => {
   assert.deepEqual([formatLines(1), formatLines(48_211)], ["1 line", "48,211 lines"]);
   assert.deepEqual([formatBytes(1), formatBytes(812), formatBytes(3500), formatBytes(12_900_000), formatBytes(5e12)], ["1 byte", "812 bytes", "3.4 KB", "12.3 MB", "4.5 TB"]);
+});
+
+test("a distance to a later time", () => {
+  assert.deepEqual([formatUntil(-5000), formatUntil(300), formatUntil(40_000), formatUntil(10_800_000)], ["now", "now", "in 40 s", "in 3 h"]);
 });

@@ -18,6 +18,7 @@ from django.core.management.base import BaseCommand
 
 from cronium_admin.logs.maintenance import LogMaintenance
 from cronium_admin.retention.ends import apply_rules
+from cronium_admin.schedules.ticker import ScheduleTicker
 from cronium_admin.web import lifespan
 from cronium_admin.web.edge.acceptor import Acceptor, open_listeners
 from cronium_admin.web.edge.protocol import HttpProtocol, WebSocketProtocol
@@ -126,9 +127,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         preflight.refuse_unusable_database()
-        worker, keeper = Worker(options["host_name"]), LogMaintenance(apply_rules)
-        lifespan.on_start += [worker.start, keeper.start]
-        lifespan.on_stop += [lambda: _stop_worker(worker), keeper.stop]
+        worker, keeper, ticker = Worker(options["host_name"]), LogMaintenance(apply_rules), ScheduleTicker()
+        lifespan.on_start += [worker.start, keeper.start, ticker.start]
+        lifespan.on_stop += [ticker.stop, lambda: _stop_worker(worker), keeper.stop]
         address = f"http://{settings.CONFIG.host}:{settings.CONFIG.port}"
         print_or_log(self, f"Cronium is at {address} (Ctrl-C stops its runs and the server)")
         run_server()

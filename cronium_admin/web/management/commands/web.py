@@ -8,6 +8,7 @@ from cronium_admin.core import broker_wakeup  # noqa: F401 - loads Celery now, n
 from cronium_admin.logs.maintenance import LogMaintenance
 from cronium_admin.logs.seal_orphans import OrphanSealer
 from cronium_admin.retention.ends import apply_rules
+from cronium_admin.schedules.ticker import ScheduleTicker
 from cronium_admin.web import lifespan
 from cronium_admin.web.management.commands.serve import run_server
 from cronium_admin.workers import abandoned, preflight
@@ -19,7 +20,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         preflight.refuse_single_process_parts()
         preflight.refuse_unusable_database()
-        for task in (abandoned.AbandonedRunSweeper(), OrphanSealer(), LogMaintenance(apply_rules)):
+        for task in (abandoned.AbandonedRunSweeper(), OrphanSealer(), LogMaintenance(apply_rules), ScheduleTicker()):
             lifespan.on_start.append(task.start)
             lifespan.on_stop.append(task.stop)
         run_server()

@@ -11,6 +11,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand
 
 from cronium_admin.jobs.validation import DEFAULT_QUEUE, validate_queue
+from cronium_admin.schedules.ticker import ScheduleTicker
 from cronium_admin.web.edge.connections import raise_descriptor_limit
 from cronium_admin.web.management.commands.serve import print_or_log
 from cronium_admin.workers import preflight
@@ -31,7 +32,7 @@ def _parse_queues(text: str) -> tuple[str, ...]:
     return names
 
 
-def _wait_and_stop(worker: Worker, signals: "queue.SimpleQueue[int]") -> None:
+def _wait_and_stop(worker: Worker, ticker: ScheduleTicker, signals: "queue.SimpleQueue[int]") -> None:
     # SIGTERM hands the runs over, SIGINT stops them. A second signal skips the waits.
     hand_over = signals.get() == signal.SIGTERM
     schedule_forced_exit(compute_shutdown_seconds(hand_over=hand_over))
@@ -41,6 +42,7 @@ def _wait_and_stop(worker: Worker, signals: "queue.SimpleQueue[int]") -> None:
         worker.hand_over_now()
 
     threading.Thread(target=hurry, name="signals", daemon=True).start()
+    ticker.stop()
     worker.stop(hand_over=hand_over)
 
 
@@ -68,5 +70,7 @@ class Command(BaseCommand):
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda signal_number, _: signals.put(signal_number))
         worker.start()
+        ticker = ScheduleTicker()
+        ticker.start()
         print_or_log(self, f"Worker {options['host']} takes runs (Ctrl-C stops them; SIGTERM hands them over)")
-        _wait_and_stop(worker, signals)
+        _wait_and_stop(worker, ticker, signals)

@@ -1,0 +1,161 @@
+"""The API routes of schedules."""
+
+from typing import Annotated
+
+from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from ninja import Body, Query, Router
+from ninja.responses import Status
+
+from cronium_admin.accounts.api_auth import get_caller, require_project_permission
+from cronium_admin.accounts.permissions import Permission
+from cronium_admin.core.database.clock import database_now
+from cronium_admin.core.edit_versions import DELETE_VERSION_HELP
+from cronium_admin.core.errors import ERROR_STATUSES, ErrorBody
+from cronium_admin.core.paging import filter_after, make_cursor, parse_cursor
+from cronium_admin.jobs.lookup import find_job
+from cronium_admin.schedules import catch_up, service
+from cronium_admin.schedules.listing import parse_position
+from cronium_admin.schedules.models import Schedule
+from cronium_admin.schedules.preview import preview_times
+from cronium_admin.schedules.rules import RuleError, RuleFields, describe_rule, list_rule_warnings, to_instant
+from cronium_admin.schedules.schemas import (
+    TZDATA_VERSION,
+    OccurrenceOut,
+    OccurrencePage,
+    PreviewIn,
+    PreviewOut,
+    PreviewTimeOut,
+    RunMissedIn,
+    RunMissedOut,
+    ScheduleChange,
+    ScheduleIn,
+    ScheduleOut,
+    SchedulePage,
+)
+
+router = Router(tags=["schedules"], auth=require_project_permission(Permission.VIEW))
+PAGE_SIZE = 100
+
+
+@router.post("/schedules/preview", response={200: PreviewOut, ERROR_STATUSES: ErrorBody}, summary="The times of a rule")
+def preview_schedule(request: HttpRequest, body: PreviewIn) -> PreviewOut:
+    """Stores nothing. The times are those at which a schedule with this rule runs."""
+    service.check_choices(body.model_dump())
+    fields = RuleFields(**body.model_dump(exclude={"after", "count"}))
+    try:
+        times = preview_times(fields, to_instant(body.after or database_now()), body.count)
+        words, warnings = describe_rule(fields), list_rule_warnings(fields)
+    except RuleError as error:
+        raise ValidationError({service.name_rule_field(error.field): [str(error)]}) from None
+    return PreviewOut(
+        times=[PreviewTimeOut.from_time(time) for time in times], words=words, warnings=warnings, tzdata=TZDATA_VERSION
+    )
+
+
+@router.get("/schedules", response={200: SchedulePage, ERROR_STATUSES: ErrorBody}, summary="All schedules, by name")
+def list_schedules(
+    request: HttpRequest, after: Annotated[str, Query(max_length=1000)] = "", job: Annotated[str, Query()] = ""
+) -> SchedulePage:
+    rows = service.list_schedules(get_caller(request))
+    if job:
+        rows = rows.filter(job=find_job(get_caller(request), job, only=("pk",)))
+    return _make_page(rows, after)
+
+
+@router.get(
+    "/jobs/{slug:slug}/schedules", response={200: SchedulePage, ERROR_STATUSES: ErrorBody}, summary="Schedules of a job"
+)
+def list_job_schedules(
+    request: HttpRequest, slug: str, after: Annotated[str, Query(max_length=1000)] = ""
+) -> SchedulePage:
+    job = find_job(get_caller(request), slug, only=("pk",))
+    return _make_page(service.list_schedules(get_caller(request)).filter(job=job), after)
+
+
+def _make_page(rows: "QuerySet[Schedule]", after: str) -> SchedulePage:
+    if after:
+        rows = rows.filter(filter_after("name", *parse_cursor(after, str, int)))
+    items = list(rows.order_by("name", "pk")[: PAGE_SIZE + 1])
+    shown = items[:PAGE_SIZE]
+    following = make_cursor(shown[-1].name, shown[-1].pk) if len(items) > PAGE_SIZE else None
+    return SchedulePage(items=[ScheduleOut.from_schedule(schedule) for schedule in shown], next=following)
+
+
+@router.post(
+    "/jobs/{slug:slug}/schedules",
+    response={201: ScheduleOut, ERROR_STATUSES: ErrorBody},
+    auth=require_project_permission(Permission.EDIT),
+    summary="Create a schedule",
+)
+def create_schedule(request: HttpRequest, slug: str, body: ScheduleIn) -> Status[ScheduleOut]:
+    """Its first time is after now. The caller becomes its owner."""
+    caller = get_caller(request)
+    job = find_job(caller, slug, Permission.EDIT)
+    return Status(201, ScheduleOut.from_schedule(service.create_schedule(job, body.list_changes(), caller)))
+
+
+@router.get("/schedules/{int:pk}", response={200: ScheduleOut, ERROR_STATUSES: ErrorBody}, summary="One schedule")
+def get_schedule(request: HttpRequest, pk: int) -> ScheduleOut:
+    return ScheduleOut.from_schedule(service.find_schedule(get_caller(request), pk))
+
+
+@router.patch(
+    "/schedules/{int:pk}",
+    response={200: ScheduleOut, ERROR_STATUSES: ErrorBody},
+    auth=require_project_permission(Permission.EDIT),
+    summary="Change a schedule",
+)
+def change_schedule(request: HttpRequest, pk: int, body: ScheduleChange) -> ScheduleOut:
+    """Changes only the given fields. Another rule counts from now: nothing of the past runs."""
+    caller = get_caller(request)
+    schedule = service.find_schedule(caller, pk, Permission.EDIT)
+    return ScheduleOut.from_schedule(service.edit_schedule(schedule, body.list_changes(), caller, body.version))
+
+
+@router.delete(
+    "/schedules/{int:pk}",
+    response={204: None, ERROR_STATUSES: ErrorBody},
+    auth=require_project_permission(Permission.EDIT),
+    summary="Delete a schedule",
+)
+def remove_schedule(
+    request: HttpRequest, pk: int, version: Annotated[int | None, Query(description=DELETE_VERSION_HELP)] = None
+) -> HttpResponse:
+    """Its ledger is deleted with it. Its runs stay."""
+    service.delete_schedule(service.find_schedule(get_caller(request), pk, Permission.EDIT), version)
+    return HttpResponse(status=204)
+
+
+@router.get(
+    "/schedules/{int:pk}/occurrences",
+    response={200: OccurrencePage, ERROR_STATUSES: ErrorBody},
+    summary="What became of the times of a schedule, newest first",
+)
+def list_occurrences(
+    request: HttpRequest, pk: int, after: Annotated[str, Query(max_length=1000)] = ""
+) -> OccurrencePage:
+    rows = service.find_schedule(get_caller(request), pk).occurrences.all()
+    if after:
+        rows = rows.filter(filter_after("nominal_at", *parse_position(after), down=True))
+    items = list(rows.order_by("-nominal_at", "-pk")[: PAGE_SIZE + 1])
+    shown = items[:PAGE_SIZE]
+    following = make_cursor(shown[-1].nominal_at.isoformat(), shown[-1].pk) if len(items) > PAGE_SIZE else None
+    return OccurrencePage(items=[OccurrenceOut.from_occurrence(row) for row in shown], next=following)
+
+
+@router.post(
+    "/schedules/{int:pk}/run-missed",
+    response={202: RunMissedOut, ERROR_STATUSES: ErrorBody},
+    auth=require_project_permission(Permission.RUN),
+    summary="Run the missed times of a schedule",
+)
+def run_missed_times(
+    request: HttpRequest, pk: int, body: Annotated[RunMissedIn | None, Body()] = None
+) -> Status[RunMissedOut]:
+    """409 if there is none."""
+    caller = get_caller(request)
+    schedule = service.find_schedule(caller, pk, Permission.RUN)
+    runs = catch_up.run_missed(schedule, (body or RunMissedIn()).limit, caller)
+    return Status(202, RunMissedOut(runs=[str(run.pk) for run in runs]))

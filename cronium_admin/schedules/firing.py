@@ -1,0 +1,288 @@
+"""Fires due schedules: launches their runs, and writes the ledger.
+
+Correct in any number of processes: the ledger's unique constraints and the conditional update of the cursor allow each
+nominal time once. Locks only save work. The clock is the database's.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.db.models import Case, F, Q, When
+
+from cron_rules.evaluate import list_noted
+from cron_rules.rules import ClockRule, Rule
+from cronium_admin.accounts.models import User
+from cronium_admin.accounts.permissions import Permission, can
+from cronium_admin.core.database.clock import Now, database_now
+from cronium_admin.core.database.outage import find_outage
+from cronium_admin.core.errors import ApiError
+from cronium_admin.runs.cancel import cancel
+from cronium_admin.runs.launch import Origin, launch
+from cronium_admin.runs.models import LIVE, Run, Status
+from cronium_admin.runs.overrides import NO_OVERRIDES, Overrides
+from cronium_admin.schedules.decisions import DOWNTIME_SECONDS, Decision, Downtime, decide_due, find_pending
+from cronium_admin.schedules.models import ActsAs, Heartbeat, Occurrence, Overlap, Schedule, State
+from cronium_admin.schedules.notes import describe_note, format_full_label
+from cronium_admin.schedules.rules import RuleFields, build_rule, set_next, to_datetime, to_instant
+
+log = logging.getLogger("cronium.schedules")
+BATCH = 200
+MAX_QUEUED = 100  # runs of one schedule with the overlap policy queue_all
+
+
+class AlreadyDecided(Exception):
+    """Another process decided these times in the meantime."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """One look at the schedules: its time, and the last downtime before it."""
+
+    now: int
+    downtime: Downtime | None
+
+
+def record_look() -> Look:
+    """Records that a process looks for due schedules now. Finds the last downtime of all processes."""
+    is_late = Q(looked_at__lt=Now() - timedelta(seconds=DOWNTIME_SECONDS))
+    changed = Heartbeat.objects.filter(pk=1).update(
+        down_from=Case(When(is_late, then=F("looked_at")), default=F("down_from")),
+        down_until=Case(When(is_late, then=Now()), default=F("down_until")),
+        looked_at=Now(),
+    )
+    if not changed:
+        Heartbeat.objects.bulk_create([Heartbeat(pk=1, looked_at=database_now())], ignore_conflicts=True)
+    row = Heartbeat.objects.get(pk=1)
+    return Look(to_instant(row.looked_at), _find_downtime(row))
+
+
+def peek_look() -> Look:
+    """The same without a record, for a process that decides the times of one schedule."""
+    now = to_instant(database_now())
+    row = Heartbeat.objects.filter(pk=1).first()
+    if row is None:
+        return Look(now, None)
+    is_down = to_instant(row.looked_at) < now - DOWNTIME_SECONDS
+    return Look(now, Downtime(to_instant(row.looked_at), now) if is_down else _find_downtime(row))
+
+
+def _find_downtime(row: Heartbeat) -> Downtime | None:
+    if row.down_from is None or row.down_until is None:
+        return None
+    return Downtime(to_instant(row.down_from), to_instant(row.down_until))
+
+
+def fire_due(look: Look, limit: int = BATCH) -> int:
+    """Fires the schedules that are due, the longest due first. Returns how many it handled: `limit` if there are more.
+
+    An error of one schedule is stored in its row and stops no other. A failure of the database is raised.
+    """
+    due = Schedule.objects.filter(enabled=True, due_at__lte=Now()).order_by("due_at", "pk")
+    ids = list(due.values_list("pk", flat=True)[:limit])
+    for pk in ids:
+        try:
+            fire_schedule(pk, look)
+        except AlreadyDecided:
+            continue
+        except Exception as error:
+            if find_outage(error):
+                raise
+            log.exception("the schedule %s failed", pk)
+            _put_off(pk, error)
+    return len(ids)
+
+
+def _put_off(pk: int, error: Exception) -> None:
+    # The cursor stays: nothing is lost. The next attempt comes after a minute.
+    text = f"Its times could not be computed: {error}"[:500]
+    Schedule.objects.filter(pk=pk).update(problem=text, due_at=Now() + timedelta(minutes=1))
+
+
+def fire_schedule(pk: int, look: Look) -> None:
+    """Decides all due times of one schedule in one transaction. Raises AlreadyDecided."""
+    with transaction.atomic():
+        rows = Schedule.objects.select_for_update(skip_locked=True, of=("self",)).select_related(
+            "owner", "job__profile"
+        )
+        schedule = rows.filter(pk=pk, enabled=True).first()
+        if schedule is None:
+            raise AlreadyDecided
+        settle_due(schedule, look)
+
+
+def settle_due(schedule: Schedule, look: Look) -> None:
+    """The same for a row that the caller has locked. The schedule's row is current afterwards."""
+    rule = build_rule(RuleFields.from_schedule(schedule))
+    start, read = to_instant(schedule.cursor_at), schedule.cursor_at
+    problem = schedule.problem
+    pending = find_pending(schedule, rule, look.now)
+    end = look.now if pending is None else pending - 1
+    with suppress_decided(schedule):
+        for decision in decide_due(schedule, rule, look.now, look.downtime):
+            problem = _execute_decision(schedule, rule, decision)
+        _record_gaps(schedule, rule, start, end)
+    schedule.cursor_at = max(read, to_datetime(end))
+    set_next(schedule, rule)
+    values = {
+        "cursor_at": schedule.cursor_at,
+        "next_at": schedule.next_at,
+        "due_at": schedule.due_at,
+        "computed_for": schedule.computed_for,
+        "problem": problem,
+    }
+    if not Schedule.objects.filter(pk=schedule.pk, cursor_at=read).update(**values):
+        raise AlreadyDecided
+
+
+@contextmanager
+def suppress_decided(schedule: Schedule) -> Iterator[None]:
+    """A row of the ledger that exists already was written by another process."""
+    try:
+        yield
+    except IntegrityError as error:
+        raise AlreadyDecided(str(schedule)) from error
+
+
+def _execute_decision(schedule: Schedule, rule: Rule, decision: Decision) -> str:
+    """Launches the run of a decision, if it has one, and writes its row. Returns the problem of the schedule."""
+    if _is_decided(schedule, rule, decision):
+        return schedule.problem
+    if not decision.launches:
+        _write_row(schedule, rule, decision)
+        return schedule.problem
+    if not schedule.job.enabled:
+        _write_row(schedule, rule, replace(decision, state=State.DISABLED, reason="The job is disabled", late_by=None))
+        return schedule.problem
+    live = [] if schedule.overlap == Overlap.ALLOW else list_live_runs(schedule)
+    if refusal := _find_overlap(schedule, live):
+        _write_row(schedule, rule, replace(decision, state=State.OVERLAPPED, reason=refusal, late_by=None))
+        return schedule.problem
+    try:
+        with transaction.atomic():
+            run = _launch(schedule, decision, live)
+    except (ApiError, ValidationError) as error:
+        text = error.message if isinstance(error, ApiError) else " ".join(error.messages)
+        _write_row(schedule, rule, replace(decision, state=State.NOT_READY, reason=text[:300], late_by=None))
+        return text[:500]
+    except IntegrityError as error:  # no row of the ledger, so it is not a sign of another process
+        raise RuntimeError(f"The run could not be stored: {error}") from error
+    _write_row(schedule, rule, decision, run)
+    return ""
+
+
+def _is_decided(schedule: Schedule, rule: Rule, decision: Decision) -> bool:
+    """The clock of the database went back, or new zone data moved a time of day that was decided before."""
+    known = Q(nominal_at=to_datetime(decision.nominal)) & ~Q(state=State.GAP)
+    if label := _find_label(schedule, rule, decision):
+        known |= Q(rule_number=schedule.rule_number, label=label)
+    return schedule.occurrences.filter(known).exists()
+
+
+def _launch(schedule: Schedule, decision: Decision, live: list[Run]) -> Run:
+    if schedule.overlap == Overlap.CANCEL_RUNNING:
+        _cancel_all(schedule, live)
+    overrides = NO_OVERRIDES if schedule.input is None else Overrides(input=schedule.input)
+    is_catch_up = decision.state == State.CAUGHT_UP
+    origin = Origin(
+        trigger="catch_up" if is_catch_up else "schedule",
+        caused_by=f"schedule:{schedule.pk}",
+        text=f"the schedule {schedule.name}",
+        scheduled_for=to_datetime(decision.nominal),
+        serial_key=None if schedule.overlap == Overlap.ALLOW else f"schedule:{schedule.pk}",
+        must_wait=bool(live),
+    )
+    return launch(schedule.job, _choose_actor(schedule), overrides, origin=origin)
+
+
+def _cancel_all(schedule: Schedule, live: list[Run]) -> None:
+    for run in live:
+        with suppress(ApiError):  # it has ended in the meantime
+            cancel(run, None, f"the schedule {schedule.name}")
+
+
+def _choose_actor(schedule: Schedule) -> User | None:
+    """The user who launches; None: the project does. Raises ApiError if the owner can't launch the job."""
+    if schedule.acts_as == ActsAs.PROJECT:
+        return None
+    owner = schedule.owner
+    mend = "Choose another owner, or let the project run it."
+    if owner is None:
+        raise ApiError(409, "no_owner", f"The owner of the schedule was deleted. {mend}")
+    if not owner.is_active:
+        raise ApiError(409, "no_owner", f"The owner of the schedule, {owner.get_username()}, is switched off. {mend}")
+    if not can(owner, Permission.RUN, schedule.job):
+        text = f"The owner of the schedule, {owner.get_username()}, may not run this job any more."
+        raise ApiError(409, "no_owner", f"{text} {mend}")
+    return owner
+
+
+def list_live_runs(schedule: Schedule) -> list[Run]:
+    """Oldest first."""
+    return list(Run.objects.filter(occurrence__schedule=schedule, status__in=LIVE).order_by("created_at", "pk"))
+
+
+def _find_overlap(schedule: Schedule, live: list[Run]) -> str:
+    """Why the overlap policy allows no run; empty if it does."""
+    if not live:
+        return ""
+    if schedule.overlap == Overlap.SKIP:
+        return f"The run #{live[0].number} was {live[0].get_status_display().lower()}"
+    waiting = [run for run in live if run.status == Status.QUEUED]
+    if schedule.overlap == Overlap.QUEUE_ONE and waiting:
+        return f"The run #{waiting[0].number} was waiting already"
+    if schedule.overlap == Overlap.QUEUE_ALL and len(waiting) >= MAX_QUEUED:
+        return f"{MAX_QUEUED} runs were waiting already"
+    return ""
+
+
+def _write_row(schedule: Schedule, rule: Rule, decision: Decision, run: Run | None = None) -> None:
+    Occurrence.objects.create(
+        schedule=schedule,
+        nominal_at=to_datetime(decision.nominal),
+        last_nominal_at=to_datetime(decision.end),
+        label=_find_label(schedule, rule, decision),
+        rule_number=schedule.rule_number,
+        state=decision.state,
+        reason=decision.reason,
+        run=run,
+        count=decision.count,
+        late_by_seconds=decision.late_by,
+    )
+
+
+def _find_label(schedule: Schedule, rule: Rule, decision: Decision) -> str | None:
+    if not isinstance(rule, ClockRule) or not rule.is_fixed or decision.count > 1:
+        return None
+    for found in list_noted(rule, decision.nominal, decision.nominal + 1):
+        if found.runs:
+            return format_full_label(found.labels[0], is_second_pass=found.is_second_pass)
+    return format_full_label(decision.nominal + rule.zone.get_offset(decision.nominal))
+
+
+def _record_gaps(schedule: Schedule, rule: Rule, after: int, now: int) -> None:
+    """Writes a row for each label that doesn't exist, because the clock goes forward."""
+    for found in list_noted(rule, after + 1, now + 1):
+        label = format_full_label(found.labels[0])
+        if found.runs or not _is_within(schedule, found.at):
+            continue
+        if schedule.occurrences.filter(rule_number=schedule.rule_number, label=label).exists():
+            continue  # other zone data had this time, or the clock of the database went back
+        Occurrence.objects.create(
+            schedule=schedule,
+            nominal_at=to_datetime(found.at),
+            last_nominal_at=to_datetime(found.at),
+            label=label,
+            rule_number=schedule.rule_number,
+            state=State.GAP,
+            reason=describe_note(found),
+        )
+
+
+def _is_within(schedule: Schedule, instant: int) -> bool:
+    starts, ends = schedule.starts_at, schedule.ends_at
+    return not ((starts and instant < to_instant(starts)) or (ends and instant > to_instant(ends)))

@@ -1,0 +1,127 @@
+"""What the rule in a form means: words, warnings, the next times, and what saving it changes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from cron_rules.evaluate import list_times
+from cron_rules.zones import TZDATA_VERSION
+from cronium_admin.core.database.clock import database_now
+from cronium_admin.schedules.models import Kind, Schedule
+from cronium_admin.schedules.preview import PreviewTime, preview_times
+from cronium_admin.schedules.rules import (
+    RuleError,
+    RuleFields,
+    build_rule,
+    describe_rule,
+    list_rule_warnings,
+    to_instant,
+)
+from cronium_admin.schedules.schemas import describe_stored
+from cronium_admin.schedules.service import RULE_FIELDS, name_rule_field
+
+SHOWN = 10
+MAX_COUNTED = 10_000  # runs in a year
+_TIMES = ("kind", "rule", "every_seconds", "anchor", "at", "timezone", "dst_gap", "dst_repeat", "day_match")
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A row of "What saving changes"."""
+
+    label: str
+    before: str | datetime | None
+    after: str | datetime | None
+
+
+@dataclass(frozen=True)
+class RulePreview:
+    """`problems`: texts by field of the schedule, of a rule that can't be evaluated."""
+
+    zone: str = "UTC"
+    words: str = ""
+    warnings: list[str] = field(default_factory=list)
+    times: list[PreviewTime] = field(default_factory=list)
+    effects: list[Effect] = field(default_factory=list)
+    problems: dict[str, str] = field(default_factory=dict)
+    tzdata: str = TZDATA_VERSION
+
+
+def preview_form(values: Mapping[str, Any], stored: Schedule | None, *, enabled: bool) -> RulePreview:
+    """`values` are the fields of a schedule that decide its times; `stored` is the schedule that would be changed."""
+    now = database_now().replace(microsecond=0)
+    fields = RuleFields(
+        **{name: values[name] for name in _TIMES if name in values}, seed=str(stored.pk if stored else "")
+    )
+    if fields.anchor is None and fields.kind in {Kind.INTERVAL, Kind.CALENDAR}:
+        fields = replace(fields, anchor=now)
+    try:
+        words, warnings = describe_rule(fields), list_rule_warnings(fields)
+        times = list_shown_times(fields, now, values.get("starts_at"), values.get("ends_at"), SHOWN)
+        effects = _list_effects(stored, values, fields, words, times, now, enabled) if stored else []
+    except RuleError as error:
+        return RulePreview(zone=fields.timezone, problems={name_rule_field(error.field): str(error)})
+    return RulePreview(fields.timezone, words, warnings, times, effects)
+
+
+def list_shown_times(
+    fields: RuleFields, now: datetime, starts: datetime | None, ends: datetime | None, count: int
+) -> list[PreviewTime]:
+    """The next times between the start and the end. Raises RuleError."""
+    after = to_instant(now) if starts is None else max(to_instant(now), to_instant(starts) - 1)
+    return [time for time in preview_times(fields, after, count) if ends is None or time.at <= ends]
+
+
+def list_next_times(schedule: Schedule, count: int) -> list[PreviewTime]:
+    """The next times of a stored schedule; none if it is disabled, or this version refuses its rule."""
+    if not schedule.enabled:
+        return []
+    after = max(database_now(), schedule.cursor_at)
+    try:
+        fields = RuleFields.from_schedule(schedule)
+        return list_shown_times(fields, after, schedule.starts_at, schedule.ends_at, count)
+    except RuleError:
+        return []
+
+
+def _list_effects(
+    stored: Schedule,
+    values: Mapping[str, Any],
+    fields: RuleFields,
+    words: str,
+    times: list[PreviewTime],
+    now: datetime,
+    enabled: bool,
+) -> list[Effect]:
+    changed = any(values[name] != getattr(stored, name) for name in _list_used(fields.kind) if name in values)
+    if not changed and enabled == stored.enabled:
+        return []
+    following = times[0].at if times and enabled else None
+    rows = [Effect("Rule", describe_stored(stored), words)] if changed else []
+    rows.append(Effect("Next time", stored.next_at if stored.enabled else None, following))
+    if changed:
+        before = RuleFields.from_schedule(stored)
+        rows.append(Effect("Runs in a year", _count_year(before, now), _count_year(fields, now)))
+    return rows
+
+
+def _list_used(kind: str) -> set[str]:
+    """The fields that decide the times of a kind; the service clears the others."""
+    unused = {
+        Kind.CRON: {"every_seconds", "anchor", "at"},
+        Kind.INTERVAL: {"rule", "at"},
+        Kind.CALENDAR: {"every_seconds", "at"},
+        Kind.ONCE: {"rule", "every_seconds", "anchor"},
+    }
+    return set(RULE_FIELDS) - unused.get(Kind(kind), set())
+
+
+def _count_year(fields: RuleFields, now: datetime) -> str:
+    try:
+        rule = build_rule(fields)
+    except RuleError:
+        return "unknown"
+    start = to_instant(now)
+    count = len(list_times(rule, start + 1, start + int(timedelta(days=365).total_seconds()), MAX_COUNTED))
+    return f"{MAX_COUNTED:,} or more" if count >= MAX_COUNTED else f"{count:,}"

@@ -1,0 +1,171 @@
+"""From a schedule's fields to its rule: for the preview, the form, the list and the firing."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from cron_rules.calendar_rules import parse_calendar
+from cron_rules.cron import REBOOT, parse_cron
+from cron_rules.errors import RuleError
+from cron_rules.evaluate import find_next, iterate_after
+from cron_rules.rules import ClockRule, IntervalRule, OnceRule, Rule, StartRule
+from cron_rules.warnings import list_warnings
+from cron_rules.words import describe_calendar, describe_cron, describe_interval
+from cron_rules.zones import TZDATA_VERSION, load_zone
+from cronium_admin.schedules.models import DayMatch, DstGap, DstRepeat, Kind, Schedule
+
+MIN_INTERVAL, MAX_INTERVAL = 1, 366 * 86_400 * 10
+
+
+@dataclass(frozen=True)
+class RuleFields:
+    """What decides the times. `seed` identifies the schedule, for H in a cron rule."""
+
+    kind: str = Kind.CRON
+    rule: str = ""
+    every_seconds: int | None = None
+    anchor: datetime | None = None
+    at: datetime | None = None
+    timezone: str = "UTC"
+    dst_gap: str = DstGap.RUN_AFTER
+    dst_repeat: str = DstRepeat.FIRST
+    day_match: str = DayMatch.ANY
+    seed: str = ""
+
+    @classmethod
+    def from_schedule(cls, schedule: Schedule) -> "RuleFields":
+        names = ("kind", "rule", "every_seconds", "anchor", "at", "timezone", "dst_gap", "dst_repeat", "day_match")
+        return cls(**{name: getattr(schedule, name) for name in names}, seed=str(schedule.pk or ""))
+
+
+def build_rule(fields: RuleFields) -> Rule:
+    """Raises RuleError, whose field is one of the schedule's fields or a part of the cron rule."""
+    zone = load_zone(fields.timezone)
+    runs_after_gap = fields.dst_gap == DstGap.RUN_AFTER
+    runs_in_both_passes = fields.dst_repeat == DstRepeat.BOTH
+    if fields.kind == Kind.CRON:
+        rule = parse_cron(
+            fields.rule,
+            zone,
+            seed=fields.seed,
+            day_match="all" if fields.day_match == DayMatch.ALL else "any",
+            runs_after_gap=runs_after_gap,
+            runs_in_both_passes=runs_in_both_passes,
+        )
+        if isinstance(rule, StartRule):
+            raise RuleError("rule", "@reboot has no times, so a schedule can't use it.")
+        return rule
+    if fields.kind == Kind.INTERVAL:
+        return _build_interval(fields)
+    if fields.kind == Kind.CALENDAR:
+        anchor = fields.anchor or datetime.now(UTC)
+        local = datetime.fromtimestamp(to_instant(anchor), zone.info).date()
+        return parse_calendar(
+            fields.rule, local, zone, runs_after_gap=runs_after_gap, runs_in_both_passes=runs_in_both_passes
+        )
+    if fields.at is None:
+        raise RuleError("at", "Give the time at which it runs.")
+    return OnceRule(to_instant(fields.at))
+
+
+def _build_interval(fields: RuleFields) -> IntervalRule:
+    every = fields.every_seconds
+    if every is None or not MIN_INTERVAL <= every <= MAX_INTERVAL:
+        given = "" if every is None else f" {every} is not."
+        raise RuleError("every_seconds", f"Give the seconds between two runs, {MIN_INTERVAL} to {MAX_INTERVAL}.{given}")
+    if fields.anchor is None:
+        raise RuleError("anchor", "Give the time from which the interval is counted.")
+    return IntervalRule(every, to_instant(fields.anchor))
+
+
+def describe_rule(fields: RuleFields) -> str:
+    """One sentence. Raises RuleError."""
+    build_rule(fields)
+    if fields.kind == Kind.CRON:
+        return describe_cron(fields.rule, fields.timezone, fields.seed, fields.day_match)
+    if fields.kind == Kind.CALENDAR:
+        return describe_calendar(fields.rule, fields.timezone)
+    if fields.kind == Kind.INTERVAL:
+        return describe_interval(fields.every_seconds or 1, to_instant(fields.anchor or datetime.now(UTC)))
+    return f"Once, at {format_local(to_instant(fields.at or datetime.now(UTC)), fields.timezone)} ({fields.timezone})."
+
+
+def list_rule_warnings(fields: RuleFields) -> list[str]:
+    if fields.kind != Kind.CRON:
+        return []
+    return list_warnings(fields.rule, fields.seed, fields.day_match)
+
+
+def is_start_rule(schedule: Schedule) -> bool:
+    return schedule.kind == Kind.CRON and schedule.rule.strip().lower() == REBOOT
+
+
+def to_instant(at: datetime) -> int:
+    return int(at.timestamp())
+
+
+def to_datetime(instant: int) -> datetime:
+    return datetime.fromtimestamp(instant, UTC)
+
+
+def format_local(instant: int, zone: str) -> str:
+    return datetime.fromtimestamp(instant, load_zone(zone).info).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def make_cache_key(schedule: Schedule) -> str:
+    """What the cached next time was computed for."""
+    return f"{schedule.rule_number}:{TZDATA_VERSION}"
+
+
+def compute_jitter(schedule: Schedule, nominal: int, following: int | None) -> int:
+    """Seconds after the nominal time; the same for the same schedule and time, and less than the way to the next."""
+    bound = schedule.jitter_seconds
+    if following is not None:
+        bound = min(bound, following - nominal - 1)
+    if bound <= 0:
+        return 0
+    digest = hashlib.sha256(f"{schedule.pk}:{nominal}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") % (bound + 1)
+
+
+def set_next(schedule: Schedule, rule: Rule) -> None:
+    """Computes the cached times of the schedule from its cursor. Saves nothing."""
+    nominal = next(iterate_times(schedule, rule, to_instant(schedule.cursor_at)), None)
+    schedule.next_at = None if nominal is None else to_datetime(nominal)
+    if nominal is None:
+        schedule.due_at = None
+    else:
+        schedule.due_at = to_datetime(nominal + compute_jitter(schedule, nominal, find_next(rule, nominal)))
+    schedule.computed_for = make_cache_key(schedule)
+
+
+def iterate_times(schedule: Schedule, rule: Rule, after: int) -> Iterator[int]:
+    """The nominal times after `after`, within the schedule's start and end."""
+    if schedule.starts_at is not None:
+        after = max(after, to_instant(schedule.starts_at) - 1)
+    end = None if schedule.ends_at is None else to_instant(schedule.ends_at)
+    for instant in iterate_after(rule, after):
+        if end is not None and instant > end:
+            return
+        yield instant
+
+
+__all__ = [
+    "ClockRule",
+    "RuleError",
+    "RuleFields",
+    "StartRule",
+    "build_rule",
+    "compute_jitter",
+    "describe_rule",
+    "format_local",
+    "is_start_rule",
+    "iterate_times",
+    "list_rule_warnings",
+    "make_cache_key",
+    "replace",
+    "set_next",
+    "to_datetime",
+    "to_instant",
+]

@@ -1,0 +1,219 @@
+"""Request and response bodies of the routes of schedules."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, StrictBool, StrictInt, StrictStr
+
+from cron_rules.errors import RuleError
+from cron_rules.zones import TZDATA_VERSION
+from cronium_admin.core.edit_versions import CHANGE_VERSION_HELP, OMITTED
+from cronium_admin.core.timestamps import UtcDatetime
+from cronium_admin.schedules.models import Occurrence, Schedule
+from cronium_admin.schedules.preview import MAX_COUNT, PreviewTime
+from cronium_admin.schedules.rules import RuleFields, describe_rule
+
+KIND = "cron, interval, calendar or once."
+RULE = "A cron rule with 5 fields, 6 with seconds first, or a nickname; or a calendar rule."
+EVERY = "Of an interval: the seconds from one time to the next."
+ANCHOR = "The time from which an interval or a calendar rule is counted; the time of creation without one."
+AT = "Of a schedule that runs once."
+GAP = "run_after or skip: a time of day that doesn't exist, because the clock goes forward."
+REPEAT = "first or both: a time of day that comes twice, because the clock goes back."
+DAY_MATCH = "any or all: a cron rule with a day of the month and a day of the week."
+MISSED = "none, latest or all: times that passed while Cronium did not run."
+OVERLAP = "skip, queue_one, queue_all, cancel_running or allow: a time while a run of the schedule is live."
+WITHIN = "Older times are not run; null: an hour, or the time to the next if that is shorter."
+INPUT = "The runs' input; null: the job's input."
+ACTS_AS = "owner or project: who launches the runs."
+STATES = "ran, late, caught_up, merged, overlapped, missed, blackout, disabled, gap or not_ready."
+
+
+class PreviewIn(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    kind: Annotated[StrictStr, Field(description=KIND)] = "cron"
+    rule: Annotated[StrictStr, Field(description=RULE)] = ""
+    every_seconds: Annotated[StrictInt | None, Field(description=EVERY)] = None
+    anchor: Annotated[UtcDatetime | None, Field(description=ANCHOR)] = None
+    at: Annotated[UtcDatetime | None, Field(description=AT)] = None
+    timezone: StrictStr = "UTC"
+    dst_gap: Annotated[StrictStr, Field(description=GAP)] = "run_after"
+    dst_repeat: Annotated[StrictStr, Field(description=REPEAT)] = "first"
+    day_match: Annotated[StrictStr, Field(description=DAY_MATCH)] = "any"
+    after: Annotated[UtcDatetime | None, Field(description="Times later than this; now without it.")] = None
+    count: Annotated[StrictInt, Field(ge=1, le=MAX_COUNT)] = 10
+
+
+class PreviewTimeOut(BaseModel):
+    at: str = Field(description="In UTC, with Z.")
+    local: str = Field(description="In the time zone of the schedule.")
+    note: str = Field(description="Empty, or what a change of the clock does: moved, merged, doubled or skipped.")
+
+    @classmethod
+    def from_time(cls, time: PreviewTime) -> "PreviewTimeOut":
+        return cls(at=format_utc_z(time.at), local=time.local, note=time.note)
+
+
+class PreviewOut(BaseModel):
+    times: list[PreviewTimeOut]
+    words: str
+    warnings: list[str] = Field(description="Rules that people write and mean differently.")
+    tzdata: str = Field(description="The version of the time-zone data.")
+
+
+class SchedulePatch(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    name: StrictStr = OMITTED
+    kind: Annotated[StrictStr, Field(description=KIND)] = OMITTED
+    rule: Annotated[StrictStr, Field(description=RULE)] = OMITTED
+    every_seconds: Annotated[StrictInt | None, Field(description=EVERY)] = OMITTED
+    anchor: Annotated[UtcDatetime | None, Field(description=ANCHOR)] = OMITTED
+    at: Annotated[UtcDatetime | None, Field(description=AT)] = OMITTED
+    timezone: Annotated[StrictStr, Field(description="Such as Europe/Berlin.")] = OMITTED
+    dst_gap: Annotated[StrictStr, Field(description=GAP)] = OMITTED
+    dst_repeat: Annotated[StrictStr, Field(description=REPEAT)] = OMITTED
+    day_match: Annotated[StrictStr, Field(description=DAY_MATCH)] = OMITTED
+    enabled: StrictBool = OMITTED
+    starts_at: Annotated[UtcDatetime | None, Field(description="No time before it.")] = OMITTED
+    ends_at: Annotated[UtcDatetime | None, Field(description="No time after it.")] = OMITTED
+    missed: Annotated[StrictStr, Field(description=MISSED)] = OMITTED
+    missed_within_seconds: Annotated[
+        StrictInt | None,
+        Field(description="Older times are not run; null: an hour, or the time to the next if shorter."),
+    ] = OMITTED
+    missed_max: Annotated[StrictInt, Field(description="The most times that run for `all`; the newest.")] = OMITTED
+    overlap: Annotated[StrictStr, Field(description=OVERLAP)] = OMITTED
+    jitter_seconds: Annotated[
+        StrictInt, Field(description="Each time is delayed by up to this, always by the same for the same time.")
+    ] = OMITTED
+    input: Annotated[JsonValue, Field(description=INPUT)] = OMITTED
+    acts_as: Annotated[StrictStr, Field(description=ACTS_AS)] = OMITTED
+
+    def list_changes(self) -> dict[str, Any]:
+        return self.model_dump(exclude_unset=True, exclude={"version"})
+
+
+class ScheduleIn(SchedulePatch):
+    name: StrictStr
+
+
+class ScheduleChange(SchedulePatch):
+    version: Annotated[StrictInt | None, Field(description=CHANGE_VERSION_HELP)] = None
+
+
+class ScheduleOut(BaseModel):
+    id: int
+    job: str = Field(description="The job's slug.")
+    name: str
+    kind: str
+    rule: str
+    every_seconds: int | None
+    anchor: AwareDatetime | None
+    at: AwareDatetime | None
+    timezone: str
+    dst_gap: str
+    dst_repeat: str
+    day_match: str
+    enabled: bool
+    starts_at: AwareDatetime | None
+    ends_at: AwareDatetime | None
+    missed: str
+    missed_within_seconds: int | None
+    missed_max: int
+    overlap: str
+    jitter_seconds: int
+    input: JsonValue
+    acts_as: str
+    owner: str | None
+    problem: str = Field(description="Why its last time launched no run; empty if there is no problem.")
+    words: str
+    next_at: AwareDatetime | None = Field(
+        description="The next nominal time; null if there is none, or it is disabled."
+    )
+    version: int
+    updated_by: str | None
+    updated_at: AwareDatetime
+    created_at: AwareDatetime
+
+    @classmethod
+    def from_schedule(cls, schedule: Schedule) -> "ScheduleOut":
+        names = cls.model_fields.keys() - {"job", "owner", "words", "updated_by", "next_at"}
+        return cls(
+            **{name: getattr(schedule, name) for name in names},
+            job=schedule.job.slug,
+            owner=schedule.owner.get_username() if schedule.owner else None,
+            updated_by=schedule.updated_by.get_username() if schedule.updated_by else None,
+            words=describe_stored(schedule),
+            next_at=schedule.next_at if schedule.enabled else None,
+        )
+
+
+class SchedulePage(BaseModel):
+    items: list[ScheduleOut]
+    next: str | None = Field(description="The value of `after` for the next page; null on the last page.")
+
+
+class OccurrenceOut(BaseModel):
+    nominal_at: AwareDatetime
+    last_nominal_at: AwareDatetime = Field(description="Of a row for several times; otherwise equal to nominal_at.")
+    state: str = Field(description=STATES)
+    reason: str
+    run: str | None = Field(description="The id of the run.")
+    count: int = Field(description="The number of times that the row stands for.")
+    late_by_seconds: int | None
+    decided_at: AwareDatetime
+
+    @classmethod
+    def from_occurrence(cls, row: Occurrence) -> "OccurrenceOut":
+        return cls(
+            nominal_at=row.nominal_at,
+            last_nominal_at=row.last_nominal_at,
+            state=row.state,
+            reason=row.reason,
+            run=str(row.run_id) if row.run_id else None,
+            count=row.count,
+            late_by_seconds=row.late_by_seconds,
+            decided_at=row.decided_at,
+        )
+
+
+class OccurrencePage(BaseModel):
+    items: list[OccurrenceOut]
+    next: str | None = Field(description="The value of `after` for the next page; null on the last page.")
+
+
+class RunMissedIn(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    limit: Annotated[StrictInt, Field(ge=1, le=100, description="The newest missed times, up to this number.")] = 10
+
+
+class RunMissedOut(BaseModel):
+    runs: list[str] = Field(description="The ids of the new runs, by nominal time.")
+
+
+def describe_stored(schedule: Schedule) -> str:
+    """A rule that was stored by another version may be refused by this one."""
+    try:
+        return describe_rule(RuleFields.from_schedule(schedule))
+    except RuleError as error:
+        return str(error)
+
+
+def format_utc_z(at: datetime) -> str:
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+__all__ = [
+    "TZDATA_VERSION",
+    "OccurrenceOut",
+    "OccurrencePage",
+    "PreviewIn",
+    "PreviewOut",
+    "PreviewTimeOut",
+    "RunMissedIn",
+    "RunMissedOut",
+    "ScheduleChange",
+    "ScheduleIn",
+    "ScheduleOut",
+    "SchedulePage",
+]

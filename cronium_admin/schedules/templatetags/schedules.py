@@ -1,0 +1,37 @@
+"""Template tags of the pages of schedules. Makes no database query."""
+
+from datetime import datetime
+
+from django import template
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from cronium_admin.schedules.zone_times import format_zoned
+
+register = template.Library()
+
+
+@register.simple_tag(name="zoned")
+def render_zoned_time(at: datetime | None, zone: str, bare: bool = False) -> SafeString | str:
+    # `bare`: without the zone, for a column that names it
+    if at is None:
+        return ""
+    text = format_zoned(at, zone)
+    return format_html('<time datetime="{}">{}</time>', at.isoformat(), text.rpartition(" ")[0] if bare else text)
+
+
+@register.simple_tag(name="reader_time")
+def render_reader_time(at: datetime) -> SafeString:
+    # The page's script replaces the text by the time in the reader's zone.
+    return format_html('<time datetime="{}" data-local>{}</time>', at.isoformat(), format_zoned(at, "UTC"))
+
+
+@register.simple_tag(name="until")
+def render_distance(at: datetime | None) -> SafeString | str:
+    # The page's script writes "in 5 min". Without it, the absolute time beside it says enough.
+    return "" if at is None else format_html('<time datetime="{}" data-until></time>', at.isoformat())
+
+
+@register.filter(name="note_words")
+def capitalize_note(note: str) -> str:
+    return note[:1].upper() + note[1:]

@@ -1,0 +1,156 @@
+"""Schedules that several processes fire at once: a nominal time has one row and one run. test_on_postgres runs it."""
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from django.db import connection, connections
+from django.test.utils import CaptureQueriesContext
+
+from cronium_admin.core.database.clock import database_now
+from cronium_admin.jobs.models import Job
+from cronium_admin.runs.models import Run
+from cronium_admin.schedules import catch_up, firing
+from cronium_admin.schedules.firing import AlreadyDecided, Look, fire_due, fire_schedule
+from cronium_admin.schedules.models import Occurrence, Schedule
+from cronium_admin.schedules.ticker import ScheduleTicker
+from tests.unit.schedules.conftest import instant, store_schedule
+from tests.users import get_admin
+
+pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+TICKERS, SCHEDULES, TIMES = 3, 50, 3
+
+
+@pytest.fixture(autouse=True)
+def _on_postgres() -> None:
+    assert connection.vendor == "postgresql"
+
+
+def run_at_once(count: int, work: Callable[[int], object]) -> list[object]:
+    """Results of `count` threads; an exception is a result too."""
+    barrier = threading.Barrier(count)
+
+    def start(number: int) -> object:
+        try:
+            barrier.wait(30)
+            return work(number)
+        except Exception as error:  # noqa: BLE001 - the test judges it
+            return error
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(start, range(count)))
+
+
+def test_two_threads_fire_a_time_once(job: Job) -> None:
+    schedule = store_schedule(job, overlap="allow")
+    for hour in range(1, 9):
+        look = Look(instant(f"2026-11-26T{hour:02}:00"), None)
+        results = run_at_once(2, lambda _, look=look: fire_schedule(schedule.pk, look))  # type: ignore[misc]
+        assert all(result is None or isinstance(result, AlreadyDecided) for result in results), results
+        assert None in results
+        assert (Run.objects.count(), Occurrence.objects.count()) == (hour, hour)
+    assert set(Occurrence.objects.values_list("state", flat=True)) == {"ran"}
+
+
+def test_without_the_lock_the_constraints_hold(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both have read the row with the same cursor before either writes."""
+    schedule = store_schedule(job, overlap="allow")
+    have_read = threading.Barrier(2)
+    decide = firing.decide_due
+
+    def wait(*arguments: object) -> object:
+        have_read.wait(30)
+        return decide(*arguments)  # type: ignore[arg-type]
+
+    def fire(_: int) -> None:
+        with firing.transaction.atomic():
+            row = Schedule.objects.select_related("owner", "job__profile").get(pk=schedule.pk)
+            firing.settle_due(row, Look(instant("2026-11-26T01:00"), None))
+
+    monkeypatch.setattr(firing, "decide_due", wait)
+    results = run_at_once(2, fire)
+    assert sorted(type(result).__name__ for result in results) == ["AlreadyDecided", "NoneType"], results
+    assert (Run.objects.count(), Occurrence.objects.count()) == (1, 1)
+
+
+def test_racing_tickers_fire_each_time_once(make_job: Callable[..., Job]) -> None:
+    start = database_now().replace(second=0, microsecond=0) - timedelta(minutes=10)
+    jobs = [make_job() for _ in range(5)]
+    for number in range(SCHEDULES):
+        cursor = f"{start:%Y-%m-%dT%H:%M}"
+        store_schedule(jobs[number % 5], "* * * * *", cursor, name=str(number), overlap="allow")
+    for minute in range(1, TIMES + 1):
+        look = Look(int(start.timestamp()) + 60 * minute, None)
+        results = run_at_once(TICKERS, lambda _, look=look: fire_due(look))  # type: ignore[misc]
+        assert all(isinstance(result, int) for result in results), results
+    rows = Counter(Occurrence.objects.values_list("schedule", "nominal_at"))
+    assert len(rows) == SCHEDULES * TIMES
+    assert set(rows.values()) == {1}
+    assert set(Occurrence.objects.values_list("state", flat=True)) == {"ran"}
+    runs = Counter(Run.objects.values_list("caused_by", "scheduled_for"))
+    assert (len(runs), set(runs.values())) == (SCHEDULES * TIMES, {1})
+    assert not Occurrence.objects.filter(run=None).exists()
+
+
+def test_missed_times_are_run_once_by_two_requests(job: Job) -> None:
+    schedule = store_schedule(job, missed="none")
+    now = "2026-11-26T05:30"
+    fire_schedule(schedule.pk, Look(instant(now), firing.Downtime(instant("2026-11-26T00:30"), instant(now))))
+    results = run_at_once(2, lambda _: len(catch_up.run_missed(schedule, 10, get_admin())))
+    assert 5 in results, results
+    assert Run.objects.count() == 5
+    assert len(set(Run.objects.values_list("scheduled_for", flat=True))) == 5
+
+
+def explain(look: Callable[[], object], table: str) -> str:
+    """The plan of the only query of `look` about the table."""
+    with CaptureQueriesContext(connection) as captured:
+        look()
+    of_table = [query["sql"] for query in captured if table in query["sql"]]
+    assert len(of_table) == 1, of_table
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN {of_table[0]}")
+        return "\n".join(row[0] for row in cursor.fetchall())
+
+
+def test_a_look_at_ten_thousand_schedules_reads_the_index(make_job: Callable[..., Job]) -> None:
+    now, jobs = database_now(), [make_job() for _ in range(4)]
+    Schedule.objects.bulk_create(
+        Schedule(job=jobs[n % 4], name=str(n), rule="@daily", due_at=now + timedelta(hours=1, minutes=n))
+        for n in range(10_000)
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+    for look in (ScheduleTicker()._fire_and_find_pause, lambda: fire_due(Look(0, None))):
+        plan = explain(look, "schedules_schedule")
+        assert "schedule_due" in plan, plan
+        assert "Limit" in plan, plan
+        assert "Seq Scan" not in plan, plan
+
+
+def test_the_ledger_is_read_by_its_index(job: Job) -> None:
+    schedules = [store_schedule(job, name=str(n)) for n in range(20)]
+    start = instant("2026-01-01")
+    Occurrence.objects.bulk_create(
+        Occurrence(
+            schedule=schedules[n % 20],
+            nominal_at=firing.to_datetime(start + n),
+            last_nominal_at=firing.to_datetime(start + n),
+            rule_number=1,
+            state="missed",
+        )
+        for n in range(4_000)
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+    page = schedules[3].occurrences.order_by("-nominal_at", "-pk")[:101].explain()
+    assert "occurrence_of_schedule" in page, page
+    rule = firing.build_rule(firing.RuleFields.from_schedule(schedules[3]))
+    decision = firing.Decision(start, firing.State.RAN)
+    plan = explain(lambda: firing._is_decided(schedules[3], rule, decision), "schedules_occurrence")
+    assert "Seq Scan" not in plan, plan
