@@ -5,6 +5,7 @@ import signal
 import socket
 import threading
 from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Callable
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -32,7 +33,9 @@ def _parse_queues(text: str) -> tuple[str, ...]:
     return names
 
 
-def _wait_and_stop(worker: Worker, ticker: ScheduleTicker, signals: "queue.SimpleQueue[int]") -> None:
+def _wait_and_stop(
+    worker: Worker, signals: "queue.SimpleQueue[int]", stop_ticker: Callable[[], object] = lambda: None
+) -> None:
     # SIGTERM hands the runs over, SIGINT stops them. A second signal skips the waits.
     hand_over = signals.get() == signal.SIGTERM
     schedule_forced_exit(compute_shutdown_seconds(hand_over=hand_over))
@@ -42,7 +45,7 @@ def _wait_and_stop(worker: Worker, ticker: ScheduleTicker, signals: "queue.Simpl
         worker.hand_over_now()
 
     threading.Thread(target=hurry, name="signals", daemon=True).start()
-    ticker.stop()
+    stop_ticker()
     worker.stop(hand_over=hand_over)
 
 
@@ -73,4 +76,4 @@ class Command(BaseCommand):
         ticker = ScheduleTicker()
         ticker.start()
         print_or_log(self, f"Worker {options['host']} takes runs (Ctrl-C stops them; SIGTERM hands them over)")
-        _wait_and_stop(worker, ticker, signals)
+        _wait_and_stop(worker, signals, ticker.stop)
