@@ -77,8 +77,10 @@ def test_a_killed_server_loses_and_doubles_no_time(mortal: Server) -> None:
     runs = [row["run"] for row in rows]
     assert None not in runs
     assert len(set(runs)) == len(runs)
-    for run_id in runs:
-        assert mortal.ended(run_id)["status"] == "succeeded"
+    ends = [mortal.ended(run_id) for run_id in runs]
+    # A kill between the start and the script leaves it unknown whether the script began: such a run is not repeated.
+    assert {run["status"] for run in ends} <= {"succeeded", "errored"}, ends
+    assert any(run["status"] == "succeeded" for run in ends)
 
 
 def test_runs_of_a_schedule_that_queues_take_turns(mortal: Server) -> None:
