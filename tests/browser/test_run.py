@@ -132,6 +132,7 @@ def test_the_phases_of_a_run_are_shown_when_it_has_ended(page: Page, server: Ser
         "python",
     )
     page.goto(f"/runs/{run_id}/")
+    logview.expect_state(page, "Running")
     expect(logview.status(page)).to_contain_text("· live")  # the page waits for the first line
     open_gate(server, run_id, "connected")
     expect(logview.text(page, 1)).to_have_text("first")
