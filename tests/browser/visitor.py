@@ -50,6 +50,17 @@ class Visitor:
             _signed_in[server.url, who] = self.context.storage_state()
 
     def _listen(self, page: Page) -> None:
+        go = page.goto
+
+        def go_twice(url: str, **options: Any) -> Any:
+            try:
+                return go(url, **options)
+            except Error as error:
+                if _MACHINE not in str(error):
+                    raise
+                return go(url, **options)
+
+        page.goto = go_twice  # type: ignore[method-assign]
         page.on("console", self._said)
         page.on("pageerror", lambda error: self.problems.append(f"script error: {error}"))
         page.on("dialog", self._asked)
