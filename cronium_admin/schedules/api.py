@@ -8,6 +8,8 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Body, Query, Router
 from ninja.responses import Status
 
+from cron_rules.errors import RuleError
+from cron_rules.zones import TZDATA_VERSION
 from cronium_admin.accounts.api_auth import get_caller, require_project_permission
 from cronium_admin.accounts.permissions import Permission
 from cronium_admin.core.database.clock import database_now
@@ -19,9 +21,8 @@ from cronium_admin.schedules import catch_up, service
 from cronium_admin.schedules.listing import parse_position
 from cronium_admin.schedules.models import Schedule
 from cronium_admin.schedules.preview import preview_times
-from cronium_admin.schedules.rules import RuleError, RuleFields, describe_rule, list_rule_warnings, to_instant
+from cronium_admin.schedules.rules import RuleFields, describe_rule, list_rule_warnings, to_instant
 from cronium_admin.schedules.schemas import (
-    TZDATA_VERSION,
     OccurrenceOut,
     OccurrencePage,
     PreviewIn,

@@ -4,6 +4,7 @@ from itertools import islice
 
 from django.db import transaction
 
+from cron_rules.errors import RuleError
 from cron_rules.evaluate import find_previous, iterate_before
 from cron_rules.rules import Rule
 from cronium_admin.accounts.models import User
@@ -11,9 +12,9 @@ from cronium_admin.core.database.clock import database_now
 from cronium_admin.core.errors import ApiError
 from cronium_admin.runs.launch import Origin, launch
 from cronium_admin.runs.models import Run
-from cronium_admin.runs.overrides import NO_OVERRIDES, Overrides
+from cronium_admin.schedules.firing import build_overrides
 from cronium_admin.schedules.models import Occurrence, Schedule, State
-from cronium_admin.schedules.rules import RuleError, RuleFields, build_rule, to_datetime, to_instant
+from cronium_admin.schedules.rules import RuleFields, build_rule, to_datetime, to_instant
 
 RUNNABLE = (State.MISSED, State.MERGED, State.OVERLAPPED, State.NOT_READY)
 
@@ -69,8 +70,7 @@ def _run_time(schedule: Schedule, row: Occurrence, nominal: int, by: User) -> Ru
         text=f"the schedule {schedule.name}, for a missed time,",
         scheduled_for=to_datetime(nominal),
     )
-    overrides = NO_OVERRIDES if schedule.input is None else Overrides(input=schedule.input)
-    run = launch(schedule.job, by, overrides, origin=origin)
+    run = launch(schedule.job, by, build_overrides(schedule), origin=origin)
     _write_row(
         row,
         nominal,

@@ -11,9 +11,9 @@ from cronium_admin.schedules.models import Missed, Schedule, State
 from cronium_admin.schedules.rules import compute_jitter, iterate_times, to_datetime, to_instant
 
 LATE_SECONDS = 10  # a run that starts later than this is called late
-DOWNTIME_SECONDS = 120  # without a look at the schedules: times in it are missed
+DOWNTIME_SECONDS = 120  # without a tick: the times in it are missed
 DEFAULT_WINDOW = 3600
-MAX_KEPT = 10_000  # nominal times of one schedule with a row of their own, per look
+MAX_KEPT = 10_000  # nominal times of one schedule with a row of their own, per tick
 
 
 @dataclass(frozen=True)

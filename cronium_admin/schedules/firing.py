@@ -5,8 +5,7 @@ nominal time once. Locks only save work. The clock is the database's.
 """
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -40,35 +39,35 @@ class AlreadyDecided(Exception):
 
 
 @dataclass(frozen=True)
-class Look:
-    """One look at the schedules: its time, and the last downtime before it."""
+class Tick:
+    """One search for due schedules: its time, and the last downtime before it."""
 
     now: int
     downtime: Downtime | None
 
 
-def record_look() -> Look:
+def record_tick() -> Tick:
     """Records that a process looks for due schedules now. Finds the last downtime of all processes."""
-    is_late = Q(looked_at__lt=Now() - timedelta(seconds=DOWNTIME_SECONDS))
+    is_late = Q(ticked_at__lt=Now() - timedelta(seconds=DOWNTIME_SECONDS))
     changed = Heartbeat.objects.filter(pk=1).update(
-        down_from=Case(When(is_late, then=F("looked_at")), default=F("down_from")),
+        down_from=Case(When(is_late, then=F("ticked_at")), default=F("down_from")),
         down_until=Case(When(is_late, then=Now()), default=F("down_until")),
-        looked_at=Now(),
+        ticked_at=Now(),
     )
     if not changed:
-        Heartbeat.objects.bulk_create([Heartbeat(pk=1, looked_at=database_now())], ignore_conflicts=True)
+        Heartbeat.objects.bulk_create([Heartbeat(pk=1, ticked_at=database_now())], ignore_conflicts=True)
     row = Heartbeat.objects.get(pk=1)
-    return Look(to_instant(row.looked_at), _find_downtime(row))
+    return Tick(to_instant(row.ticked_at), _find_downtime(row))
 
 
-def peek_look() -> Look:
+def read_tick() -> Tick:
     """The same without a record, for a process that decides the times of one schedule."""
     now = to_instant(database_now())
     row = Heartbeat.objects.filter(pk=1).first()
     if row is None:
-        return Look(now, None)
-    is_down = to_instant(row.looked_at) < now - DOWNTIME_SECONDS
-    return Look(now, Downtime(to_instant(row.looked_at), now) if is_down else _find_downtime(row))
+        return Tick(now, None)
+    is_down = to_instant(row.ticked_at) < now - DOWNTIME_SECONDS
+    return Tick(now, Downtime(to_instant(row.ticked_at), now) if is_down else _find_downtime(row))
 
 
 def _find_downtime(row: Heartbeat) -> Downtime | None:
@@ -77,7 +76,7 @@ def _find_downtime(row: Heartbeat) -> Downtime | None:
     return Downtime(to_instant(row.down_from), to_instant(row.down_until))
 
 
-def fire_due(look: Look, limit: int = BATCH) -> int:
+def fire_due(tick: Tick, limit: int = BATCH) -> int:
     """Fires the schedules that are due, the longest due first. Returns how many it handled: `limit` if there are more.
 
     An error of one schedule is stored in its row and stops no other. A failure of the database is raised.
@@ -86,7 +85,7 @@ def fire_due(look: Look, limit: int = BATCH) -> int:
     ids = list(due.values_list("pk", flat=True)[:limit])
     for pk in ids:
         try:
-            fire_schedule(pk, look)
+            fire_schedule(pk, tick)
         except AlreadyDecided:
             continue
         except Exception as error:
@@ -103,7 +102,7 @@ def _put_off(pk: int, error: Exception) -> None:
     Schedule.objects.filter(pk=pk).update(problem=text, due_at=Now() + timedelta(minutes=1))
 
 
-def fire_schedule(pk: int, look: Look) -> None:
+def fire_schedule(pk: int, tick: Tick) -> None:
     """Decides all due times of one schedule in one transaction. Raises AlreadyDecided."""
     with transaction.atomic():
         rows = Schedule.objects.select_for_update(skip_locked=True, of=("self",)).select_related(
@@ -112,20 +111,22 @@ def fire_schedule(pk: int, look: Look) -> None:
         schedule = rows.filter(pk=pk, enabled=True).first()
         if schedule is None:
             raise AlreadyDecided
-        settle_due(schedule, look)
+        settle_due(schedule, tick)
 
 
-def settle_due(schedule: Schedule, look: Look) -> None:
+def settle_due(schedule: Schedule, tick: Tick) -> None:
     """The same for a row that the caller has locked. The schedule's row is current afterwards."""
     rule = build_rule(RuleFields.from_schedule(schedule))
     start, read = to_instant(schedule.cursor_at), schedule.cursor_at
     problem = schedule.problem
-    pending = find_pending(schedule, rule, look.now)
-    end = look.now if pending is None else pending - 1
-    with suppress_decided(schedule):
-        for decision in decide_due(schedule, rule, look.now, look.downtime):
-            problem = _execute_decision(schedule, rule, decision)
+    pending = find_pending(schedule, rule, tick.now)
+    end = tick.now if pending is None else pending - 1
+    try:
+        for decision in decide_due(schedule, rule, tick.now, tick.downtime):
+            problem = _execute_decision(schedule, decision, _find_label(rule, decision))
         _record_gaps(schedule, rule, start, end)
+    except IntegrityError as error:  # another process has written one of these rows of the ledger
+        raise AlreadyDecided(str(schedule)) from error
     schedule.cursor_at = max(read, to_datetime(end))
     set_next(schedule, rule)
     values = {
@@ -139,54 +140,48 @@ def settle_due(schedule: Schedule, look: Look) -> None:
         raise AlreadyDecided
 
 
-@contextmanager
-def suppress_decided(schedule: Schedule) -> Iterator[None]:
-    """A row of the ledger that exists already was written by another process."""
-    try:
-        yield
-    except IntegrityError as error:
-        raise AlreadyDecided(str(schedule)) from error
-
-
-def _execute_decision(schedule: Schedule, rule: Rule, decision: Decision) -> str:
+def _execute_decision(schedule: Schedule, decision: Decision, label: str | None) -> str:
     """Launches the run of a decision, if it has one, and writes its row. Returns the problem of the schedule."""
-    if _is_decided(schedule, rule, decision):
+    if _is_decided(schedule, decision, label):
         return schedule.problem
     if not decision.launches:
-        _write_row(schedule, rule, decision)
+        _write_row(schedule, decision, label)
         return schedule.problem
     if not schedule.job.enabled:
-        _write_row(schedule, rule, replace(decision, state=State.DISABLED, reason="The job is disabled", late_by=None))
+        _write_row(schedule, replace(decision, state=State.DISABLED, reason="The job is disabled", late_by=None), label)
         return schedule.problem
     live = [] if schedule.overlap == Overlap.ALLOW else list_live_runs(schedule)
     if refusal := _find_overlap(schedule, live):
-        _write_row(schedule, rule, replace(decision, state=State.OVERLAPPED, reason=refusal, late_by=None))
+        _write_row(schedule, replace(decision, state=State.OVERLAPPED, reason=refusal, late_by=None), label)
         return schedule.problem
     try:
         with transaction.atomic():
             run = _launch(schedule, decision, live)
     except (ApiError, ValidationError) as error:
         text = error.message if isinstance(error, ApiError) else " ".join(error.messages)
-        _write_row(schedule, rule, replace(decision, state=State.NOT_READY, reason=text[:300], late_by=None))
+        _write_row(schedule, replace(decision, state=State.NOT_READY, reason=text[:300], late_by=None), label)
         return text[:500]
     except IntegrityError as error:  # no row of the ledger, so it is not a sign of another process
         raise RuntimeError(f"The run could not be stored: {error}") from error
-    _write_row(schedule, rule, decision, run)
+    _write_row(schedule, decision, label, run)
     return ""
 
 
-def _is_decided(schedule: Schedule, rule: Rule, decision: Decision) -> bool:
+def _is_decided(schedule: Schedule, decision: Decision, label: str | None) -> bool:
     """The clock of the database went back, or new zone data moved a time of day that was decided before."""
     known = Q(nominal_at=to_datetime(decision.nominal)) & ~Q(state=State.GAP)
-    if label := _find_label(schedule, rule, decision):
+    if label:
         known |= Q(rule_number=schedule.rule_number, label=label)
     return schedule.occurrences.filter(known).exists()
+
+
+def build_overrides(schedule: Schedule) -> Overrides:
+    return NO_OVERRIDES if schedule.input is None else Overrides(input=schedule.input)
 
 
 def _launch(schedule: Schedule, decision: Decision, live: list[Run]) -> Run:
     if schedule.overlap == Overlap.CANCEL_RUNNING:
         _cancel_all(schedule, live)
-    overrides = NO_OVERRIDES if schedule.input is None else Overrides(input=schedule.input)
     is_catch_up = decision.state == State.CAUGHT_UP
     origin = Origin(
         trigger="catch_up" if is_catch_up else "schedule",
@@ -196,7 +191,7 @@ def _launch(schedule: Schedule, decision: Decision, live: list[Run]) -> Run:
         serial_key=None if schedule.overlap == Overlap.ALLOW else f"schedule:{schedule.pk}",
         must_wait=bool(live),
     )
-    return launch(schedule.job, _choose_actor(schedule), overrides, origin=origin)
+    return launch(schedule.job, _choose_actor(schedule), build_overrides(schedule), origin=origin)
 
 
 def _cancel_all(schedule: Schedule, live: list[Run]) -> None:
@@ -240,12 +235,12 @@ def _find_overlap(schedule: Schedule, live: list[Run]) -> str:
     return ""
 
 
-def _write_row(schedule: Schedule, rule: Rule, decision: Decision, run: Run | None = None) -> None:
+def _write_row(schedule: Schedule, decision: Decision, label: str | None, run: Run | None = None) -> None:
     Occurrence.objects.create(
         schedule=schedule,
         nominal_at=to_datetime(decision.nominal),
         last_nominal_at=to_datetime(decision.end),
-        label=_find_label(schedule, rule, decision),
+        label=label,
         rule_number=schedule.rule_number,
         state=decision.state,
         reason=decision.reason,
@@ -255,7 +250,7 @@ def _write_row(schedule: Schedule, rule: Rule, decision: Decision, run: Run | No
     )
 
 
-def _find_label(schedule: Schedule, rule: Rule, decision: Decision) -> str | None:
+def _find_label(rule: Rule, decision: Decision) -> str | None:
     if not isinstance(rule, ClockRule) or not rule.is_fixed or decision.count > 1:
         return None
     for found in list_noted(rule, decision.nominal, decision.nominal + 1):

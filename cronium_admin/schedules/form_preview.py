@@ -5,13 +5,13 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from cron_rules.errors import RuleError
 from cron_rules.evaluate import list_times
 from cron_rules.zones import TZDATA_VERSION
 from cronium_admin.core.database.clock import database_now
 from cronium_admin.schedules.models import Kind, Schedule
 from cronium_admin.schedules.preview import PreviewTime, preview_times
 from cronium_admin.schedules.rules import (
-    RuleError,
     RuleFields,
     build_rule,
     describe_rule,

@@ -175,9 +175,9 @@ class Occurrence(models.Model):
 class Heartbeat(models.Model):
     """When a process last looked for due schedules, and the last time that none did for long. One row."""
 
-    looked_at = models.DateTimeField()
+    ticked_at = models.DateTimeField()
     down_from = models.DateTimeField(null=True)
     down_until = models.DateTimeField(null=True)
 
     def __str__(self) -> str:
-        return f"{self.looked_at:%Y-%m-%dT%H:%M:%SZ}"
+        return f"{self.ticked_at:%Y-%m-%dT%H:%M:%SZ}"

@@ -4,23 +4,23 @@ import logging
 
 from django.db import transaction
 
+from cron_rules.errors import RuleError
 from cron_rules.zones import TZDATA_VERSION
 from cronium_admin.schedules.models import Schedule
-from cronium_admin.schedules.rules import RuleError, RuleFields, build_rule, set_next
+from cronium_admin.schedules.rules import RuleFields, build_rule, set_next
 
 log = logging.getLogger("cronium.schedules")
 _BATCH = 500
 
 
-def refresh_stale() -> bool:
-    """Computes the cached times of all schedules that have them from other zone data. Fires nothing. Returns True."""
+def refresh_stale() -> None:
+    """Computes the cached times of all schedules that have them from other zone data. Fires nothing."""
     stale = Schedule.objects.filter(enabled=True).exclude(computed_for__endswith=f":{TZDATA_VERSION}")
     last = 0
     while ids := list(stale.filter(pk__gt=last).order_by("pk").values_list("pk", flat=True)[:_BATCH]):
         for pk in ids:
             _refresh(pk)
         last = ids[-1]
-    return True
 
 
 def _refresh(pk: int) -> None:

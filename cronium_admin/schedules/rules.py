@@ -2,14 +2,14 @@
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from cron_rules.calendar_rules import parse_calendar
-from cron_rules.cron import REBOOT, parse_cron
+from cron_rules.cron import parse_cron
 from cron_rules.errors import RuleError
 from cron_rules.evaluate import find_next, iterate_after
-from cron_rules.rules import ClockRule, IntervalRule, OnceRule, Rule, StartRule
+from cron_rules.rules import IntervalRule, OnceRule, Rule, StartRule
 from cron_rules.warnings import list_warnings
 from cron_rules.words import describe_calendar, describe_cron, describe_interval
 from cron_rules.zones import TZDATA_VERSION, load_zone
@@ -97,10 +97,6 @@ def list_rule_warnings(fields: RuleFields) -> list[str]:
     return list_warnings(fields.rule, fields.seed, fields.day_match)
 
 
-def is_start_rule(schedule: Schedule) -> bool:
-    return schedule.kind == Kind.CRON and schedule.rule.strip().lower() == REBOOT
-
-
 def to_instant(at: datetime) -> int:
     return int(at.timestamp())
 
@@ -149,23 +145,3 @@ def iterate_times(schedule: Schedule, rule: Rule, after: int) -> Iterator[int]:
         if end is not None and instant > end:
             return
         yield instant
-
-
-__all__ = [
-    "ClockRule",
-    "RuleError",
-    "RuleFields",
-    "StartRule",
-    "build_rule",
-    "compute_jitter",
-    "describe_rule",
-    "format_local",
-    "is_start_rule",
-    "iterate_times",
-    "list_rule_warnings",
-    "make_cache_key",
-    "replace",
-    "set_next",
-    "to_datetime",
-    "to_instant",
-]

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, StrictBool, StrictInt, StrictStr
 
 from cron_rules.errors import RuleError
-from cron_rules.zones import TZDATA_VERSION
 from cronium_admin.core.edit_versions import CHANGE_VERSION_HELP, OMITTED
 from cronium_admin.core.timestamps import UtcDatetime
 from cronium_admin.schedules.models import Occurrence, Schedule
@@ -201,19 +200,3 @@ def describe_stored(schedule: Schedule) -> str:
 
 def format_utc_z(at: datetime) -> str:
     return at.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-__all__ = [
-    "TZDATA_VERSION",
-    "OccurrenceOut",
-    "OccurrencePage",
-    "PreviewIn",
-    "PreviewOut",
-    "PreviewTimeOut",
-    "RunMissedIn",
-    "RunMissedOut",
-    "ScheduleChange",
-    "ScheduleIn",
-    "ScheduleOut",
-    "SchedulePage",
-]

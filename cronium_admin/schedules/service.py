@@ -8,6 +8,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
+from cron_rules.errors import RuleError
 from cronium_admin.accounts.models import User
 from cronium_admin.accounts.permissions import Permission
 from cronium_admin.accounts.projects import check_can
@@ -18,10 +19,9 @@ from cronium_admin.core.form_errors import translated_errors
 from cronium_admin.core.line_text import find_line_problem
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.validation import validate_input
-from cronium_admin.schedules.firing import AlreadyDecided, Look, peek_look, settle_due
+from cronium_admin.schedules.firing import AlreadyDecided, Tick, read_tick, settle_due
 from cronium_admin.schedules.models import Kind, Occurrence, Schedule, State
 from cronium_admin.schedules.rules import (
-    RuleError,
     RuleFields,
     build_rule,
     iterate_times,
@@ -85,10 +85,10 @@ def edit_schedule(schedule: Schedule, data: Mapping[str, Any], by: User, version
         stored = _lock_schedule(schedule)
         check_version(stored, version)
         before = {name: getattr(stored, name) for name in FIELDS}
-        look = peek_look()
-        now = look.now
+        tick = read_tick()
+        now = tick.now
         if stored.enabled:
-            _settle(stored, look)
+            _settle(stored, tick)
         _apply(stored, data)
         changes = {name: getattr(stored, name) for name in FIELDS if getattr(stored, name) != before[name]}
         if "acts_as" in changes or (data.get("take_over") and stored.owner_id != by.pk):
@@ -102,10 +102,10 @@ def edit_schedule(schedule: Schedule, data: Mapping[str, Any], by: User, version
     return stored
 
 
-def _settle(stored: Schedule, look: Look) -> None:
+def _settle(stored: Schedule, tick: Tick) -> None:
     """Decides the times that are due, by the rule as it was. A stored rule that this version refuses has none."""
     try:
-        settle_due(stored, look)
+        settle_due(stored, tick)
     except RuleError:
         return
     except AlreadyDecided:

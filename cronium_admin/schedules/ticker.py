@@ -7,7 +7,7 @@ from django.db.models import Min
 from cronium_admin.core.database.clock import database_now
 from cronium_admin.core.lease import HeldLease
 from cronium_admin.core.leased_task import LeasedTask
-from cronium_admin.schedules.firing import BATCH, Look, fire_due, record_look
+from cronium_admin.schedules.firing import BATCH, Tick, fire_due, record_tick
 from cronium_admin.schedules.models import Schedule
 from cronium_admin.schedules.refresh import refresh_stale
 
@@ -15,21 +15,22 @@ LEASE = "schedules"
 LEASE_SECONDS = 15.0  # a process that dies is replaced after this time
 MAX_PAUSE_SECONDS = 1.0  # a schedule that another process saves is seen after this time
 MIN_PAUSE_SECONDS = 0.02
-LOOK_SECONDS = 20.0  # the heartbeat is written at least this often
+HEARTBEAT_SECONDS = 20.0  # the heartbeat is written at least this often
 
 
 class ScheduleTicker(LeasedTask):
-    """Looks for due schedules; sleeps until the next is due, at most a second."""
+    """Fires due schedules; sleeps until the next is due, at most a second."""
 
     def __init__(self) -> None:
-        super().__init__("schedules", self._work, 0.5, lease_seconds=LEASE_SECONDS)
-        self._looked_at = 0.0
+        super().__init__(LEASE, self._work, 0.5, lease_seconds=LEASE_SECONDS)
+        self._ticked_at = 0.0
         self._has_refreshed = False
 
     def _work(self, lease: HeldLease) -> float:
-        """Looks for about a third of the lease's time, so that idle seconds cost no write."""
+        """Runs for about a third of the lease's time, so that idle seconds cost no write."""
         if not self._has_refreshed:
-            self._has_refreshed = refresh_stale()
+            refresh_stale()
+            self._has_refreshed = True
         end = time.monotonic() + LEASE_SECONDS / 3
         while (left := end - time.monotonic()) > 0:
             if self.stop_event.wait(min(self._fire_and_find_pause(), left)):
@@ -37,18 +38,18 @@ class ScheduleTicker(LeasedTask):
         return 0.0
 
     def _fire_and_find_pause(self) -> float:
-        """Fires what is due; returns the seconds until the next look."""
+        """Fires what is due; returns the seconds until the next search."""
         waiting = Schedule.objects.filter(enabled=True, due_at__isnull=False)  # as in the index, for SQLite
         next_due = waiting.aggregate(at=Min("due_at"))["at"]
         seconds = MAX_PAUSE_SECONDS if next_due is None else (next_due - database_now()).total_seconds()
         if seconds > 0:
-            if time.monotonic() - self._looked_at > LOOK_SECONDS:
-                self._record_look()
+            if time.monotonic() - self._ticked_at > HEARTBEAT_SECONDS:
+                self._record_tick()
             return min(seconds, MAX_PAUSE_SECONDS)
-        while fire_due(self._record_look()) == BATCH and not self.stop_event.is_set():
+        while fire_due(self._record_tick()) == BATCH and not self.stop_event.is_set():
             pass
         return MIN_PAUSE_SECONDS
 
-    def _record_look(self) -> Look:
-        self._looked_at = time.monotonic()
-        return record_look()
+    def _record_tick(self) -> Tick:
+        self._ticked_at = time.monotonic()
+        return record_tick()

@@ -14,7 +14,7 @@ from cronium_admin.core.database.clock import database_now
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.models import Run
 from cronium_admin.schedules import catch_up, firing
-from cronium_admin.schedules.firing import AlreadyDecided, Look, fire_due, fire_schedule
+from cronium_admin.schedules.firing import AlreadyDecided, Tick, fire_due, fire_schedule
 from cronium_admin.schedules.models import Occurrence, Schedule
 from cronium_admin.schedules.ticker import ScheduleTicker
 from tests.unit.schedules.conftest import instant, store_schedule
@@ -49,8 +49,8 @@ def run_at_once(count: int, work: Callable[[int], object]) -> list[object]:
 def test_two_threads_fire_a_time_once(job: Job) -> None:
     schedule = store_schedule(job, overlap="allow")
     for hour in range(1, 9):
-        look = Look(instant(f"2026-11-26T{hour:02}:00"), None)
-        results = run_at_once(2, lambda _, look=look: fire_schedule(schedule.pk, look))  # type: ignore[misc]
+        tick = Tick(instant(f"2026-11-26T{hour:02}:00"), None)
+        results = run_at_once(2, lambda _, tick=tick: fire_schedule(schedule.pk, tick))  # type: ignore[misc]
         assert all(result is None or isinstance(result, AlreadyDecided) for result in results), results
         assert None in results
         assert (Run.objects.count(), Occurrence.objects.count()) == (hour, hour)
@@ -70,7 +70,7 @@ def test_without_the_lock_the_constraints_hold(job: Job, monkeypatch: pytest.Mon
     def fire(_: int) -> None:
         with firing.transaction.atomic():
             row = Schedule.objects.select_related("owner", "job__profile").get(pk=schedule.pk)
-            firing.settle_due(row, Look(instant("2026-11-26T01:00"), None))
+            firing.settle_due(row, Tick(instant("2026-11-26T01:00"), None))
 
     monkeypatch.setattr(firing, "decide_due", wait)
     results = run_at_once(2, fire)
@@ -85,8 +85,8 @@ def test_racing_tickers_fire_each_time_once(make_job: Callable[..., Job]) -> Non
         cursor = f"{start:%Y-%m-%dT%H:%M}"
         store_schedule(jobs[number % 5], "* * * * *", cursor, name=str(number), overlap="allow")
     for minute in range(1, TIMES + 1):
-        look = Look(int(start.timestamp()) + 60 * minute, None)
-        results = run_at_once(TICKERS, lambda _, look=look: fire_due(look))  # type: ignore[misc]
+        tick = Tick(int(start.timestamp()) + 60 * minute, None)
+        results = run_at_once(TICKERS, lambda _, tick=tick: fire_due(tick))  # type: ignore[misc]
         assert all(isinstance(result, int) for result in results), results
     rows = Counter(Occurrence.objects.values_list("schedule", "nominal_at"))
     assert len(rows) == SCHEDULES * TIMES
@@ -100,17 +100,17 @@ def test_racing_tickers_fire_each_time_once(make_job: Callable[..., Job]) -> Non
 def test_missed_times_are_run_once_by_two_requests(job: Job) -> None:
     schedule = store_schedule(job, missed="none")
     now = "2026-11-26T05:30"
-    fire_schedule(schedule.pk, Look(instant(now), firing.Downtime(instant("2026-11-26T00:30"), instant(now))))
+    fire_schedule(schedule.pk, Tick(instant(now), firing.Downtime(instant("2026-11-26T00:30"), instant(now))))
     results = run_at_once(2, lambda _: len(catch_up.run_missed(schedule, 10, get_admin())))
     assert 5 in results, results
     assert Run.objects.count() == 5
     assert len(set(Run.objects.values_list("scheduled_for", flat=True))) == 5
 
 
-def explain(look: Callable[[], object], table: str) -> str:
-    """The plan of the only query of `look` about the table."""
+def explain(tick: Callable[[], object], table: str) -> str:
+    """The plan of the only query of `tick` about the table."""
     with CaptureQueriesContext(connection) as captured:
-        look()
+        tick()
     of_table = [query["sql"] for query in captured if table in query["sql"]]
     assert len(of_table) == 1, of_table
     with connection.cursor() as cursor:
@@ -118,7 +118,7 @@ def explain(look: Callable[[], object], table: str) -> str:
         return "\n".join(row[0] for row in cursor.fetchall())
 
 
-def test_a_look_at_ten_thousand_schedules_reads_the_index(make_job: Callable[..., Job]) -> None:
+def test_a_tick_with_ten_thousand_schedules_reads_the_index(make_job: Callable[..., Job]) -> None:
     now, jobs = database_now(), [make_job() for _ in range(4)]
     Schedule.objects.bulk_create(
         Schedule(job=jobs[n % 4], name=str(n), rule="@daily", due_at=now + timedelta(hours=1, minutes=n))
@@ -126,8 +126,8 @@ def test_a_look_at_ten_thousand_schedules_reads_the_index(make_job: Callable[...
     )
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
-    for look in (ScheduleTicker()._fire_and_find_pause, lambda: fire_due(Look(0, None))):
-        plan = explain(look, "schedules_schedule")
+    for tick in (ScheduleTicker()._fire_and_find_pause, lambda: fire_due(Tick(0, None))):
+        plan = explain(tick, "schedules_schedule")
         assert "schedule_due" in plan, plan
         assert "Limit" in plan, plan
         assert "Seq Scan" not in plan, plan
@@ -152,5 +152,6 @@ def test_the_ledger_is_read_by_its_index(job: Job) -> None:
     assert "occurrence_of_schedule" in page, page
     rule = firing.build_rule(firing.RuleFields.from_schedule(schedules[3]))
     decision = firing.Decision(start, firing.State.RAN)
-    plan = explain(lambda: firing._is_decided(schedules[3], rule, decision), "schedules_occurrence")
+    label = firing._find_label(rule, decision)
+    plan = explain(lambda: firing._is_decided(schedules[3], decision, label), "schedules_occurrence")
     assert "Seq Scan" not in plan, plan

