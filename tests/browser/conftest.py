@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
 
 from tests.browser.visitor import PASSWORD, Visitor
 from tests.engine.server import ROOT, Server, Template, alive, environment, manage
@@ -39,10 +39,16 @@ def chromium_path() -> str:
     return found
 
 
+def launch_chromium(playwright: Playwright) -> Browser:
+    steady = Path(__file__).with_name("steady_chromium.py")
+    env = {**os.environ, "CRONIUM_STEADY_BROWSER": chromium_path()}
+    return playwright.chromium.launch(executable_path=steady, args=FLAGS, env=env)
+
+
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium_path(), args=FLAGS)
+        browser = launch_chromium(playwright)
         yield browser
         browser.close()
 

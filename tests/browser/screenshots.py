@@ -7,7 +7,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.browser import logview
-from tests.browser.conftest import FLAGS, chromium_path
+from tests.browser.conftest import launch_chromium
 from tests.browser.scripts import open_gate
 from tests.browser.visitor import Visitor
 from tests.engine.server import ROOT, Server, Template
@@ -102,7 +102,7 @@ def main() -> None:
         server = Server(Path(folder) / "server", template.token)
         server.start()
         try:
-            browser = playwright.chromium.launch(executable_path=chromium_path(), args=FLAGS)
+            browser = launch_chromium(playwright)
             photograph(browser, server)
             browser.close()
         finally:

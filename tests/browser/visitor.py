@@ -10,9 +10,6 @@ from playwright.sync_api import Browser, ConsoleMessage, Dialog, Error, Page, Re
 from tests.engine.server import Server
 
 PASSWORD = "for tests only 1"
-# The browser's message about requests while this machine gets another network, as with every run.
-_MACHINE = "net::ERR_NETWORK_CHANGED"
-_HTMX_WITHOUT_ANSWER = ("htmx:sendError", "htmx:afterRequest")  # what htmx says of the same request
 _signed_in: dict[tuple[str, str], StorageState] = {}  # by server and name: signing in hashes slowly on purpose
 # Beside the console's own words, which only the page's console hears.
 _TELL_POLICY = """addEventListener("securitypolicyviolation", (event) =>
@@ -50,17 +47,6 @@ class Visitor:
             _signed_in[server.url, who] = self.context.storage_state()
 
     def _listen(self, page: Page) -> None:
-        go = page.goto
-
-        def go_twice(url: str, **options: Any) -> Any:
-            try:
-                return go(url, **options)
-            except Error as error:
-                if _MACHINE not in str(error):
-                    raise
-                return go(url, **options)
-
-        page.goto = go_twice  # type: ignore[method-assign]
         page.on("console", self._said)
         page.on("pageerror", lambda error: self.problems.append(f"script error: {error}"))
         page.on("dialog", self._asked)
@@ -83,9 +69,7 @@ class Visitor:
         return self
 
     def unexpected(self) -> list[str]:
-        is_machine = any(_MACHINE in one for one in self.problems)
-        allowed = [*self.allowed, _MACHINE, *(_HTMX_WITHOUT_ANSWER if is_machine else ())]
-        return [one for one in self.problems if not any(re.search(pattern, one) for pattern in allowed)]
+        return [one for one in self.problems if not any(re.search(pattern, one) for pattern in self.allowed)]
 
     def keep(self, path: Path) -> None:
         with suppress(Error):

@@ -313,3 +313,15 @@ class Server:
         tail = self.log.read_text(errors="replace")[-4000:] if self.log.exists() else ""
         state = f"process: {self.process.poll() if self.process else 'not started'}"
         return "\n".join([state, *rows, "server log:", tail])
+
+
+def pause_container(client: docker.APIClient, name: str, seconds: float = 30) -> None:
+    """Repeats a refused pause: cgroup v1 may fail to freeze a container while its processes fork."""
+    give_up_at = time.monotonic() + seconds
+    while True:
+        try:
+            return client.pause(name)
+        except docker.errors.APIError as error:
+            if "unable to freeze" not in str(error) or time.monotonic() > give_up_at:
+                raise
+        time.sleep(0.2)

@@ -27,6 +27,7 @@ from executor.sandbox.sandbox import Sandbox
 from executor.sandbox.shape import find_shape_digest, find_stem_digest
 from executor.sandbox.subnets import SubnetPool
 from executor.spec import MB, Reply, RunSpec
+from tests.engine.server import pause_container
 from tests.fakes.contract import World
 from tests.fakes.specs import make_binding
 
@@ -267,7 +268,7 @@ def test_what_another_program_changed_or_paused_while_it_waits_is_not_bound(
 ) -> None:
     spec = secretive(world)
     sandbox, main = prepare(world, spec), naming.name_main(spec.run_id)
-    docker_client.pause(main)
+    pause_container(docker_client, main)
     with pytest.raises(SandboxDefect, match="is paused"):
         sandbox.bind(make_binding(spec))
     docker_client.unpause(main)

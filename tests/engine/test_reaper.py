@@ -20,7 +20,7 @@ from executor.sandbox.options import Addresses
 from executor.sandbox.sandbox import Sandbox
 from executor.sandbox.subnets import SubnetPool
 from executor.spec import RunSpec
-from tests.engine.server import Template, environment, manage
+from tests.engine.server import Template, environment, manage, pause_container
 from tests.fakes.contract import World
 from tests.fakes.specs import make_binding
 
@@ -100,7 +100,7 @@ def put_in_state(world: World, client: docker.APIClient, status: str) -> RunSpec
     if status != "created":
         client.start(name)
     if status == "paused":
-        client.pause(name)
+        pause_container(client, name)
     until_it_is(world, name, status)
     return spec
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from executor.docker.errors import SandboxTampered
-from tests.engine.server import Server
+from tests.engine.server import Server, pause_container
 
 SCRIPT = "echo up; while :; do sleep 0.1; done"
 
@@ -83,7 +83,7 @@ def test_a_killed_container_is_not_short_of_memory(server: Server) -> None:
 
 def test_a_paused_container_is_told_and_goes_on(server: Server) -> None:
     run_id, name = begun(server)
-    server.docker.pause(name)
+    pause_container(server.docker, name)
     server.until(lambda: "paused" in server.kinds(run_id), 60)
     server.docker.unpause(name)
     server.until(lambda: "continued" in server.kinds(run_id), 60)

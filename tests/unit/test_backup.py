@@ -47,19 +47,19 @@ values = {"name": "hourly", "rule": "0 * * * *", "missed": "all", "missed_within
 create_schedule(job, values, get_admin())
 long_ago = "2026-01-01T00:00Z"
 Schedule.objects.update(cursor_at=long_ago, next_at="2026-01-01T01:00Z", due_at="2026-01-01T01:00Z")
-Heartbeat.objects.create(pk=1, looked_at=long_ago)
+Heartbeat.objects.create(pk=1, ticked_at=long_ago)
 get_instance_id()
 """
-# Two looks at the schedules; prints the rows of the ledger, the runs of schedules, and the schedules with a next time.
-LOOKS = """
+# Two ticks of the schedules; prints the rows of the ledger, the runs of schedules, and the schedules with a next time.
+TICKS = """
 from cronium_admin.core.database.clock import database_now
 from cronium_admin.runs.models import Run
-from cronium_admin.schedules.firing import fire_due, record_look
+from cronium_admin.schedules.firing import fire_due, record_tick
 from cronium_admin.schedules.models import Occurrence, Schedule
 for _ in range(2):
-    fire_due(record_look())
+    fire_due(record_tick())
 counts = (Occurrence.objects.count(), Run.objects.exclude(trigger="api").count())
-print("looks:", *counts, Schedule.objects.filter(next_at__gt=database_now()).count())
+print("ticks:", *counts, Schedule.objects.filter(next_at__gt=database_now()).count())
 """
 # Restores again and again, and dies at the first, second, ... step that changes a file; then finishes.
 DEATHS = """
@@ -183,13 +183,13 @@ def test_a_copy_has_its_schedules_disabled_and_runs_nothing_of_the_past(saved: P
     manage(tmp_path, "restore", str(saved))
     assert rows(tmp_path, SCHEDULES) == [(0, 1, 1)]
     assert "this installation is a copy" in str(rows(tmp_path, "SELECT problem FROM schedules_schedule"))
-    assert "looks: 0 0 0" in manage(tmp_path, "shell", "-v0", "-c", LOOKS)
+    assert "ticks: 0 0 0" in manage(tmp_path, "shell", "-v0", "-c", TICKS)
 
 
 def test_taken_over_the_schedules_go_on_from_now(original: Path, saved: Path, tmp_path: Path) -> None:
     manage(tmp_path, "restore", "--take-over", str(saved))
     assert rows(tmp_path, SCHEDULES) == [(1, 0, 1)]
-    assert "looks: 0 0 1" in manage(tmp_path, "shell", "-v0", "-c", LOOKS)
+    assert "ticks: 0 0 1" in manage(tmp_path, "shell", "-v0", "-c", TICKS)
     assert rows(original, SCHEDULES) == [(1, 0, 0)], "the original is not changed"
 
 

@@ -4,6 +4,7 @@ import json
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -68,6 +69,17 @@ class Reached:
     ordinary_visits: int
 
 
+def _wait_for_listener(address: str, port: int, seconds: float = 60) -> None:
+    give_up_at = time.monotonic() + seconds
+    while True:
+        try:
+            return socket.create_connection((address, port), timeout=1).close()
+        except OSError:
+            if time.monotonic() > give_up_at:
+                raise
+            time.sleep(0.1)
+
+
 def _visits(listener: socket.socket) -> int:
     listener.settimeout(0)
     count = 0
@@ -109,6 +121,7 @@ def reached(
         client.start(made)
         published = int(client.port(made, 8000)[0]["HostPort"])
         bridged = client.inspect_container(made)["NetworkSettings"]["IPAddress"]
+        _wait_for_listener(bridged, 8000)
         dualstack = socket.has_dualstack_ipv6()
         listener = stack.enter_context(
             socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True, backlog=200)
