@@ -37,11 +37,11 @@ class Segment:
 
 
 class Zone:
-    """One time zone. Get it with `load_zone`."""
+    """One time zone. Get it with `load_zone`. `info`: its rules in other zone data, for a comparison."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, info: zoneinfo.ZoneInfo | None = None) -> None:
         self.name = name
-        self.info = zoneinfo.ZoneInfo(name)
+        self.info = info or zoneinfo.ZoneInfo(name)
         self._years: dict[int, list[Transition]] = {}
         self._changed_days: dict[int, frozenset[int]] = {}
 

@@ -181,3 +181,14 @@ class Heartbeat(models.Model):
 
     def __str__(self) -> str:
         return f"{self.ticked_at:%Y-%m-%dT%H:%M:%SZ}"
+
+
+class ZoneDataReport(models.Model):
+    """The version of the time-zone data that a process uses. Processes that end leave their row until it is old."""
+
+    process = models.CharField(max_length=250, primary_key=True)
+    tzdata = models.CharField(max_length=20)
+    seen_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.process} {self.tzdata}"

@@ -1,7 +1,7 @@
 """From a schedule's fields to its rule: for the preview, the form, the list and the firing."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -12,7 +12,7 @@ from cron_rules.evaluate import find_next, iterate_after
 from cron_rules.rules import IntervalRule, OnceRule, Rule, StartRule
 from cron_rules.warnings import list_warnings
 from cron_rules.words import describe_calendar, describe_cron, describe_interval
-from cron_rules.zones import TZDATA_VERSION, load_zone
+from cron_rules.zones import TZDATA_VERSION, Zone, load_zone
 from cronium_admin.schedules.models import DayMatch, DstGap, DstRepeat, Kind, Schedule
 
 MIN_INTERVAL, MAX_INTERVAL = 1, 366 * 86_400 * 10
@@ -39,9 +39,9 @@ class RuleFields:
         return cls(**{name: getattr(schedule, name) for name in names}, seed=str(schedule.pk or ""))
 
 
-def build_rule(fields: RuleFields) -> Rule:
+def build_rule(fields: RuleFields, load: Callable[[str], Zone] = load_zone) -> Rule:
     """Raises RuleError, whose field is one of the schedule's fields or a part of the cron rule."""
-    zone = load_zone(fields.timezone)
+    zone = load(fields.timezone)
     runs_after_gap = fields.dst_gap == DstGap.RUN_AFTER
     runs_in_both_passes = fields.dst_repeat == DstRepeat.BOTH
     if fields.kind == Kind.CRON:

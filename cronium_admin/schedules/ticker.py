@@ -5,11 +5,12 @@ import time
 from django.db.models import Min
 
 from cronium_admin.core.database.clock import database_now
-from cronium_admin.core.lease import HeldLease
+from cronium_admin.core.lease import HeldLease, make_owner
 from cronium_admin.core.leased_task import LeasedTask
 from cronium_admin.schedules.firing import BATCH, Tick, fire_due, record_tick
 from cronium_admin.schedules.models import Schedule
 from cronium_admin.schedules.refresh import refresh_stale
+from cronium_admin.schedules.zone_reports import REPORT_SECONDS, report_zone_data
 
 LEASE = "schedules"
 LEASE_SECONDS = 15.0  # a process that dies is replaced after this time
@@ -25,6 +26,13 @@ class ScheduleTicker(LeasedTask):
         super().__init__(LEASE, self._work, 0.5, lease_seconds=LEASE_SECONDS)
         self._ticked_at = 0.0
         self._has_refreshed = False
+        self._process, self._report_at = make_owner(), 0.0
+
+    def _take_turn(self) -> float:
+        if time.monotonic() >= self._report_at:  # also while another process holds the lease
+            report_zone_data(self._process)
+            self._report_at = time.monotonic() + REPORT_SECONDS
+        return super()._take_turn()
 
     def _work(self, lease: HeldLease) -> float:
         """Runs for about a third of the lease's time, so that idle seconds cost no write."""

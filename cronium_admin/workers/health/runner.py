@@ -11,6 +11,7 @@ from cronium_admin.workers.health.checks import docker_engine, machine, services
 from cronium_admin.workers.health.checks.ceilings import check_ceilings
 from cronium_admin.workers.health.checks.log_storage import check_log_storage
 from cronium_admin.workers.health.checks.own_images import check_own_images
+from cronium_admin.workers.health.checks.zone_data import check_zone_data
 from cronium_admin.workers.health.probe import DatabaseCall, HealthProbe, call_directly
 from cronium_admin.workers.health.results import CheckResult
 from cronium_admin.workers.own_engine import make_own_engine
@@ -32,6 +33,7 @@ CHECKS: dict[str, Callable[[HealthProbe], Iterator[CheckResult]]] = {
     "address pool": docker_engine.check_address_pool,
     "reverse path": machine.check_reverse_path,
     "clock": docker_engine.check_clock,
+    "time zones": check_zone_data,
 }
 _NEED_ENGINE = frozenset({"images", "address pool", "clock"})
 NOT_CHECKED = "The check failed"
