@@ -106,6 +106,8 @@ ROUTES: list[tuple[str, str, Any, str, int]] = [
     ("DELETE", "/schedules/1", None, "editor", 204),
     ("GET", "/schedules/1/occurrences", None, "viewer", 200),
     ("POST", "/schedules/1/run-missed", None, "operator", 202),
+    ("POST", "/crontab/preview", {"text": "0 2 * * * true"}, "editor", 200),
+    ("POST", "/crontab/import", {"text": "0 2 * * * true"}, "editor", 200),
     ("GET", "/me", None, "viewer", 200),
     ("GET", "/tokens", None, "viewer", 200),
     ("POST", "/tokens", {"name": "ci", "expires_at": "1d"}, "viewer", 201),

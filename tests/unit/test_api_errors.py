@@ -176,6 +176,7 @@ OPERATION_IDS = [
     "suggest_image_packages",
     *("preview_schedule", "list_schedules", "list_job_schedules", "create_schedule", "get_schedule"),
     *("change_schedule", "remove_schedule", "list_occurrences", "run_missed_times"),
+    *("preview_crontab", "import_crontab"),
 ]
 
 

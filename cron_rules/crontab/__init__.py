@@ -1,0 +1,1 @@
+"""Reads a crontab as cron does: entries with command, input and environment, and cron's own times. No Django."""

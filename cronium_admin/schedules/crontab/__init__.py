@@ -1,0 +1,1 @@
+"""Import of a crontab: what each entry becomes, and the jobs and schedules that are created from it."""
