@@ -72,7 +72,7 @@ def has_own_folders(path: str) -> bool:
     return any(part not in _STANDARD_FOLDERS for part in path.split(":") if part)
 
 
-def propose_name(command: str) -> str:
+def suggest_name(command: str) -> str:
     """The program that the command is about, without folders and wrappers such as `cd`, `test` and `nice`."""
     for part in re.split(r"\|\||&&|[;|&]", command):
         words = [word for word in part.split() if not re.match(r"[A-Za-z_]\w*=|[<>]|[0-9]*>", word)]

@@ -24,7 +24,7 @@ class PairedTime:
     reason: str = ""
 
 
-def pair_times(entry: Entry, rule: Rule, zone: Zone, after: int, *, is_foreign: bool = False) -> list[PairedTime]:
+def compare_times(entry: Entry, rule: Rule, zone: Zone, after: int, *, is_foreign: bool = False) -> list[PairedTime]:
     """The first COUNT instants of both, at most HORIZON_DAYS ahead; without cron's if the entry has none.
 
     `is_foreign`: the zone is that of CRON_TZ and not that of the host.
@@ -37,10 +37,10 @@ def pair_times(entry: Entry, rule: Rule, zone: Zone, after: int, *, is_foreign: 
     last = min([times[-1] for times in (original, imported) if len(times) == COUNT], default=end)
     counts, own = Counter(original), set(imported)
     instants = sorted(at for at in counts.keys() | own if at <= last)[:COUNT]
-    return [_pair(zone, at, counts[at], is_imported=at in own) for at in instants]
+    return [_compare_one(zone, at, counts[at], is_imported=at in own) for at in instants]
 
 
-def _pair(zone: Zone, at: int, original: int, *, is_imported: bool) -> PairedTime:
+def _compare_one(zone: Zone, at: int, original: int, *, is_imported: bool) -> PairedTime:
     if original == int(is_imported):
         return PairedTime(at, original, is_imported)
     return PairedTime(at, original, is_imported, _explain(zone, at, original, is_imported=is_imported))

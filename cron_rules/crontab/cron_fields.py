@@ -37,7 +37,7 @@ class CronTimes:
     is_wild: bool
     needs_both_days: bool
 
-    def matches_day(self, month: int, month_day: int, weekday: int) -> bool:
+    def has_day(self, month: int, month_day: int, weekday: int) -> bool:
         in_month, in_week = month_day in self.month_days, weekday in self.weekdays
         both = in_month and in_week if self.needs_both_days else in_month or in_week
         return both and month in self.months

@@ -67,7 +67,7 @@ def _iterate_labels(times: CronTimes, start: int, end: int) -> Iterator[int]:
     """The local times of the entry from `start` to before `end`."""
     for day in range(start // DAY, (end - 1) // DAY + 1):
         local = date.fromordinal(day + _EPOCH)
-        if not times.matches_day(local.month, local.day, local.isoweekday() % 7):
+        if not times.has_day(local.month, local.day, local.isoweekday() % 7):
             continue
         for hour in times.hours:
             for minute in times.minutes:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from django.core.exceptions import ValidationError
 from django.utils.text import slugify
 
-from cron_rules.crontab.command import build_script, propose_name
-from cron_rules.crontab.compare import PairedTime, pair_times
+from cron_rules.crontab.command import build_script, suggest_name
+from cron_rules.crontab.compare import PairedTime, compare_times
 from cron_rules.crontab.entries import Crontab, Entry, Remark
 from cron_rules.crontab.entry_times import REBOOT
 from cron_rules.crontab.environment import is_secret
@@ -101,7 +101,7 @@ def build_plan(user: User, source: Source, treatments: Mapping[str, str] | None 
     _check_source(source, treatments or {})
     crontab = parse_crontab(source.text, _get_format(source))
     variables = _list_variables(crontab, project_id, user, treatments or {})
-    drafts = _draft(crontab, source, {variable.name: variable.treatment for variable in variables})
+    drafts = _make_drafts(crontab, source, {variable.name: variable.treatment for variable in variables})
     existing = _find_existing(user, project_id, drafts)
     proposals = [
         Proposal(**{**draft.__dict__, "existing": found}) for draft, found in zip(drafts, existing, strict=True)
@@ -163,13 +163,13 @@ def _list_variables(
     return found
 
 
-def _draft(crontab: Crontab, source: Source, treatments: Mapping[str, str]) -> list[Proposal]:
+def _make_drafts(crontab: Crontab, source: Source, treatments: Mapping[str, str]) -> list[Proposal]:
     now = to_instant(database_now())
     taken = set(RESERVED_SLUGS)
-    return [_draft_one(entry, crontab, source, treatments, taken, now) for entry in crontab.entries]
+    return [_make_draft(entry, crontab, source, treatments, taken, now) for entry in crontab.entries]
 
 
-def _draft_one(
+def _make_draft(
     entry: Entry, crontab: Crontab, source: Source, treatments: Mapping[str, str], taken: set[str], now: int
 ) -> Proposal:
     name, slug = _choose_name(entry, taken)
@@ -180,7 +180,7 @@ def _draft_one(
         rule = build_rule(fields)
         words = describe_rule(fields)
         if "H" not in entry.rule and entry.rule != REBOOT:
-            times = pair_times(entry, rule, load_zone(zone), now, is_foreign=zone != source.timezone)
+            times = compare_times(entry, rule, load_zone(zone), now, is_foreign=zone != source.timezone)
     except RuleError as error:
         problem = str(error)
     env = {key: value for key, value in entry.env.items() if not find_env_name_problem(key)}
@@ -203,7 +203,7 @@ def _choose_name(entry: Entry, taken: set[str]) -> tuple[str, str]:
     """A name of the comment above the entry or of its command, and a slug that no other entry of the file has."""
     comment = entry.comments[0].rstrip(" .:") if 0 < len(entry.comments) <= 3 else ""
     is_name = comment[:1].isalpha() and len(comment) <= _MAX_NAME
-    base = comment if is_name and not find_line_problem(comment) else propose_name(entry.command)
+    base = comment if is_name and not find_line_problem(comment) else suggest_name(entry.command)
     if find_line_problem(base) or not base.strip():
         base = f"Line {entry.line}"
     number = 1

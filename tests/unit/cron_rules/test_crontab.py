@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cron_rules.crontab.command import build_script, propose_name, split_command
+from cron_rules.crontab.command import build_script, split_command, suggest_name
 from cron_rules.crontab.entries import Crontab, Entry
 from cron_rules.crontab.environment import has_password, is_secret, parse_assignment
 from cron_rules.crontab.parse import MAX_ENTRIES, parse_crontab
@@ -60,7 +60,7 @@ def test_debians_etc_crontab() -> None:
     ]
     assert crontab.entries[1].command == "test -x /usr/sbin/anacron || { cd / && run-parts --report /etc/cron.daily; }"
     assert not any(entry.is_commented or entry.comments for entry in crontab.entries)
-    assert [propose_name(entry.command) for entry in crontab.entries] == [
+    assert [suggest_name(entry.command) for entry in crontab.entries] == [
         f"run-parts cron.{period}" for period in ("hourly", "daily", "weekly", "monthly")
     ]
     assert "run-parts" in list_reasons(crontab, 19)
@@ -268,7 +268,7 @@ def test_a_long_file_ends_with_a_remark() -> None:
     ],
 )
 def test_names_of_commands(command: str, name: str) -> None:
-    assert propose_name(command) == name
+    assert suggest_name(command) == name
 
 
 def test_secrets_are_recognized() -> None:
@@ -295,4 +295,4 @@ def test_any_text_is_read(parts: list[str], file_format: str) -> None:
     crontab = parse_crontab(text, file_format)  # type: ignore[arg-type]
     for entry in crontab.entries:
         build_script(entry.command, entry.stdin, entry.comments, entry.path)
-        assert propose_name(entry.command)
+        assert suggest_name(entry.command)

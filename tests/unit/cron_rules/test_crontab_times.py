@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from cron_rules.cron import parse_cron
-from cron_rules.crontab.compare import COUNT, pair_times
+from cron_rules.crontab.compare import COUNT, compare_times
 from cron_rules.crontab.cron_fields import CronTimes, read_fields
 from cron_rules.crontab.cron_times import list_cron_times
 from cron_rules.crontab.parse import parse_crontab
@@ -22,7 +22,7 @@ def walk_minutes(times: CronTimes, zone: Zone, start: int, end: int) -> list[int
 
     def start_jobs(minute: int, *, wild: bool, fixed: bool) -> None:
         local = datetime.fromtimestamp(minute * 60, UTC)
-        matches = times.matches_day(local.month, local.day, local.isoweekday() % 7)
+        matches = times.has_day(local.month, local.day, local.isoweekday() % 7)
         if matches and local.hour in times.hours and local.minute in times.minutes:
             found.extend([at] if (wild if times.is_wild else fixed) else [])
 
@@ -75,7 +75,7 @@ def compare(
 ) -> list[tuple[str, int, bool, str]]:
     entry = parse_crontab(line).entries[0]
     rule = parse_cron(entry.rule, load_zone(zone))
-    pairs = pair_times(entry, rule, load_zone(zone), instant(after), is_foreign=is_foreign)
+    pairs = compare_times(entry, rule, load_zone(zone), instant(after), is_foreign=is_foreign)
     return [
         (f"{datetime.fromtimestamp(pair.at, UTC):%m-%dT%H:%M}", pair.original, pair.is_imported, pair.reason)
         for pair in pairs
