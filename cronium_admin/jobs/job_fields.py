@@ -17,11 +17,11 @@ RUN_FIELDS = frozenset(
             "secrets",
         ),
         *("log_limit_mb", "on_log_limit", "streams", "timeout_seconds", "network", "egress"),
-        *("queue", "read_only_root", "input"),
+        *("queue", "read_only_root", "input", "retry"),
     }
 )
 _RETENTION_FIELDS = {"log_keep_days", "log_keep_runs", "run_keep_days", "run_keep_runs"}
 # Fields that are younger than stored revisions: a revision omits them while they have this value, so that the digest of
 # a job that does not use them stays the same.
-DEFAULTS = {"pull_policy": ""}
+DEFAULTS = {"pull_policy": "", "retry": None}
 JOB_FIELDS = RUN_FIELDS | {"name", "slug", "enabled", "tags"} | _RETENTION_FIELDS

@@ -17,6 +17,7 @@ from cronium_admin.images.models import Language
 from cronium_admin.images.reference import validate_reference
 from cronium_admin.jobs.egress_rules import validate_egress
 from cronium_admin.jobs.job_fields import DEFAULTS
+from cronium_admin.jobs.retry import validate_retry
 from cronium_admin.jobs.validation import (
     DEFAULT_QUEUE,
     validate_env,
@@ -116,6 +117,8 @@ class Job(InProject):
     queue = models.CharField(max_length=40, default=DEFAULT_QUEUE, validators=[validate_queue])
     read_only_root = models.BooleanField(default=True)
     input: Any = JsonTextField(null=True, blank=True, default=None, validators=[validate_input])
+    # When a failed run is followed by another attempt, in the form of `retry.normalize_retry`; null: never.
+    retry: Any = models.JSONField(null=True, blank=True, default=None, validators=[validate_retry])
     # Retention of its runs' logs; empty means CRONIUM_LOG_KEEP_*, 0 means for ever.
     log_keep_days = models.PositiveIntegerField(null=True, blank=True, validators=[validate_keep_days])
     log_keep_runs = models.PositiveIntegerField(null=True, blank=True, validators=[validate_keep_runs])

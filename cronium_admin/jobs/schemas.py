@@ -39,6 +39,12 @@ PULL_POLICY = (
     "When a host pulls the image: `missing`, `newer` or `never`; empty: as the administrator has set it for the image "
     "or its registry. Each is stricter than the one before, and only a policy stricter than the administrator's counts."
 )
+RETRY = (
+    "When a run that did not succeed is followed by another attempt, which is a new run; null: never. "
+    '`{"max": 3, "delay_seconds": 60, "backoff": "exponential", "max_delay_seconds": 3600, "total_seconds": null, '
+    '"on": ["failed", "timed_out", "errored"], "exit_codes": []}`; all but `max` may be omitted. `on` has statuses '
+    "(`failed`, `timed_out`, `errored`, `lost`) or reasons; `exit_codes` limits retries of scripts that exited."
+)
 KEEP_DAYS = "Logs of its runs are removed this many days after the end; 0: never, null: CRONIUM_LOG_KEEP_DAYS."
 KEEP_RUNS = "Only this many of its last ended runs keep their logs; 0: all, null: CRONIUM_LOG_KEEP_RUNS."
 
@@ -85,6 +91,7 @@ class JobOut(JobItem):
     secrets: list[str] = Field(description="The names of the secrets that its runs get as environment variables.")
     egress: list[str] = Field(description=EGRESS)
     input: Any
+    retry: dict[str, Any] | None = Field(description=RETRY)
     cpu: float | None = Field(description="The job's own limit; null: the profile's limit.")
     memory_mb: int | None
     pids: int | None
@@ -112,6 +119,7 @@ class JobOut(JobItem):
             secrets=job.secrets,
             egress=job.egress,
             input=job.input,
+            retry=job.retry,
             cpu=None if job.cpu is None else float(job.cpu),
             memory_mb=job.memory_mb,
             pids=job.pids,
@@ -158,6 +166,7 @@ class JobPatch(BaseModel):
     run_keep_runs: Annotated[StrictInt | None, Field(description=RUN_KEEP_RUNS)] = OMITTED
     read_only_root: StrictBool = OMITTED
     input: Any = OMITTED
+    retry: Annotated[dict[str, Any] | None, Field(description=RETRY)] = OMITTED
     enabled: StrictBool = OMITTED
     tags: list[StrictStr] = OMITTED
 

@@ -1,6 +1,6 @@
 """Creates, changes and deletes jobs, for the API and the pages. Launches nothing."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
 from typing import Any
@@ -27,6 +27,7 @@ from cronium_admin.jobs.egress_rules import normalize_egress
 from cronium_admin.jobs.job_fields import JOB_FIELDS, RUN_FIELDS
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.network_policy import check_open_network
+from cronium_admin.jobs.retry import normalize_retry
 from cronium_admin.jobs.revisions import create_revision
 from cronium_admin.jobs.run_numbers import retire_slug
 from cronium_admin.jobs.validation import validate_apart, validate_first_line, validate_secrets
@@ -37,6 +38,7 @@ from cronium_admin.secrets.service import find_missing
 KIND = "job"
 # "new" is the URL of the page that creates a job; "shared" is the variable scope of all jobs.
 RESERVED_SLUGS = frozenset({"new", "shared"})
+_NORMALIZERS: dict[str, Callable[[Any], Any]] = {"egress": normalize_egress, "retry": normalize_retry}
 
 
 def create_job(data: Mapping[str, Any], by: User) -> Job:
@@ -192,8 +194,8 @@ def _apply_fields(job: Job, data: Mapping[str, Any]) -> None:
             _set_profile(job, value, problems)
         elif name in ("name", "slug", "image"):
             _set_line(job, name, value, problems)
-        elif name == "egress":
-            _set_egress(job, value, problems)
+        elif name in _NORMALIZERS:
+            _set_normalized(job, name, value, problems)
         else:
             setattr(job, name, value)
     if not job.slug:
@@ -241,12 +243,12 @@ def _check_image(job: Job, problems: dict[str, list[ValidationError]]) -> None:
         problems["image"] = [ValidationError(problem, code="registry_forbidden")]
 
 
-def _set_egress(job: Job, value: Any, problems: dict[str, list[ValidationError]]) -> None:
-    job.egress = value
+def _set_normalized(job: Job, name: str, value: Any, problems: dict[str, list[ValidationError]]) -> None:
+    setattr(job, name, value)
     try:
-        job.egress = normalize_egress(value)
+        setattr(job, name, _NORMALIZERS[name](value))
     except ValidationError as error:
-        problems["egress"] = error.error_list
+        problems[name] = error.error_list
 
 
 def _set_profile(job: Job, value: Any, problems: dict[str, list[ValidationError]]) -> None:

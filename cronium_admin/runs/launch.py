@@ -76,7 +76,7 @@ def launch(
     _refuse_disabled(job)
     snapshot = build_snapshot(job, overrides, profile) | {"overridden": changed}
     try:
-        return _create_queued_run(job, by, snapshot, origin or Origin(trigger), receipt)
+        return create_queued_run(job, by, snapshot, origin or Origin(trigger), receipt)
     except IntegrityError:
         # A concurrent request with the same key was first: return its run.
         if receipt and (earlier := receipt.find_run(job)):
@@ -96,7 +96,7 @@ def rerun(run: Run, by: User, *, idempotency_key: str = "") -> Run:
     if receipt and (earlier := receipt.find_run(run.job)):
         return earlier
     try:
-        return _create_queued_run(run.job, by, repeat.values, Origin("rerun"), receipt, parent=run, notes=repeat.notes)
+        return create_queued_run(run.job, by, repeat.values, Origin("rerun"), receipt, parent=run, notes=repeat.notes)
     except IntegrityError:
         if receipt and (earlier := receipt.find_run(run.job)):
             return earlier
@@ -110,7 +110,7 @@ def _refuse_disabled(job: Job) -> None:
         raise ApiError(409, "job_disabled", f"The job {job.slug} is disabled. Enable it in its settings to run it.")
 
 
-def _create_queued_run(
+def create_queued_run(
     job: Job | None,
     by: User | None,
     snapshot: dict[str, Any],
@@ -119,7 +119,10 @@ def _create_queued_run(
     parent: Run | None = None,
     notes: Sequence[str] = (),
 ) -> Run:
-    # `job` is None only for a rerun of a run whose job was deleted
+    """Stores a run with the values of `snapshot`. `parent` is the run that it repeats, if it does.
+
+    `job` is None only for a rerun of a run whose job was deleted.
+    """
     with transaction.atomic():
         if job is not None:
             number, has_consumer, revision_id, digest = _take_next_number(job)
@@ -141,7 +144,7 @@ def _create_queued_run(
             columns["differs"] = find_differences(get_revision_settings(parent.revision.values), of_run)
         elif job is not None:
             columns |= _refer_to_revision(job, of_run, revision_id, digest)
-        columns |= {} if origin.must_wait else _take_sandbox(columns)
+        columns |= {} if origin.must_wait or columns.get("not_before") else _take_sandbox(columns)
         run = Run.objects.create(
             project_id=source.project_id,
             job=job,

@@ -77,9 +77,16 @@ class Run(InProject):
     log_keep_days = models.PositiveIntegerField(null=True)
     number = models.PositiveIntegerField()  # counts the job's runs from 1
     parent = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="reruns", db_index=False)
-    trigger = models.CharField(max_length=16, default="api")  # ui, api, rerun, build, schedule, catch_up
+    trigger = models.CharField(max_length=16, default="api")  # ui, api, rerun, build, schedule, catch_up, retry
     caused_by = models.CharField(max_length=80, blank=True, default="", db_default="")  # such as schedule:12
     scheduled_for = models.DateTimeField(null=True)  # the nominal time of a run that a schedule launched
+    # The attempts of one group: the first, and its retries, which name it. `retry` is the job's setting at the launch;
+    # no attempt starts at `retry_until` or later.
+    attempt = models.PositiveSmallIntegerField(default=1, db_default=1)
+    retry_of = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="retries", db_index=False)
+    retry: Any = models.JSONField(null=True)
+    retry_until = models.DateTimeField(null=True)
+    not_before = models.DateTimeField(null=True)  # no host claims it before this time
     # Live runs with the same key run one after the other, by `scheduled_for`; null: no such run.
     serial_key = models.CharField(max_length=40, null=True)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
@@ -203,6 +210,16 @@ class Run(InProject):
                 condition=models.Q(cancel_requested_by__isnull=False),
             ),
             models.Index(
+                fields=["not_before"],
+                name="run_starts_later",
+                condition=models.Q(not_before__isnull=False, status="queued"),
+            ),
+            models.Index(
+                fields=["caused_by"],
+                name="run_live_caused_by",
+                condition=models.Q(status__in=[s.value for s in LIVE]) & ~models.Q(caused_by=""),
+            ),
+            models.Index(
                 fields=["serial_key", "scheduled_for"],
                 name="run_serial_live",
                 condition=models.Q(serial_key__isnull=False, status__in=[s.value for s in LIVE]),
@@ -225,6 +242,11 @@ class Run(InProject):
                 fields=["job", "idempotency_by", "idempotency_key"], name="run_once_per_idempotency_key"
             ),
             models.UniqueConstraint(fields=["job", "number"], name="run_number_once_per_job"),
+            models.UniqueConstraint(
+                fields=["retry_of", "attempt"],
+                name="run_attempt_once_per_group",
+                condition=models.Q(retry_of__isnull=False),
+            ),
             models.CheckConstraint(
                 condition=models.Q(status__in=[s.value for s in Status]), name="run_status_is_known"
             ),
@@ -302,6 +324,15 @@ class Run(InProject):
     @property
     def is_live(self) -> bool:
         return self.status in LIVE
+
+    @property
+    def max_attempts(self) -> int:
+        return 1 + int(self.retry["max"]) if self.retry else 1
+
+    @property
+    def group_id(self) -> uuid.UUID:
+        """The id of the first attempt."""
+        return self.retry_of_id or self.pk
 
     @property
     def schedule_id(self) -> int | None:

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -38,6 +39,7 @@ class Overrides:
     memory_mb: int | None = None
     pids: int | None = None
     log_limit_mb: int | None = None
+    not_before: datetime | None = None  # no host starts it before this time
 
     def changed_fields(self, job: Job, profile: Profile | None = None) -> list[str]:
         """The restricted overrides that differ from the job: they decide which code runs, or its isolation.
@@ -59,6 +61,7 @@ class Overrides:
             for name in ("image", "profile", "timeout_seconds", "memory_mb", "pids", "log_limit_mb")
         }
         values["env"] = dict(self.env)
+        values["not_before"] = None if self.not_before is None else self.not_before.isoformat()
         values["cpu"] = None if self.cpu is None else format(self.cpu.normalize(), "f")
         if self.input is not UNSET:
             values["input"] = self.input

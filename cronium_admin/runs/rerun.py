@@ -34,7 +34,7 @@ SNAPSHOT_FIELDS = (
         "cpu",
     ),
     *("pull_policy", "memory_mb", "pids", "log_limit_mb", "on_log_limit", "streams"),
-    *("timeout_seconds", "network", "egress", "queue", "runtime", "read_only_root", "input", "secrets"),
+    *("timeout_seconds", "network", "egress", "queue", "runtime", "read_only_root", "input", "secrets", "retry"),
 )
 _CAPPED_LIMITS = ("cpu", "memory_mb", "pids", "timeout_seconds")
 
@@ -47,11 +47,12 @@ class RerunSnapshot:
     notes: list[str] = field(default_factory=list)
 
 
-def build_rerun(run: Run, by: User) -> RerunSnapshot:
+def build_rerun(run: Run, by: User | None) -> RerunSnapshot:
     """The snapshot of `run` as `by` may run it today.
 
     The image is the same, by digest. Secrets and network are reduced to those that the job still has. If the job was
-    deleted, `by` needs the permission to edit, and secrets are reduced to those that are still stored.
+    deleted, `by` needs the permission to edit, and secrets are reduced to those that are still stored. Without `by`
+    the project repeats a run that it launched.
 
     Raises ApiError 403 without the permission; ValidationError if a variable's name or value is no longer allowed.
     """
@@ -60,7 +61,9 @@ def build_rerun(run: Run, by: User) -> RerunSnapshot:
         raise ApiError(409, "is_build", text)
     job = run.job
     overridden = _list_overridden(run, job)
-    if job is not None:
+    if by is None:
+        assert job is not None
+    elif job is not None:
         check_overrides(job, overridden, by)
     elif not can(by, Permission.EDIT, run):
         text = f"The job {run.job_slug} was deleted. A rerun of its runs needs the role Editor or higher."
@@ -106,14 +109,16 @@ def _cut_secrets(repeat: RerunSnapshot, run: Run) -> None:
         repeat.notes.append(f"Without the secrets that {why}: {', '.join(lost)}.")
 
 
-def _cut_network(repeat: RerunSnapshot, run: Run, by: User) -> None:
+def _cut_network(repeat: RerunSnapshot, run: Run, by: User | None) -> None:
     job = run.job
     before, hosts = repeat.values["network"], repeat.values["egress"]
     if job is not None:
         network, egress = _intersect_networks(before, hosts, job.network, job.egress)
     else:
         network, egress = (
-            (Network.ISOLATED, []) if before == Network.OPEN and not can_use_open_network(by, run) else (before, hosts)
+            (Network.ISOLATED, [])
+            if before == Network.OPEN and not (by and can_use_open_network(by, run))
+            else (before, hosts)
         )
     repeat.values |= {"network": network, "egress": egress}
     if network != before:

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
+from cronium_admin.core.timestamps import UtcDatetime
 from cronium_admin.images.resolution import RULES
 from cronium_admin.profiles.schemas import Cpu, LimitsOut
 from cronium_admin.runs.models import Run
@@ -50,7 +51,14 @@ class RunItem(BaseModel):
     condition: bool | None = Field(description="The value that the script set for follow-up rules; null: not set.")
     trigger: str
     scheduled_for: datetime | None = Field(description="The planned time, of a run that a schedule launched.")
-    caused_by: str = Field(description="What launched it, such as schedule:12; empty for a user's request.")
+    caused_by: str = Field(
+        description="What launched it, such as schedule:12; empty for a user's request. Of a later attempt: what "
+        "launched the first one, or run: and the id of that."
+    )
+    attempt: int = Field(description="1, or more for an attempt that followed a failed one.")
+    max_attempts: int = Field(description="How many attempts the job's setting `retry` allowed at the launch.")
+    retry_of: UUID | None = Field(description="The first attempt of its group; null for a first attempt.")
+    not_before: datetime | None = Field(description="No host starts the run before this time.")
     image: ImageRef
     profile: str
     limits: LimitsOut
@@ -61,7 +69,7 @@ class RunItem(BaseModel):
     queue: str = Field(description="Only workers that serve this queue take the run.")
     runtime: str = Field(description="The requested container runtime (runc, runsc, ...); empty: the engine's default.")
     read_only_root: bool
-    parent: UUID | None = Field(description="The run of which this is a rerun.")
+    parent: UUID | None = Field(description="The run of which this is a rerun, or the attempt before this one.")
     created_by: str | None
     host: str
     warm: bool | None = Field(
@@ -89,7 +97,7 @@ class RunItem(BaseModel):
     def collect_fields(run: Run) -> dict[str, Any]:
         columns = [
             *("id", "number", "job_revision", "language", "status", "reason", "message", "exit_code", "trigger"),
-            *("scheduled_for", "caused_by"),
+            *("scheduled_for", "caused_by", "attempt", "max_attempts", "not_before"),
             *("on_log_limit", "streams", "timeout_seconds", "network", "queue", "read_only_root", "host"),
             *("created_at", "claimed_at", "started_at"),
             *("finished_at", "cancel_requested_at", "peak_memory_bytes", "log_lines", "log_bytes", "log_digest"),
@@ -110,6 +118,7 @@ class RunItem(BaseModel):
             "cold_reason": run.cold_reason or "",
             "limits": LimitsOut.from_limits(run.limits),
             "parent": run.parent_id,
+            "retry_of": run.retry_of_id,
             "created_by": run.created_by.get_username() if run.created_by else None,
         }
 
@@ -243,6 +252,10 @@ class LaunchIn(BaseModel):
     memory_mb: StrictInt | None = None
     pids: StrictInt | None = None
     log_limit_mb: StrictInt | None = None
+    not_before: Annotated[
+        UtcDatetime | None,
+        Field(description="Start the run at this time, at most 366 days ahead, such as 2027-03-28T18:00:00+02:00."),
+    ] = None
 
     def to_overrides(self) -> Overrides:
         return Overrides(
@@ -255,4 +268,5 @@ class LaunchIn(BaseModel):
             memory_mb=self.memory_mb,
             pids=self.pids,
             log_limit_mb=self.log_limit_mb,
+            not_before=self.not_before,
         )

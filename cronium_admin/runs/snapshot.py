@@ -12,6 +12,7 @@ from cronium_admin.profiles.limits import CPU, LOG_LIMIT_MB, MEMORY_MB, PIDS, TI
 from cronium_admin.profiles.models import Profile
 from cronium_admin.registries.rules import check_use
 from cronium_admin.runs.overrides import UNSET, Overrides
+from cronium_admin.runs.start_time import check_not_before
 
 
 def find_launch_profile(job: Job, name: str) -> Profile | None:
@@ -64,6 +65,8 @@ def build_snapshot(job: Job, overrides: Overrides, profile: Profile | None) -> d
         "queue": job.queue,
         "runtime": profile.runtime,
         "read_only_root": job.read_only_root,
+        "retry": job.retry,
+        "not_before": check_not_before(overrides.not_before),
     }
 
 
@@ -78,6 +81,7 @@ def _check_values(
     _collect_problems(problems, "env", lambda env: validate_apart(env, job.secrets), values["env"])
     if overrides.log_limit_mb is not None:
         _collect_problems(problems, "log_limit_mb", LOG_LIMIT_MB.check_value, overrides.log_limit_mb)
+    _collect_problems(problems, "not_before", check_not_before, overrides.not_before)
     if overrides.image:
         _collect_problems(problems, "image", validate_reference, overrides.image)
     if problems:

@@ -17,9 +17,10 @@ from django.db.models import F, Q
 from cronium_admin.core import notify
 from cronium_admin.core.database.clock import Now
 from cronium_admin.core.database.compiled import CompiledQuery
-from cronium_admin.runs import events, outbox
+from cronium_admin.runs import events, outbox, retries
 from cronium_admin.runs.models import LIVE, ON_HOST, TERMINAL, Run, RunEvent, Status
 from cronium_admin.runs.shared_texts import store_report
+from cronium_admin.runs.start_time import is_due
 from cronium_admin.runs.timeline import describe_claim
 from cronium_admin.warm import rows as warm
 
@@ -57,7 +58,12 @@ def _change_row(run_id: UUID, expected: Q, kind: str, message: str = "", by: str
 
 
 def _find_oldest_queued() -> UUID | None:
-    return Run.objects.filter(status=Status.QUEUED).order_by("created_at", "id").values_list("pk", flat=True).first()
+    return (
+        Run.objects.filter(is_due(), status=Status.QUEUED)
+        .order_by("created_at", "id")
+        .values_list("pk", flat=True)
+        .first()
+    )
 
 
 _READ_CLAIMED = CompiledQuery(
@@ -200,24 +206,33 @@ def finish(run_id: UUID, epoch: int, ending: Ending, only_if: Q = ALWAYS) -> boo
 
 def cancel_queued(run_id: UUID, by: str) -> bool:
     ending = Ending(Status.CANCELLED, "cancelled", f"Cancelled by {by} before it started.")
-    return _end_if(run_id, Q(status=Status.QUEUED), ending, by)
+    return end_queued(run_id, ending, by)
+
+
+def end_queued(run_id: UUID, ending: Ending, by: str, only_if: Q = ALWAYS) -> bool:
+    """queued -> a terminal status, because of `by`."""
+    return _end_if(run_id, only_if & Q(status=Status.QUEUED), ending, by)
 
 
 def _end_if(run_id: UUID, expected: Q, ending: Ending, by: str = "") -> bool:
-    return _apply_transition(
-        run_id,
-        expected,
-        str(ending.status),
-        ending.message if by else "",
-        by,
-        status=ending.status,
-        reason=ending.reason,
-        message=ending.message,
-        exit_code=ending.exit_code,
-        finished_at=Now(),
-        lease_expires_at=None,
-        **ending.facts,
-    )
+    with transaction.atomic():
+        is_changed = _change_row(
+            run_id,
+            expected,
+            str(ending.status),
+            ending.message if by else "",
+            by,
+            status=ending.status,
+            reason=ending.reason,
+            message=ending.message,
+            exit_code=ending.exit_code,
+            finished_at=Now(),
+            lease_expires_at=None,
+            **ending.facts,
+        )
+        if is_changed:
+            retries.queue_next_attempt(run_id, ending.status)
+        return is_changed
 
 
 def request_cancel(run_id: UUID, user_id: int | None, by: str) -> bool:

@@ -158,6 +158,8 @@ def build_context(run: Run) -> dict[str, Any]:
         "run_id": str(run.pk),
         "number": run.number,
         "trigger": run.trigger,
+        "attempt": run.attempt,
+        "max_attempts": run.max_attempts,
         "scheduled_for": run.scheduled_for.isoformat() if run.scheduled_for else None,
         "previous_scheduled_for": previous.isoformat() if previous else None,
         "created_at": run.created_at.isoformat(),

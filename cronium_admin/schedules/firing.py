@@ -20,6 +20,7 @@ from cronium_admin.accounts.permissions import Permission, can
 from cronium_admin.core.database.clock import Now, database_now
 from cronium_admin.core.database.outage import find_outage
 from cronium_admin.core.errors import ApiError
+from cronium_admin.runs.attempt_ends import supersede_attempt
 from cronium_admin.runs.cancel import cancel
 from cronium_admin.runs.launch import Origin, launch
 from cronium_admin.runs.models import LIVE, Run, Status
@@ -36,6 +37,10 @@ MAX_QUEUED = 100  # runs of one schedule with the overlap policy queue_all
 
 class AlreadyDecided(Exception):
     """Another process decided these times in the meantime."""
+
+
+class _AttemptStarted(Exception):
+    """A waiting attempt was claimed at this moment, so the overlap policy allows no run."""
 
 
 @dataclass(frozen=True)
@@ -151,12 +156,16 @@ def _execute_decision(schedule: Schedule, decision: Decision, label: str | None)
         _write_row(schedule, replace(decision, state=State.DISABLED, reason="The job is disabled", late_by=None), label)
         return schedule.problem
     live = [] if schedule.overlap == Overlap.ALLOW else list_live_runs(schedule)
+    yielding = [run for run in live if _must_yield(schedule, run)]
+    live = [run for run in live if run not in yielding]
     if refusal := _find_overlap(schedule, live):
-        _write_row(schedule, replace(decision, state=State.OVERLAPPED, reason=refusal, late_by=None), label)
-        return schedule.problem
+        return _write_overlap(schedule, decision, label, refusal)
     try:
         with transaction.atomic():
+            _supersede_attempts(schedule, decision, yielding)
             run = _launch(schedule, decision, live)
+    except _AttemptStarted as error:
+        return _write_overlap(schedule, decision, label, str(error))
     except (ApiError, ValidationError) as error:
         text = error.message if isinstance(error, ApiError) else " ".join(error.messages)
         _write_row(schedule, replace(decision, state=State.NOT_READY, reason=text[:300], late_by=None), label)
@@ -165,6 +174,30 @@ def _execute_decision(schedule: Schedule, decision: Decision, label: str | None)
         raise RuntimeError(f"The run could not be stored: {error}") from error
     _write_row(schedule, decision, label, run)
     return ""
+
+
+def _write_overlap(schedule: Schedule, decision: Decision, label: str | None, reason: str) -> str:
+    _write_row(schedule, replace(decision, state=State.OVERLAPPED, reason=reason, late_by=None), label)
+    return schedule.problem
+
+
+def _must_yield(schedule: Schedule, run: Run) -> bool:
+    """Whether the attempt waits, and gives way to the next time. With the policy queue_all it keeps its turn."""
+    is_waiting_attempt = run.attempt > 1 and run.status == Status.QUEUED
+    return is_waiting_attempt and schedule.overlap != Overlap.QUEUE_ALL
+
+
+def _supersede_attempts(schedule: Schedule, decision: Decision, attempts: list[Run]) -> None:
+    for run in attempts:
+        by = f"the schedule {schedule.name}"
+        cause = f"The next time of {by}, {to_datetime(decision.nominal):%Y-%m-%d %H:%M} UTC, came"
+        if supersede_attempt(run, cause, by):
+            continue
+        run.refresh_from_db()
+        if run.is_live and schedule.overlap == Overlap.CANCEL_RUNNING:
+            _cancel_all(schedule, [run])
+        elif run.is_live and schedule.overlap == Overlap.SKIP:
+            raise _AttemptStarted(f"The run #{run.number} had just started")
 
 
 def _is_decided(schedule: Schedule, decision: Decision, label: str | None) -> bool:
@@ -217,8 +250,9 @@ def _choose_actor(schedule: Schedule) -> User | None:
 
 
 def list_live_runs(schedule: Schedule) -> list[Run]:
-    """Oldest first."""
-    return list(Run.objects.filter(occurrence__schedule=schedule, status__in=LIVE).order_by("created_at", "pk"))
+    """Oldest first, with the attempts after failed runs."""
+    rows = Run.objects.filter(caused_by=f"schedule:{schedule.pk}", status__in=LIVE)
+    return list(rows.order_by("created_at", "pk"))
 
 
 def _find_overlap(schedule: Schedule, live: list[Run]) -> str:

@@ -13,6 +13,7 @@ from cronium_admin.core.database.clock import Now
 from cronium_admin.core.periodic import PeriodicTask
 from cronium_admin.image_builds.versions import settle_builds
 from cronium_admin.runs import state_machine
+from cronium_admin.runs.attempt_ends import end_stale_attempts
 from cronium_admin.runs.models import ON_HOST, Run, Status
 from cronium_admin.runs.state_machine import Ending
 from cronium_admin.secrets import retired_values
@@ -68,6 +69,7 @@ def settle_abandoned_runs() -> int:
         runs_on_host = on_host.only("project", "claimed_at", "differs", "revision__settings").iterator(chunk_size=100)
         retired_values.delete_unneeded((run.project_id, run.secrets, run.claimed_at) for run in runs_on_host)
     settle_builds()
+    end_stale_attempts()
     if settled:
         log.warning("settled %d runs whose host is away", settled)
     return settled

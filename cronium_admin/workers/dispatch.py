@@ -8,6 +8,7 @@ from django.conf import settings
 
 from cronium_admin.runs import state_machine
 from cronium_admin.runs.models import Run, Status
+from cronium_admin.runs.start_time import find_seconds_to_start
 from cronium_admin.runs.state_machine import Ending
 from cronium_admin.secrets.retired_values import SecretUnavailable
 from cronium_admin.workers import lease
@@ -22,6 +23,8 @@ from cronium_admin.workers.scheduling import capacity
 from cronium_admin.workers.scheduling.capacity import Resources
 from cronium_admin.workers.warm.pool import REASONS
 from executor import failpoints
+
+MIN_PAUSE_SECONDS = 0.02
 
 
 class Dispatcher:
@@ -57,6 +60,14 @@ class Dispatcher:
             trace = RunTrace.start(run)
             failpoints.hit("claimed")
             self._start_run(run, trace)
+
+    def find_pause(self, longest: float) -> float:
+        """The seconds until the next waiting run may start, because of its `not_before`; at most `longest`."""
+        context = self._context
+        if not context.is_leader or context.supervisor.count_free() == 0:
+            return longest
+        seconds = context.database.call(find_seconds_to_start, context.capacity.queues)
+        return longest if seconds is None else min(longest, max(seconds, MIN_PAUSE_SECONDS))
 
     def _list_claimable_queues(self) -> tuple[str, ...]:
         # While the engine does not answer: no queues at first, later the queues that only this host serves.

@@ -80,6 +80,7 @@ class Runner:
         self.heartbeat = Heartbeat(
             context, self.status, self.takeover.schedule_sweep, lambda: describe_pool(self.maker)
         )
+        self._pause = SWEEP_SECONDS  # of the dispatch thread
         self.announcements = Announcements(context)
         self.gc = GarbageCollector(
             *(host, instance, engine, database, supervisor.list_active, self._is_leader, closing)
@@ -134,6 +135,8 @@ class Runner:
             self.dispatcher.claim_waiting()
         if self.takeover.sweep():
             self.dispatcher.claim_waiting()
+        if not self.context.wake.is_set():
+            self._pause = self.dispatcher.find_pause(SWEEP_SECONDS)
 
     def close(self, seconds: float = STOP_SECONDS) -> bool:
         """Claim no more runs and stop the active ones. False if that was not done in time.
@@ -201,8 +204,9 @@ class Runner:
             wait()
 
     def _wait_for_wakeup(self) -> None:
-        self.context.wake.wait(SWEEP_SECONDS)
+        self.context.wake.wait(self._pause)
         self.context.wake.clear()
+        self._pause = SWEEP_SECONDS
 
     def _wait_for_heartbeat(self) -> None:
         self.context.closing.wait(HEARTBEAT_SECONDS if self.context.is_leader else STANDBY_SECONDS)

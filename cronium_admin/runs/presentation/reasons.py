@@ -43,6 +43,9 @@ DESCRIPTIONS = {
     "build_smoke_test": "smoke test failed",
     "build_image_refused": "image not made",
     "disk_limit": "disk limit reached",
+    "superseded": "superseded",
+    "job_disabled": "job disabled",
+    "retry_expired": "total time of the attempts over",
 }
 _IMPLIED_BY_STATUS = frozenset({"exit_code", "timeout", "cancelled", "lost"})
 

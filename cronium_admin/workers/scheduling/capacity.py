@@ -11,13 +11,15 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, Exists, F, Q, QuerySet, Sum
+from django.db.models import Count, Exists, Q, QuerySet, Sum
+from django.db.models.functions import Coalesce
 
 from cronium_admin.core.database.clock import Now
 from cronium_admin.core.database.compiled import CompiledQuery
 from cronium_admin.jobs.validation import DEFAULT_QUEUE
 from cronium_admin.runs.models import ON_HOST, Run, Status
 from cronium_admin.runs.serial import is_turn
+from cronium_admin.runs.start_time import is_due, is_no_stale_attempt
 from cronium_admin.warm import rows as warm
 from cronium_admin.workers.hosts.models import Host
 from executor.sandbox.options import SIDECAR_LIMITS
@@ -27,7 +29,8 @@ MB = 1024 * 1024
 MAX_PASS_OVER = timedelta(seconds=60)
 MAX_CONSIDERED = 200  # waiting runs that fit the host, per claim
 MAX_CPU = 99.99  # the most CPU that a run can request
-_FACTS = "pk", "cpu", "memory_mb", "network", Now() - F("created_at")
+# The last: for how long the run could have started.
+_FACTS = "pk", "cpu", "memory_mb", "network", Now() - Coalesce("not_before", "created_at")
 
 
 @dataclass(frozen=True)
@@ -123,8 +126,9 @@ def _compile_waiting(host: str, capacity: Capacity, is_warm: bool) -> tuple[Comp
 
 def _select_waiting(host: str, capacity: Capacity, is_warm: bool) -> QuerySet[Run]:
     drained = Exists(Host.objects.filter(name=host, draining=True))
+    may_start = is_due() & is_turn() & is_no_stale_attempt()
     waiting = Run.objects.filter(
-        ~drained, capacity.build_fit_filter(), is_turn(), status=Status.QUEUED, queue__in=capacity.queues
+        ~drained, capacity.build_fit_filter(), may_start, status=Status.QUEUED, queue__in=capacity.queues
     )
     if is_warm:
         waiting = waiting.exclude(warm.is_promised_elsewhere(host))

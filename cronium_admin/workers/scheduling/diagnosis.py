@@ -9,8 +9,10 @@ from django.db.models import Count, Min
 from django.template.defaultfilters import pluralize
 
 from cronium_admin.accounts.models import User
+from cronium_admin.core.database.clock import database_now
 from cronium_admin.runs.models import Run, Status
 from cronium_admin.runs.serial import find_earlier
+from cronium_admin.runs.start_time import is_due
 from cronium_admin.workers.hosts.models import Host
 from cronium_admin.workers.hosts.service import HostView, fetch_hosts, get_queues
 from cronium_admin.workers.scheduling.capacity import MB, Capacity, Resources, compute_required, sum_reserved
@@ -51,6 +53,8 @@ def explain_wait(run: Run, user: User) -> WaitReason | None:
 
 
 def _find_reason(run: Run) -> tuple[str, bool] | None:
+    if run.not_before and run.not_before > database_now():
+        return f"It waits until {run.not_before:%Y-%m-%d %H:%M:%S} UTC.", False
     if earlier := find_earlier(run):
         return f"It starts when the run #{earlier.number} of the same schedule has ended.", False
     takers, message = _find_takers(run.queue, fetch_hosts())
@@ -71,7 +75,7 @@ def _find_reason(run: Run) -> tuple[str, bool] | None:
 
 
 def find_unserved_queues(hosts: list[HostView]) -> list[UnservedQueue]:
-    rows = Run.objects.filter(status=Status.QUEUED).order_by("queue").values_list("queue")
+    rows = Run.objects.filter(is_due(), status=Status.QUEUED).order_by("queue").values_list("queue")
     waiting = rows.annotate(number=Count("pk"), since=Min("created_at"))
     candidates = [(queue, number, since, _find_takers(queue, hosts)) for queue, number, since in waiting]
     return [
