@@ -9,7 +9,7 @@ DISABLED = Ending(Status.CANCELLED, "job_disabled", "The job was disabled before
 EXPIRED = Ending(Status.CANCELLED, "retry_expired", "The total time of the attempts was over before this one started.")
 
 
-def supersede_attempt(run: Run, cause: str, by: str) -> bool:
+def end_superseded_attempt(run: Run, cause: str, by: str) -> bool:
     """Ends an attempt that still waits; False if it has started or ended in the meantime. `cause` is a clause."""
     ending = Ending(Status.CANCELLED, "superseded", f"{cause} before this attempt started.")
     return state_machine.end_queued(run.pk, ending, by)

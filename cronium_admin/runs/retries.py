@@ -24,7 +24,7 @@ log = logging.getLogger("cronium.runs")
 RETRY_TRIGGER = "retry"
 
 
-def queue_next_attempt(run_id: UUID, status: str) -> None:
+def create_next_attempt(run_id: UUID, status: str) -> None:
     """Queues the attempt after `run_id`, which has just ended with `status`, if its job says so.
 
     Call it in the transaction of the end: both are committed, or neither. A refused retry never prevents the end.
@@ -39,7 +39,7 @@ def queue_next_attempt(run_id: UUID, status: str) -> None:
         with transaction.atomic():
             problem = _find_problem(run)
             if not problem:
-                _create_attempt(run)
+                _insert_attempt(run)
     except (ApiError, ValidationError) as error:
         problem = error.message if isinstance(error, ApiError) else summarize_fields(collect_field_errors(error))
     except Exception as error:
@@ -86,7 +86,7 @@ def compute_deadline(run: Run) -> datetime | None:
     return max(run.created_at, run.not_before or run.created_at) + timedelta(seconds=run.retry["total_seconds"])
 
 
-def _create_attempt(run: Run) -> None:
+def _insert_attempt(run: Run) -> None:
     repeat = build_rerun(run, run.created_by)
     start = compute_start(run)
     values: dict[str, Any] = repeat.values | {

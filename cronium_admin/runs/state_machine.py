@@ -231,7 +231,7 @@ def _end_if(run_id: UUID, expected: Q, ending: Ending, by: str = "") -> bool:
             **ending.facts,
         )
         if is_changed:
-            retries.queue_next_attempt(run_id, ending.status)
+            retries.create_next_attempt(run_id, ending.status)
         return is_changed
 
 

@@ -20,7 +20,7 @@ from cronium_admin.accounts.permissions import Permission, can
 from cronium_admin.core.database.clock import Now, database_now
 from cronium_admin.core.database.outage import find_outage
 from cronium_admin.core.errors import ApiError
-from cronium_admin.runs.attempt_ends import supersede_attempt
+from cronium_admin.runs.attempt_ends import end_superseded_attempt
 from cronium_admin.runs.cancel import cancel
 from cronium_admin.runs.launch import Origin, launch
 from cronium_admin.runs.models import LIVE, Run, Status
@@ -156,13 +156,13 @@ def _execute_decision(schedule: Schedule, decision: Decision, label: str | None)
         _write_row(schedule, replace(decision, state=State.DISABLED, reason="The job is disabled", late_by=None), label)
         return schedule.problem
     live = [] if schedule.overlap == Overlap.ALLOW else list_live_runs(schedule)
-    yielding = [run for run in live if _must_yield(schedule, run)]
+    yielding = [run for run in live if _can_be_superseded(schedule, run)]
     live = [run for run in live if run not in yielding]
     if refusal := _find_overlap(schedule, live):
         return _write_overlap(schedule, decision, label, refusal)
     try:
         with transaction.atomic():
-            _supersede_attempts(schedule, decision, yielding)
+            _end_superseded_attempts(schedule, decision, yielding)
             run = _launch(schedule, decision, live)
     except _AttemptStarted as error:
         return _write_overlap(schedule, decision, label, str(error))
@@ -181,17 +181,17 @@ def _write_overlap(schedule: Schedule, decision: Decision, label: str | None, re
     return schedule.problem
 
 
-def _must_yield(schedule: Schedule, run: Run) -> bool:
+def _can_be_superseded(schedule: Schedule, run: Run) -> bool:
     """Whether the attempt waits, and gives way to the next time. With the policy queue_all it keeps its turn."""
     is_waiting_attempt = run.attempt > 1 and run.status == Status.QUEUED
     return is_waiting_attempt and schedule.overlap != Overlap.QUEUE_ALL
 
 
-def _supersede_attempts(schedule: Schedule, decision: Decision, attempts: list[Run]) -> None:
+def _end_superseded_attempts(schedule: Schedule, decision: Decision, attempts: list[Run]) -> None:
     for run in attempts:
         by = f"the schedule {schedule.name}"
         cause = f"The next time of {by}, {to_datetime(decision.nominal):%Y-%m-%d %H:%M} UTC, came"
-        if supersede_attempt(run, cause, by):
+        if end_superseded_attempt(run, cause, by):
             continue
         run.refresh_from_db()
         if run.is_live and schedule.overlap == Overlap.CANCEL_RUNNING:

@@ -13,7 +13,7 @@ from cronium_admin.accounts.models import User
 from cronium_admin.core.errors import ApiError
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.retry import normalize_retry
-from cronium_admin.runs import retries, state_machine
+from cronium_admin.runs import outbox, retries, state_machine
 from cronium_admin.runs.attempt_ends import end_stale_attempts
 from cronium_admin.runs.cancel import cancel
 from cronium_admin.runs.launch import launch, rerun
@@ -78,7 +78,7 @@ def test_the_database_allows_each_attempt_once(start: Launch) -> None:
     first = start()
     end(first)
     with pytest.raises(IntegrityError):
-        retries._create_attempt(first)
+        retries._insert_attempt(first)
 
 
 def test_the_end_and_the_attempt_are_one_transaction(start: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,7 +88,7 @@ def test_the_end_and_the_attempt_are_one_transaction(start: Launch, monkeypatch:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(retries, "_create_attempt", stop)
+        patch.setattr(retries, "_insert_attempt", stop)
         with pytest.raises(KeyboardInterrupt):
             end(first)
     first.refresh_from_db()
@@ -222,7 +222,8 @@ class TestTimes:
         assert choose_next_run("east", Capacity()) == first.pk
 
 
-def test_consumers_of_the_outbox_get_it(start: Launch) -> None:
+def test_consumers_of_the_outbox_get_it(start: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox, "_assumed_until", 0.0)
     first = start()
     OutboxEvent.objects.all().delete()
     register_consumer("test", 0)

@@ -84,7 +84,7 @@ def test_an_attempt_that_starts_at_this_moment(make: Make, monkeypatch: pytest.M
         Run.objects.filter(pk=run.pk).update(status=Status.STARTING)
         return False
 
-    monkeypatch.setattr(firing, "supersede_attempt", claim_first)
+    monkeypatch.setattr(firing, "end_superseded_attempt", claim_first)
     assert fire(schedule, "2026-11-26T02:00")[1][1:3] == ("overlapped", f"The run #{second.number} had just started")
     assert Run.objects.count() == 2
 
