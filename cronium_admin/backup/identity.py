@@ -50,6 +50,7 @@ _OF_PLACE = {
     "hosts.0011_place": "UPDATE hosts_installation SET place = NULL",  # the next start records its own
     # Nothing that was due between the backup and now is run.
     "schedules.0001_initial": "UPDATE schedules_schedule SET cursor_at = CURRENT_TIMESTAMP",
+    "schedules.0003_blackouts": "UPDATE schedules_schedule SET planned_after = CURRENT_TIMESTAMP",
 }
 
 

@@ -9,6 +9,7 @@ from ninja import Body, Query, Router
 from ninja.responses import Status
 
 from cron_rules.errors import RuleError
+from cron_rules.plan import Plan, list_plan_warnings
 from cron_rules.zones import TZDATA_VERSION
 from cronium_admin.accounts.api_auth import get_caller, require_project_permission
 from cronium_admin.accounts.permissions import Permission
@@ -20,8 +21,15 @@ from cronium_admin.jobs.lookup import find_job
 from cronium_admin.schedules import catch_up, service
 from cronium_admin.schedules.listing import parse_position
 from cronium_admin.schedules.models import Schedule
-from cronium_admin.schedules.preview import preview_times
-from cronium_admin.schedules.rules import RuleFields, describe_rule, list_rule_warnings, to_instant
+from cronium_admin.schedules.preview import preview_plan
+from cronium_admin.schedules.rules import (
+    RuleFields,
+    build_closures,
+    build_rule,
+    describe_rule,
+    list_rule_warnings,
+    to_instant,
+)
 from cronium_admin.schedules.schemas import (
     OccurrenceOut,
     OccurrencePage,
@@ -35,21 +43,32 @@ from cronium_admin.schedules.schemas import (
     ScheduleOut,
     SchedulePage,
 )
+from cronium_admin.schedules.validation import check_choices, name_rule_field, strip_lines
 
 router = Router(tags=["schedules"], auth=require_project_permission(Permission.VIEW))
 PAGE_SIZE = 100
 
 
-@router.post("/schedules/preview", response={200: PreviewOut, ERROR_STATUSES: ErrorBody}, summary="The times of a rule")
+@router.post(
+    "/schedules/preview",
+    response={200: PreviewOut, ERROR_STATUSES: ErrorBody},
+    summary="The times of a rule",
+    exclude_unset=True,
+)
 def preview_schedule(request: HttpRequest, body: PreviewIn) -> PreviewOut:
     """Stores nothing. The times are those at which a schedule with this rule runs."""
-    service.check_choices(body.model_dump())
-    fields = RuleFields(**body.model_dump(exclude={"after", "count"}))
+    check_choices(body.model_dump())
+    fields = RuleFields(
+        **body.model_dump(exclude={"after", "count", "blackouts"}), blackouts=strip_lines(body.blackouts)
+    )
+    after = to_instant(body.after or database_now())
     try:
-        times = preview_times(fields, to_instant(body.after or database_now()), body.count)
-        words, warnings = describe_rule(fields), list_rule_warnings(fields)
+        plan = Plan(build_rule(fields), build_closures(fields))
+        times = preview_plan(plan, fields.timezone, after, body.count)
+        words = describe_rule(fields)
+        warnings = list_rule_warnings(fields) + list_plan_warnings(plan, after)
     except RuleError as error:
-        raise ValidationError({service.name_rule_field(error.field): [str(error)]}) from None
+        raise ValidationError({name_rule_field(error.field): [str(error)]}) from None
     return PreviewOut(
         times=[PreviewTimeOut.from_time(time) for time in times], words=words, warnings=warnings, tzdata=TZDATA_VERSION
     )

@@ -3,12 +3,12 @@
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import islice, pairwise
 
-from cron_rules.evaluate import find_next, find_previous
-from cron_rules.rules import Rule
+from cron_rules.plan import MAX_MOVED_PER_DAY, Plan, PlannedTime
+from cron_rules.zones import load_zone
 from cronium_admin.schedules.models import Missed, Schedule, State
-from cronium_admin.schedules.rules import compute_jitter, iterate_times, to_datetime, to_instant
+from cronium_admin.schedules.rules import compute_due, to_datetime, to_instant
 
 LATE_SECONDS = 10  # a run that starts later than this is called late
 DOWNTIME_SECONDS = 120  # without a tick: the times in it are missed
@@ -26,7 +26,10 @@ class Downtime:
 
 @dataclass(frozen=True)
 class Decision:
-    """One nominal time, or `count` of them from `nominal` to `last`, with one state. `launches`: a run is created."""
+    """One nominal time, or `count` of them from `nominal` to `last`, with one state. `launches`: a run is created.
+
+    `joins`: neighbours with the same state and reason may share its row.
+    """
 
     nominal: int
     state: State
@@ -35,54 +38,98 @@ class Decision:
     last: int = 0
     count: int = 1
     launches: bool = False
+    joins: bool = True
 
     @property
     def end(self) -> int:
         return self.last or self.nominal
 
 
-def decide_due(schedule: Schedule, rule: Rule, now: int, downtime: Downtime | None) -> list[Decision]:
-    """The decisions for all times after the schedule's cursor that are due at `now`, ascending, equal ones joined."""
-    due, passed = _collect_due(schedule, rule, now)
-    count = _count_missed(schedule, rule, due, now, downtime)
-    missed, timely = due[:count], due[count:]
-    decisions: list[Decision] = []
+@dataclass(frozen=True)
+class Outcome:
+    """All times of the plan up to `end` are decided."""
+
+    decisions: list[Decision]
+    end: int
+
+
+@dataclass(frozen=True)
+class _Due:
+    """`passed` is one decision for the times before the newest MAX_KEPT. `end`: see Outcome."""
+
+    times: list[PlannedTime]
+    passed: Decision | None
+    end: int
+
+
+def decide_due(schedule: Schedule, plan: Plan, now: int, downtime: Downtime | None) -> Outcome:
+    """The decisions for all times after the schedule's cursor that are due at `now`, in order, equal ones joined."""
+    due = _collect_due(schedule, plan, now)
+    running = [time for time in due.times if time.runs]
+    count = _count_missed(schedule, plan, running, now, downtime)
+    missed, timely = running[:count], running[count:]
+    found = {time.at: Decision(time.nominal, State.BLACKOUT, time.closed) for time in due.times if not time.runs}
     if missed:
-        away = _explain_missed(schedule, missed[-1], downtime)
-        decisions += _decide_missed(schedule, rule, missed, now, away, timely[0] if timely else None)
-    decisions += [_decide_timely(schedule, rule, nominal, now) for nominal in timely]
-    if passed is not None:
-        decisions.insert(0, passed)
-    return list(_join_equal(decisions))
+        away = _explain_missed(schedule, missed[-1].at, downtime)
+        later = timely[0].at if timely else None
+        decided = _decide_missed(schedule, plan, missed, now, away, later)
+        found |= {time.at: decision for time, decision in zip(missed, decided, strict=True)}
+    found |= {time.at: _decide_timely(schedule, plan, time, now) for time in timely}
+    decisions = [] if due.passed is None else [due.passed]
+    for time in due.times:
+        decisions += _expand_moved(schedule, plan, time, found[time.at])
+    return Outcome(list(_join_equal(decisions)), due.end)
 
 
-def _collect_due(schedule: Schedule, rule: Rule, now: int) -> tuple[list[int], Decision | None]:
-    """The newest times that are due, and one decision for those before them."""
-    kept: deque[int] = deque(maxlen=MAX_KEPT)
-    first, counted = 0, 0
-    for nominal in iterate_times(schedule, rule, to_instant(schedule.cursor_at)):
-        if nominal > now or nominal + _find_jitter(schedule, rule, nominal) > now:
+def _collect_due(schedule: Schedule, plan: Plan, now: int) -> _Due:
+    """Ends at a time that has passed, but waits for its jitter."""
+    kept: deque[PlannedTime] = deque()
+    first, older, end = 0, 0, now
+    times = plan.iterate(to_instant(schedule.cursor_at))
+    time = next(times, None)
+    while time is not None and time.at <= now:
+        following = next(times, None)
+        if compute_due(schedule, time, following) > now:
+            end = time.at - 1
             break
-        first = first or nominal
-        counted += 1
-        kept.append(nominal)
-    older = counted - len(kept)
+        first = first or time.nominal
+        kept.append(time)
+        if len(kept) > MAX_KEPT:
+            older += 1 + len(kept.popleft().merged)
+        time = following
     if not older:
-        return list(kept), None
+        return _Due(list(kept), None, end)
     reason = f"More than {MAX_KEPT:,} times were missed"
-    return list(kept), Decision(first, State.MISSED, reason, last=kept[0] - 1, count=older)
+    passed = Decision(first, State.MISSED, reason, last=kept[0].nominal - 1, count=older)
+    return _Due(list(kept), passed, end)
 
 
-def find_pending(schedule: Schedule, rule: Rule, now: int) -> int | None:
-    """The nominal time that has passed, but is not due yet because of its jitter. Only the last one can be."""
-    last = find_previous(rule, now + 1) if schedule.jitter_seconds else None
-    if last is None or last <= to_instant(schedule.cursor_at):
-        return None
-    is_within = next(iterate_times(schedule, rule, last - 1), None) == last
-    return last if is_within and last + _find_jitter(schedule, rule, last) > now else None
+def list_waiting(schedule: Schedule, plan: Plan, now: int) -> list[int]:
+    """Nominal times that have passed and are not decided: they wait for their jitter, or for an open day."""
+    moves = plan.closures is not None and plan.closures.moves
+    times = islice(plan.iterate(to_instant(schedule.cursor_at)), 3 * MAX_MOVED_PER_DAY if moves else 1)
+    found = [nominal for time in times for nominal in (*(part.nominal for part in time.merged), time.nominal)]
+    return sorted(nominal for nominal in found if nominal <= now)
 
 
-def _count_missed(schedule: Schedule, rule: Rule, due: list[int], now: int, downtime: Downtime | None) -> int:
+def _expand_moved(schedule: Schedule, plan: Plan, time: PlannedTime, decision: Decision) -> list[Decision]:
+    """With the decisions of the times that it stands for, and the reasons of moved ones."""
+    if plan.closures is None or not plan.closures.moves:
+        return [decision]
+    at = format_minute(time.at, schedule.timezone)
+    end = f": {time.closed}" if time.closed else ""
+    state = State.MERGED if time.runs else State.BLACKOUT
+    found = []
+    for part in time.merged:
+        text = f"{part.reason}; moved to {at}{end}" if end else f"{part.reason}; one run with {at}"
+        found.append(Decision(part.nominal, state, text, joins=False))
+    if time.moved:
+        rest = f"; {decision.reason}" if decision.reason and not end else ""
+        decision = replace(decision, reason=f"{time.moved}; moved to {at}{end}{rest}"[:300])
+    return [*found, replace(decision, joins=False)]
+
+
+def _count_missed(schedule: Schedule, plan: Plan, due: list[PlannedTime], now: int, downtime: Downtime | None) -> int:
     """How many of the oldest are missed: those of a downtime, and those that were delayed for longer than two minutes.
 
     The newest that was only delayed runs late, as it does after a process was frozen. So does the newest of the last
@@ -91,61 +138,62 @@ def _count_missed(schedule: Schedule, rule: Rule, due: list[int], now: int, down
     bound = now - DOWNTIME_SECONDS
     down_until = downtime.end if downtime else 0
     count = len(due)
-    while count and due[count - 1] + _find_jitter(schedule, rule, due[count - 1]) >= max(bound, down_until):
+    while count and _find_due(schedule, plan, due[count - 1]) >= max(bound, down_until):
         count -= 1
-    if due and count == len(due) and due[-1] + _find_jitter(schedule, rule, due[-1]) >= min(bound, down_until):
+    if due and count == len(due) and _find_due(schedule, plan, due[-1]) >= min(bound, down_until):
         count -= 1
     return count
 
 
 def _explain_missed(schedule: Schedule, last: int, downtime: Downtime | None) -> str:
     if downtime and last < downtime.end:
-        return f"Cronium did not run from {_format_minute(downtime.start)} to {_format_minute(downtime.end)}"
+        zone = schedule.timezone
+        return f"Cronium did not run from {format_minute(downtime.start, zone)} to {format_minute(downtime.end, zone)}"
     return f"It was delayed: {schedule.problem}"[:150] if schedule.problem else "It was delayed"
 
 
-def _find_jitter(schedule: Schedule, rule: Rule, nominal: int) -> int:
-    return compute_jitter(schedule, nominal, find_next(rule, nominal)) if schedule.jitter_seconds else 0
+def _find_due(schedule: Schedule, plan: Plan, time: PlannedTime) -> int:
+    return compute_due(schedule, time, plan.find_next(time.at)) if schedule.jitter_seconds else time.at
 
 
-def _decide_timely(schedule: Schedule, rule: Rule, nominal: int, now: int) -> Decision:
-    late_by = now - nominal - _find_jitter(schedule, rule, nominal)
+def _decide_timely(schedule: Schedule, plan: Plan, time: PlannedTime, now: int) -> Decision:
+    late_by = now - _find_due(schedule, plan, time)
     state = State.LATE if late_by > LATE_SECONDS else State.RAN
-    return Decision(nominal, state, late_by=late_by, launches=True)
+    return Decision(time.nominal, state, late_by=late_by, launches=True)
 
 
 def _decide_missed(
-    schedule: Schedule, rule: Rule, missed: list[int], now: int, away: str, later: int | None
+    schedule: Schedule, plan: Plan, missed: list[PlannedTime], now: int, away: str, later: int | None
 ) -> Iterator[Decision]:
     """`away` is the cause. `later`: the first time after them, which runs anyway."""
     if schedule.missed == Missed.NONE:
-        yield from (Decision(nominal, State.MISSED, f"{away}; missed times are not run") for nominal in missed)
+        yield from (Decision(time.nominal, State.MISSED, f"{away}; missed times are not run") for time in missed)
         return
     limit = 1 if schedule.missed == Missed.LATEST else schedule.missed_max
-    in_time = {nominal for nominal in missed if now - nominal <= _find_window(schedule, rule, nominal)}
+    in_time = {time.at for time in missed if now - time.at <= _find_window(schedule, plan, time)}
     chosen = sorted(in_time)[-limit:] if limit else []
     if schedule.missed == Missed.LATEST and later is not None:
         chosen = []
     launched = set(chosen)
-    for nominal in missed:
-        late_by = now - nominal
-        if nominal in launched:
-            yield Decision(nominal, State.CAUGHT_UP, away, late_by, launches=True)
-        elif nominal not in in_time:
-            excess = late_by - _find_window(schedule, rule, nominal)
-            yield Decision(nominal, State.MISSED, f"{away}; too late by {format_span(excess)}")
+    for time in missed:
+        late_by = now - time.at
+        if time.at in launched:
+            yield Decision(time.nominal, State.CAUGHT_UP, away, late_by, launches=True)
+        elif time.at not in in_time:
+            excess = late_by - _find_window(schedule, plan, time)
+            yield Decision(time.nominal, State.MISSED, f"{away}; too late by {format_span(excess)}")
         elif schedule.missed == Missed.LATEST:
-            latest = chosen[-1] if chosen else later or nominal
-            yield Decision(nominal, State.MERGED, f"{away}; the run of {_format_minute(latest)} stands for it")
+            latest = format_minute(chosen[-1] if chosen else later or time.at, schedule.timezone)
+            yield Decision(time.nominal, State.MERGED, f"{away}; the run of {latest} stands for it")
         else:
-            yield Decision(nominal, State.MISSED, f"{away}; over the limit of {limit} runs")
+            yield Decision(time.nominal, State.MISSED, f"{away}; over the limit of {limit} runs")
 
 
-def _find_window(schedule: Schedule, rule: Rule, nominal: int) -> int:
+def _find_window(schedule: Schedule, plan: Plan, time: PlannedTime) -> int:
     if schedule.missed_within_seconds is not None:
         return schedule.missed_within_seconds
-    following = find_next(rule, nominal)
-    return DEFAULT_WINDOW if following is None else min(DEFAULT_WINDOW, following - nominal)
+    following = plan.find_next(time.at)
+    return DEFAULT_WINDOW if following is None else min(DEFAULT_WINDOW, following.at - time.at)
 
 
 def _join_equal(decisions: Iterable[Decision]) -> Iterator[Decision]:
@@ -165,14 +213,16 @@ def _join_equal(decisions: Iterable[Decision]) -> Iterator[Decision]:
 
 def _has_same_end(first: Decision, second: Decision) -> bool:
     # "too late by" differs from time to time: the first of a row counts.
+    if not (first.joins and second.joins):
+        return False
     return (first.state, first.reason.partition("; too late")[0]) == (
         second.state,
         second.reason.partition("; too late")[0],
     )
 
 
-def _format_minute(instant: int) -> str:
-    return to_datetime(instant).strftime("%Y-%m-%d %H:%M UTC")
+def format_minute(instant: int, zone: str) -> str:
+    return to_datetime(instant).astimezone(load_zone(zone).info).strftime("%Y-%m-%d %H:%M %Z")
 
 
 def format_span(seconds: int) -> str:

@@ -24,10 +24,11 @@ from cronium_admin.schedules import service
 from cronium_admin.schedules.form_preview import RulePreview, preview_form
 from cronium_admin.schedules.forms import UNITS, ScheduleForm
 from cronium_admin.schedules.models import Schedule
+from cronium_admin.schedules.validation import RULE_FIELDS
 from cronium_admin.schedules.zone_times import format_zoned
 
 # The fields whose errors the live preview shows.
-LIVE_FIELDS = ("rule", "every", "anchor", "at", "timezone", "starts_at", "ends_at")
+LIVE_FIELDS = ("rule", "every", "anchor", "at", "timezone", "starts_at", "ends_at", "blackouts")
 _GONE = "This schedule was deleted in the meantime. Save to create it again."
 
 
@@ -76,7 +77,7 @@ def preview_rule(request: HttpRequest) -> HttpResponse:
 def _preview(form: ScheduleForm, stored: Schedule | None) -> RulePreview:
     """Adds the rule's problems to a bound form."""
     if not form.is_bound:
-        values = {name: getattr(stored, name) for name in service.RULE_FIELDS} if stored else {}
+        values = {name: getattr(stored, name) for name in RULE_FIELDS} if stored else {}
         return preview_form(values, stored, enabled=stored.enabled) if stored else RulePreview()
     wrong = {*LIVE_FIELDS, "kind"} & form.errors.keys()
     if wrong:

@@ -13,8 +13,6 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.db.models import Case, F, Q, When
 
-from cron_rules.evaluate import list_noted
-from cron_rules.rules import ClockRule, Rule
 from cronium_admin.accounts.models import User
 from cronium_admin.accounts.permissions import Permission, can
 from cronium_admin.core.database.clock import Now, database_now
@@ -25,10 +23,10 @@ from cronium_admin.runs.cancel import cancel
 from cronium_admin.runs.launch import Origin, launch
 from cronium_admin.runs.models import LIVE, Run, Status
 from cronium_admin.runs.overrides import NO_OVERRIDES, Overrides
-from cronium_admin.schedules.decisions import DOWNTIME_SECONDS, Decision, Downtime, decide_due, find_pending
-from cronium_admin.schedules.models import ActsAs, Heartbeat, Occurrence, Overlap, Schedule, State
-from cronium_admin.schedules.notes import describe_note, format_full_label
-from cronium_admin.schedules.rules import RuleFields, build_rule, set_next, to_datetime, to_instant
+from cronium_admin.schedules.decisions import DOWNTIME_SECONDS, Decision, Downtime, decide_due
+from cronium_admin.schedules.ledger import extend_row, find_label, record_gaps, write_row
+from cronium_admin.schedules.models import ActsAs, Heartbeat, Overlap, Schedule, State
+from cronium_admin.schedules.rules import build_plan, set_next, to_datetime, to_instant
 
 log = logging.getLogger("cronium.schedules")
 BATCH = 200
@@ -121,19 +119,18 @@ def fire_schedule(pk: int, tick: Tick) -> None:
 
 def settle_due(schedule: Schedule, tick: Tick) -> None:
     """The same for a row that the caller has locked. The schedule's row is current afterwards."""
-    rule = build_rule(RuleFields.from_schedule(schedule))
+    plan = build_plan(schedule)
     start, read = to_instant(schedule.cursor_at), schedule.cursor_at
     problem = schedule.problem
-    pending = find_pending(schedule, rule, tick.now)
-    end = tick.now if pending is None else pending - 1
+    outcome = decide_due(schedule, plan, tick.now, tick.downtime)
     try:
-        for decision in decide_due(schedule, rule, tick.now, tick.downtime):
-            problem = _execute_decision(schedule, decision, _find_label(rule, decision))
-        _record_gaps(schedule, rule, start, end)
+        for decision in outcome.decisions:
+            problem = _execute_decision(schedule, decision, find_label(plan.rule, decision))
+        record_gaps(schedule, plan.rule, start, outcome.end)
     except IntegrityError as error:  # another process has written one of these rows of the ledger
         raise AlreadyDecided(str(schedule)) from error
-    schedule.cursor_at = max(read, to_datetime(end))
-    set_next(schedule, rule)
+    schedule.cursor_at = max(read, to_datetime(outcome.end))
+    set_next(schedule, plan)
     values = {
         "cursor_at": schedule.cursor_at,
         "next_at": schedule.next_at,
@@ -150,10 +147,11 @@ def _execute_decision(schedule: Schedule, decision: Decision, label: str | None)
     if _is_decided(schedule, decision, label):
         return schedule.problem
     if not decision.launches:
-        _write_row(schedule, decision, label)
+        if not extend_row(schedule, decision):
+            write_row(schedule, decision, label)
         return schedule.problem
     if not schedule.job.enabled:
-        _write_row(schedule, replace(decision, state=State.DISABLED, reason="The job is disabled", late_by=None), label)
+        write_row(schedule, replace(decision, state=State.DISABLED, reason="The job is disabled", late_by=None), label)
         return schedule.problem
     live = [] if schedule.overlap == Overlap.ALLOW else list_live_runs(schedule)
     yielding = [run for run in live if _can_be_superseded(schedule, run)]
@@ -168,16 +166,16 @@ def _execute_decision(schedule: Schedule, decision: Decision, label: str | None)
         return _write_overlap(schedule, decision, label, str(error))
     except (ApiError, ValidationError) as error:
         text = error.message if isinstance(error, ApiError) else " ".join(error.messages)
-        _write_row(schedule, replace(decision, state=State.NOT_READY, reason=text[:300], late_by=None), label)
+        write_row(schedule, replace(decision, state=State.NOT_READY, reason=text[:300], late_by=None), label)
         return text[:500]
     except IntegrityError as error:  # no row of the ledger, so it is not a sign of another process
         raise RuntimeError(f"The run could not be stored: {error}") from error
-    _write_row(schedule, decision, label, run)
+    write_row(schedule, decision, label, run)
     return ""
 
 
 def _write_overlap(schedule: Schedule, decision: Decision, label: str | None, reason: str) -> str:
-    _write_row(schedule, replace(decision, state=State.OVERLAPPED, reason=reason, late_by=None), label)
+    write_row(schedule, replace(decision, state=State.OVERLAPPED, reason=reason, late_by=None), label)
     return schedule.problem
 
 
@@ -267,51 +265,3 @@ def _find_overlap(schedule: Schedule, live: list[Run]) -> str:
     if schedule.overlap == Overlap.QUEUE_ALL and len(waiting) >= MAX_QUEUED:
         return f"{MAX_QUEUED} runs were waiting already"
     return ""
-
-
-def _write_row(schedule: Schedule, decision: Decision, label: str | None, run: Run | None = None) -> None:
-    Occurrence.objects.create(
-        schedule=schedule,
-        nominal_at=to_datetime(decision.nominal),
-        last_nominal_at=to_datetime(decision.end),
-        label=label,
-        rule_number=schedule.rule_number,
-        state=decision.state,
-        reason=decision.reason,
-        run=run,
-        count=decision.count,
-        late_by_seconds=decision.late_by,
-    )
-
-
-def _find_label(rule: Rule, decision: Decision) -> str | None:
-    if not isinstance(rule, ClockRule) or not rule.is_fixed or decision.count > 1:
-        return None
-    for found in list_noted(rule, decision.nominal, decision.nominal + 1):
-        if found.runs:
-            return format_full_label(found.labels[0], is_second_pass=found.is_second_pass)
-    return format_full_label(decision.nominal + rule.zone.get_offset(decision.nominal))
-
-
-def _record_gaps(schedule: Schedule, rule: Rule, after: int, now: int) -> None:
-    """Writes a row for each label that doesn't exist, because the clock goes forward."""
-    for found in list_noted(rule, after + 1, now + 1):
-        label = format_full_label(found.labels[0])
-        if found.runs or not _is_within(schedule, found.at):
-            continue
-        if schedule.occurrences.filter(rule_number=schedule.rule_number, label=label).exists():
-            continue  # other zone data had this time, or the clock of the database went back
-        Occurrence.objects.create(
-            schedule=schedule,
-            nominal_at=to_datetime(found.at),
-            last_nominal_at=to_datetime(found.at),
-            label=label,
-            rule_number=schedule.rule_number,
-            state=State.GAP,
-            reason=describe_note(found),
-        )
-
-
-def _is_within(schedule: Schedule, instant: int) -> bool:
-    starts, ends = schedule.starts_at, schedule.ends_at
-    return not ((starts and instant < to_instant(starts)) or (ends and instant > to_instant(ends)))

@@ -3,27 +3,32 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any
 
 from cron_rules.errors import RuleError
 from cron_rules.evaluate import list_times
+from cron_rules.plan import Plan, list_plan_warnings
 from cron_rules.zones import TZDATA_VERSION
 from cronium_admin.core.database.clock import database_now
 from cronium_admin.schedules.models import Kind, Schedule
-from cronium_admin.schedules.preview import PreviewTime, preview_times
+from cronium_admin.schedules.preview import PreviewTime, preview_plan
 from cronium_admin.schedules.rules import (
+    PLAN_FIELDS,
     RuleFields,
+    build_closures,
+    build_plan,
     build_rule,
     describe_rule,
     list_rule_warnings,
     to_instant,
 )
 from cronium_admin.schedules.schemas import describe_stored
-from cronium_admin.schedules.service import RULE_FIELDS, name_rule_field
+from cronium_admin.schedules.validation import RULE_FIELDS, name_rule_field
 
 SHOWN = 10
 MAX_COUNTED = 10_000  # runs in a year
-_TIMES = ("kind", "rule", "every_seconds", "anchor", "at", "timezone", "dst_gap", "dst_repeat", "day_match")
+MAX_SEARCHED = 50_000  # times of a year with closed times
 
 
 @dataclass(frozen=True)
@@ -52,25 +57,25 @@ def preview_form(values: Mapping[str, Any], stored: Schedule | None, *, enabled:
     """`values` are the fields of a schedule that decide its times; `stored` is the schedule that would be changed."""
     now = database_now().replace(microsecond=0)
     fields = RuleFields(
-        **{name: values[name] for name in _TIMES if name in values}, seed=str(stored.pk if stored else "")
+        **{name: values[name] for name in PLAN_FIELDS if name in values}, seed=str(stored.pk if stored else "")
     )
     if fields.anchor is None and fields.kind in {Kind.INTERVAL, Kind.CALENDAR}:
         fields = replace(fields, anchor=now)
     try:
-        words, warnings = describe_rule(fields), list_rule_warnings(fields)
-        times = list_shown_times(fields, now, values.get("starts_at"), values.get("ends_at"), SHOWN)
+        plan = _build_form_plan(fields, values)
+        words = describe_rule(fields)
+        warnings = list_rule_warnings(fields) + list_plan_warnings(plan, to_instant(now))
+        times = preview_plan(plan, fields.timezone, to_instant(now), SHOWN)
         effects = _list_effects(stored, values, fields, words, times, now, enabled) if stored else []
     except RuleError as error:
         return RulePreview(zone=fields.timezone, problems={name_rule_field(error.field): str(error)})
     return RulePreview(fields.timezone, words, warnings, times, effects)
 
 
-def list_shown_times(
-    fields: RuleFields, now: datetime, starts: datetime | None, ends: datetime | None, count: int
-) -> list[PreviewTime]:
-    """The next times between the start and the end. Raises RuleError."""
-    after = to_instant(now) if starts is None else max(to_instant(now), to_instant(starts) - 1)
-    return [time for time in preview_times(fields, after, count) if ends is None or time.at <= ends]
+def _build_form_plan(fields: RuleFields, values: Mapping[str, Any]) -> Plan:
+    starts, ends = values.get("starts_at"), values.get("ends_at")
+    after = None if starts is None else to_instant(starts) - 1
+    return Plan(build_rule(fields), build_closures(fields), after, None if ends is None else to_instant(ends))
 
 
 def list_next_times(schedule: Schedule, count: int) -> list[PreviewTime]:
@@ -79,8 +84,7 @@ def list_next_times(schedule: Schedule, count: int) -> list[PreviewTime]:
         return []
     after = max(database_now(), schedule.cursor_at)
     try:
-        fields = RuleFields.from_schedule(schedule)
-        return list_shown_times(fields, after, schedule.starts_at, schedule.ends_at, count)
+        return preview_plan(build_plan(schedule), schedule.timezone, to_instant(after), count)
     except RuleError:
         return []
 
@@ -97,7 +101,7 @@ def _list_effects(
     changed = any(values[name] != getattr(stored, name) for name in _list_used(fields.kind) if name in values)
     if not changed and enabled == stored.enabled:
         return []
-    following = times[0].at if times and enabled else None
+    following = next((time.at for time in times if time.runs), None) if enabled else None
     rows = [Effect("Rule", describe_stored(stored), words)] if changed else []
     rows.append(Effect("Next time", stored.next_at if stored.enabled else None, following))
     if changed:
@@ -119,9 +123,15 @@ def _list_used(kind: str) -> set[str]:
 
 def _count_year(fields: RuleFields, now: datetime) -> str:
     try:
-        rule = build_rule(fields)
+        plan = Plan(build_rule(fields), build_closures(fields))
     except RuleError:
         return "unknown"
     start = to_instant(now)
-    count = len(list_times(rule, start + 1, start + int(timedelta(days=365).total_seconds()), MAX_COUNTED))
-    return f"{MAX_COUNTED:,} or more" if count >= MAX_COUNTED else f"{count:,}"
+    end = start + int(timedelta(days=365).total_seconds())
+    if plan.closures is None:
+        count, passed = len(list_times(plan.rule, start + 1, end, MAX_COUNTED)), 0
+    else:
+        times = [time for time in islice(plan.iterate(start), MAX_SEARCHED) if time.at < end]
+        count, passed = sum(time.runs for time in times), len(times)
+    is_more = count >= MAX_COUNTED or passed >= MAX_SEARCHED
+    return f"{min(count, MAX_COUNTED):,} or more" if is_more else f"{count:,}"

@@ -12,7 +12,7 @@ from cronium_admin.core.form_errors import PlainForm
 from cronium_admin.core.json_text import format_indented
 from cronium_admin.jobs.forms import parse_json
 from cronium_admin.schedules.models import ActsAs, DayMatch, DstGap, DstRepeat, Kind, Missed, Overlap, Schedule
-from cronium_admin.schedules.service import FIELDS, RULE_FIELDS
+from cronium_admin.schedules.validation import FIELDS, RULE_FIELDS, strip_lines
 from cronium_admin.schedules.zone_times import format_field, parse_field
 
 UNITS = [("1", "seconds"), ("60", "minutes"), ("3600", "hours"), ("86400", "days")]
@@ -37,6 +37,7 @@ class ScheduleForm(PlainForm):
     dst_repeat = forms.ChoiceField(label="Clock goes back", choices=DstRepeat.choices, required=False)
     starts_at = forms.CharField(label="Not before", required=False, max_length=40)
     ends_at = forms.CharField(label="Not after", required=False, max_length=40)
+    blackouts = forms.CharField(label="Blackout windows", required=False, max_length=10_000)
     jitter_seconds = forms.IntegerField(label="Spread", required=False)
     overlap = forms.ChoiceField(label="If a run is live", choices=Overlap.choices)
     missed = forms.ChoiceField(label="Missed times", choices=Missed.choices)
@@ -59,11 +60,14 @@ class ScheduleForm(PlainForm):
         usual = read_initial(Schedule())
         return any(
             self[name].errors or _strip_blanks(self[name].value()) != _strip_blanks(usual[name])
-            for name in (*names, "acts_as")
+            for name in (*names, "blackouts", "acts_as")
         )
 
     def clean_input(self) -> Any:
         return parse_json(str(self.cleaned_data["input"]))
+
+    def clean_blackouts(self) -> str:
+        return strip_lines(str(self.cleaned_data["blackouts"]).splitlines())
 
     def clean(self) -> dict[str, Any]:
         zone = str(self.cleaned_data.get("timezone") or "UTC")
@@ -129,7 +133,7 @@ _DEFAULTS = {"day_match": DayMatch.ANY, "dst_gap": DstGap.RUN_AFTER, "dst_repeat
 
 def read_initial(schedule: Schedule) -> dict[str, Any]:
     """The texts of the fields."""
-    plain = ("name", "kind", "rule", "timezone", "day_match", "dst_gap", "dst_repeat", "overlap", "missed")
+    plain = ("name", "kind", "rule", "timezone", "day_match", "dst_gap", "dst_repeat", "blackouts", "overlap", "missed")
     found = {name: getattr(schedule, name) for name in (*plain, "missed_max", "jitter_seconds", "acts_as", "enabled")}
     found |= {name: format_field(getattr(schedule, name), schedule.timezone) for name in TIMES}
     found["every"], found["every_unit"] = _split_span(schedule.every_seconds, "3600")

@@ -85,8 +85,9 @@ LAUNCHED = (State.RAN, State.LATE, State.CAUGHT_UP)
 class Schedule(InProject, Edited):
     """`cursor_at`: the fate of all nominal times up to it is decided. The next times follow from it and the rule.
 
-    `next_at` and `due_at` are caches: the next nominal time, and that time with its jitter. They are valid for the
-    rule's number and the zone data in `computed_for`.
+    `planned_after`: nominal times up to it do not count, though they may move past the cursor.
+    `next_at` and `due_at` are caches: the next time that runs, and when the next time is handled, which may be closed.
+    They are valid for the rule's number and the zone data in `computed_for`.
     """
 
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="schedules", db_index=False)
@@ -100,6 +101,7 @@ class Schedule(InProject, Edited):
     dst_gap = models.CharField(max_length=12, choices=DstGap.choices, default=DstGap.RUN_AFTER)
     dst_repeat = models.CharField(max_length=8, choices=DstRepeat.choices, default=DstRepeat.FIRST)
     day_match = models.CharField(max_length=4, choices=DayMatch.choices, default=DayMatch.ANY)
+    blackouts = models.TextField(blank=True, default="", db_default="")  # a window a line
     enabled = models.BooleanField(default=True)
     starts_at = models.DateTimeField(null=True, blank=True)
     ends_at = models.DateTimeField(null=True, blank=True)
@@ -118,6 +120,7 @@ class Schedule(InProject, Edited):
 
     rule_number = models.PositiveIntegerField(default=1)  # counts the changes of the times
     cursor_at = models.DateTimeField(default=database_now)
+    planned_after = models.DateTimeField(null=True, blank=True)
     next_at = models.DateTimeField(null=True, blank=True)
     due_at = models.DateTimeField(null=True, blank=True)
     computed_for = models.CharField(max_length=40, blank=True, default="")

@@ -7,7 +7,7 @@ from django.db import transaction
 from cron_rules.errors import RuleError
 from cron_rules.zones import TZDATA_VERSION
 from cronium_admin.schedules.models import Schedule
-from cronium_admin.schedules.rules import RuleFields, build_rule, set_next
+from cronium_admin.schedules.rules import build_plan, set_next
 
 log = logging.getLogger("cronium.schedules")
 _BATCH = 500
@@ -30,7 +30,7 @@ def _refresh(pk: int) -> None:
             return
         before = schedule.next_at
         try:
-            set_next(schedule, build_rule(RuleFields.from_schedule(schedule)))
+            set_next(schedule, build_plan(schedule))
         except RuleError as error:
             Schedule.objects.filter(pk=pk).update(problem=str(error)[:500], next_at=None, due_at=None)
             log.warning("the schedule %s can't run: %s", pk, error)

@@ -1,26 +1,33 @@
 """From a schedule's fields to its rule: for the preview, the form, the list and the firing."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 
+from cron_rules.blackout import parse_windows
 from cron_rules.calendar_rules import parse_calendar
 from cron_rules.cron import parse_cron
 from cron_rules.errors import RuleError
-from cron_rules.evaluate import find_next, iterate_after
+from cron_rules.plan import Closures, Plan, PlannedTime
 from cron_rules.rules import IntervalRule, OnceRule, Rule, StartRule
 from cron_rules.warnings import list_warnings
 from cron_rules.words import describe_calendar, describe_cron, describe_interval
 from cron_rules.zones import TZDATA_VERSION, Zone, load_zone
 from cronium_admin.schedules.models import DayMatch, DstGap, DstRepeat, Kind, Schedule
 
+# The fields of a schedule that decide its times, without its start and its end.
+PLAN_FIELDS = (
+    *("kind", "rule", "every_seconds", "anchor", "at", "timezone", "dst_gap", "dst_repeat", "day_match"),
+    "blackouts",
+)
 MIN_INTERVAL, MAX_INTERVAL = 1, 366 * 86_400 * 10
 
 
 @dataclass(frozen=True)
 class RuleFields:
-    """What decides the times. `seed` identifies the schedule, for H in a cron rule."""
+    """What decides the times. `seed` identifies the schedule, for H in a cron rule. `blackouts` has a window a line."""
 
     kind: str = Kind.CRON
     rule: str = ""
@@ -31,12 +38,12 @@ class RuleFields:
     dst_gap: str = DstGap.RUN_AFTER
     dst_repeat: str = DstRepeat.FIRST
     day_match: str = DayMatch.ANY
+    blackouts: str = ""
     seed: str = ""
 
     @classmethod
     def from_schedule(cls, schedule: Schedule) -> "RuleFields":
-        names = ("kind", "rule", "every_seconds", "anchor", "at", "timezone", "dst_gap", "dst_repeat", "day_match")
-        return cls(**{name: getattr(schedule, name) for name in names}, seed=str(schedule.pk or ""))
+        return cls(**{name: getattr(schedule, name) for name in PLAN_FIELDS}, seed=str(schedule.pk or ""))
 
 
 def build_rule(fields: RuleFields, load: Callable[[str], Zone] = load_zone) -> Rule:
@@ -79,8 +86,34 @@ def _build_interval(fields: RuleFields) -> IntervalRule:
     return IntervalRule(every, to_instant(fields.anchor))
 
 
+def build_closures(fields: RuleFields, load: Callable[[str], Zone] = load_zone) -> Closures | None:
+    """Raises RuleError."""
+    if not fields.blackouts:
+        return None
+    zone = load(fields.timezone)
+    return Closures(zone, parse_windows(fields.blackouts.splitlines(), zone))
+
+
+def build_plan(schedule: Schedule, load: Callable[[str], Zone] = load_zone) -> Plan:
+    """Raises RuleError."""
+    fields = RuleFields.from_schedule(schedule)
+    bounds = [to_instant(schedule.planned_after)] if schedule.planned_after else []
+    if schedule.starts_at is not None:
+        bounds.append(to_instant(schedule.starts_at) - 1)
+    until = None if schedule.ends_at is None else to_instant(schedule.ends_at)
+    return Plan(build_rule(fields, load), build_closures(fields, load), max(bounds, default=None), until)
+
+
 def describe_rule(fields: RuleFields) -> str:
-    """One sentence. Raises RuleError."""
+    """Sentences. Raises RuleError."""
+    closures = build_closures(fields)
+    words = _describe_times(fields)
+    if closures is not None and closures.windows:
+        words += f" Not in the blackout {', '.join(window.name for window in closures.windows)}."
+    return words
+
+
+def _describe_times(fields: RuleFields) -> str:
     build_rule(fields)
     if fields.kind == Kind.CRON:
         return describe_cron(fields.rule, fields.timezone, fields.seed, fields.day_match)
@@ -114,34 +147,29 @@ def make_cache_key(schedule: Schedule) -> str:
     return f"{schedule.rule_number}:{TZDATA_VERSION}"
 
 
-def compute_jitter(schedule: Schedule, nominal: int, following: int | None) -> int:
-    """Seconds after the nominal time; the same for the same schedule and time, and less than the way to the next."""
+def compute_jitter(schedule: Schedule, nominal: int, distance: int | None) -> int:
+    """Seconds; the same for the same schedule and time, and less than the distance to the next time."""
     bound = schedule.jitter_seconds
-    if following is not None:
-        bound = min(bound, following - nominal - 1)
+    if distance is not None:
+        bound = min(bound, distance - 1)
     if bound <= 0:
         return 0
     digest = hashlib.sha256(f"{schedule.pk}:{nominal}".encode()).digest()
     return int.from_bytes(digest[:8], "big") % (bound + 1)
 
 
-def set_next(schedule: Schedule, rule: Rule) -> None:
+def compute_due(schedule: Schedule, time: PlannedTime, following: PlannedTime | None) -> int:
+    """When the time is handled: with its jitter, if it runs. `following` is the next time of the plan."""
+    if not schedule.jitter_seconds or not time.runs:
+        return time.at
+    return time.at + compute_jitter(schedule, time.nominal, following.at - time.at if following else None)
+
+
+def set_next(schedule: Schedule, plan: Plan) -> None:
     """Computes the cached times of the schedule from its cursor. Saves nothing."""
-    nominal = next(iterate_times(schedule, rule, to_instant(schedule.cursor_at)), None)
-    schedule.next_at = None if nominal is None else to_datetime(nominal)
-    if nominal is None:
-        schedule.due_at = None
-    else:
-        schedule.due_at = to_datetime(nominal + compute_jitter(schedule, nominal, find_next(rule, nominal)))
+    cursor = to_instant(schedule.cursor_at)
+    first, second = [*islice(plan.iterate(cursor), 2), None, None][:2]
+    following = first if first is None or first.runs else plan.find_next_run(first.at)
+    schedule.next_at = None if following is None else to_datetime(following.at)
+    schedule.due_at = None if first is None else to_datetime(compute_due(schedule, first, second))
     schedule.computed_for = make_cache_key(schedule)
-
-
-def iterate_times(schedule: Schedule, rule: Rule, after: int) -> Iterator[int]:
-    """The nominal times after `after`, within the schedule's start and end."""
-    if schedule.starts_at is not None:
-        after = max(after, to_instant(schedule.starts_at) - 1)
-    end = None if schedule.ends_at is None else to_instant(schedule.ends_at)
-    for instant in iterate_after(rule, after):
-        if end is not None and instant > end:
-            return
-        yield instant

@@ -20,6 +20,9 @@ AT = "Of a schedule that runs once."
 GAP = "run_after or skip: a time of day that doesn't exist, because the clock goes forward."
 REPEAT = "first or both: a time of day that comes twice, because the clock goes back."
 DAY_MATCH = "any or all: a cron rule with a day of the month and a day of the week."
+BLACKOUTS = (
+    "Windows in which no run starts, such as 01:00-04:00, sat 22:00-sun 06:00, 2026-12-24 18:00 - 2026-12-27 06:00."
+)
 MISSED = "none, latest or all: times that passed while Cronium did not run."
 OVERLAP = "skip, queue_one, queue_all, cancel_running or allow: a time while a run of the schedule is live."
 WITHIN = "Older times are not run; null: an hour, or the time to the next if that is shorter."
@@ -39,6 +42,7 @@ class PreviewIn(BaseModel):
     dst_gap: Annotated[StrictStr, Field(description=GAP)] = "run_after"
     dst_repeat: Annotated[StrictStr, Field(description=REPEAT)] = "first"
     day_match: Annotated[StrictStr, Field(description=DAY_MATCH)] = "any"
+    blackouts: Annotated[list[StrictStr], Field(max_length=100, description=BLACKOUTS)] = []
     after: Annotated[UtcDatetime | None, Field(description="Times later than this; now without it.")] = None
     count: Annotated[StrictInt, Field(ge=1, le=MAX_COUNT)] = 10
 
@@ -47,10 +51,15 @@ class PreviewTimeOut(BaseModel):
     at: str = Field(description="In UTC, with Z.")
     local: str = Field(description="In the time zone of the schedule.")
     note: str = Field(description="Empty, or what a change of the clock does: moved, merged, doubled or skipped.")
+    runs: bool = Field(default=True, description="Given as false in a blackout window or on a closed day.")
+    count: int = Field(default=1, description="With `runs`: how many times don't run for one reason, from `at` on.")
 
     @classmethod
     def from_time(cls, time: PreviewTime) -> "PreviewTimeOut":
-        return cls(at=format_utc_z(time.at), local=time.local, note=time.note)
+        at = format_utc_z(time.at)
+        if time.runs:
+            return cls(at=at, local=time.local, note=time.note)
+        return cls(at=at, local=time.local, note=time.note, runs=False, count=time.count)
 
 
 class PreviewOut(BaseModel):
@@ -72,6 +81,7 @@ class SchedulePatch(BaseModel):
     dst_gap: Annotated[StrictStr, Field(description=GAP)] = OMITTED
     dst_repeat: Annotated[StrictStr, Field(description=REPEAT)] = OMITTED
     day_match: Annotated[StrictStr, Field(description=DAY_MATCH)] = OMITTED
+    blackouts: Annotated[list[StrictStr], Field(max_length=100, description=BLACKOUTS)] = OMITTED
     enabled: StrictBool = OMITTED
     starts_at: Annotated[UtcDatetime | None, Field(description="No time before it.")] = OMITTED
     ends_at: Annotated[UtcDatetime | None, Field(description="No time after it.")] = OMITTED
@@ -113,6 +123,7 @@ class ScheduleOut(BaseModel):
     dst_gap: str
     dst_repeat: str
     day_match: str
+    blackouts: list[str]
     enabled: bool
     starts_at: AwareDatetime | None
     ends_at: AwareDatetime | None
@@ -127,7 +138,7 @@ class ScheduleOut(BaseModel):
     problem: str = Field(description="Why its last time launched no run; empty if there is no problem.")
     words: str
     next_at: AwareDatetime | None = Field(
-        description="The next nominal time; null if there is none, or it is disabled."
+        description="The next time that runs; null if there is none, or it is disabled."
     )
     version: int
     updated_by: str | None
@@ -136,12 +147,13 @@ class ScheduleOut(BaseModel):
 
     @classmethod
     def from_schedule(cls, schedule: Schedule) -> "ScheduleOut":
-        names = cls.model_fields.keys() - {"job", "owner", "words", "updated_by", "next_at"}
+        names = cls.model_fields.keys() - {"job", "owner", "words", "updated_by", "next_at", "blackouts"}
         return cls(
             **{name: getattr(schedule, name) for name in names},
             job=schedule.job.slug,
             owner=schedule.owner.get_username() if schedule.owner else None,
             updated_by=schedule.updated_by.get_username() if schedule.updated_by else None,
+            blackouts=schedule.blackouts.splitlines(),
             words=describe_stored(schedule),
             next_at=schedule.next_at if schedule.enabled else None,
         )

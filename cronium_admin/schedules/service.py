@@ -15,37 +15,15 @@ from cronium_admin.accounts.projects import check_can
 from cronium_admin.core.database.clock import database_now
 from cronium_admin.core.edit_versions import check_deletion, check_version, write_edit
 from cronium_admin.core.errors import ApiError
-from cronium_admin.core.form_errors import translated_errors
-from cronium_admin.core.line_text import find_line_problem
 from cronium_admin.jobs.models import Job
-from cronium_admin.jobs.validation import validate_input
+from cronium_admin.schedules.decisions import list_waiting
 from cronium_admin.schedules.firing import AlreadyDecided, Tick, read_tick, settle_due
-from cronium_admin.schedules.models import Kind, Occurrence, Schedule, State
-from cronium_admin.schedules.rules import (
-    RuleFields,
-    build_rule,
-    iterate_times,
-    set_next,
-    to_datetime,
-    to_instant,
-)
+from cronium_admin.schedules.models import Occurrence, Schedule, State
+from cronium_admin.schedules.rules import build_plan, set_next, to_datetime, to_instant
+from cronium_admin.schedules.validation import FIELDS, RULE_FIELDS, apply_changes
 
-RULE_FIELDS = (
-    *("kind", "rule", "every_seconds", "anchor", "at", "timezone"),
-    *("dst_gap", "dst_repeat", "day_match", "starts_at", "ends_at", "jitter_seconds"),
-)
-FIELDS = (
-    *RULE_FIELDS,
-    *("name", "enabled", "missed", "missed_within_seconds", "missed_max", "overlap", "input", "acts_as"),
-)
 MAX_PER_JOB = 100
-MAX_MISSED, MAX_JITTER, MAX_WINDOW = 1000, 86_400, 31 * 86_400
 _MAX_COUNTED = 1_000_000
-_NUMBERS = {
-    "missed_max": (1, MAX_MISSED),
-    "jitter_seconds": (0, MAX_JITTER),
-    "missed_within_seconds": (1, MAX_WINDOW),
-}
 
 
 def list_schedules(user: User) -> QuerySet[Schedule]:
@@ -68,11 +46,11 @@ def create_schedule(job: Job, data: Mapping[str, Any], by: User) -> Schedule:
         if job.schedules.count() >= MAX_PER_JOB:
             raise ApiError(409, "too_many", f"The job {job.slug} has {MAX_PER_JOB} schedules, which is the most.")
         schedule = Schedule(project_id=job.project_id, job=job, owner=by, updated_by=by, created_at=database_now())
-        _apply(schedule, data)
-        schedule.cursor_at = schedule.created_at
+        apply_changes(schedule, data)
+        schedule.cursor_at = schedule.planned_after = schedule.created_at
         _save_new(schedule)
         try:
-            set_next(schedule, build_rule(RuleFields.from_schedule(schedule)))
+            set_next(schedule, build_plan(schedule))
         except RuleError as error:  # H depends on the id
             raise ValidationError({"rule": [str(error)]}) from None
         schedule.save(update_fields=["next_at", "due_at", "computed_for"])
@@ -87,30 +65,43 @@ def edit_schedule(schedule: Schedule, data: Mapping[str, Any], by: User, version
         before = {name: getattr(stored, name) for name in FIELDS}
         tick = read_tick()
         now = tick.now
-        if stored.enabled:
-            _settle(stored, tick)
-        _apply(stored, data)
+        waiting = _settle(stored, tick) if stored.enabled else []
+        apply_changes(stored, data, before)
         changes = {name: getattr(stored, name) for name in FIELDS if getattr(stored, name) != before[name]}
         if "acts_as" in changes or (data.get("take_over") and stored.owner_id != by.pk):
             changes["owner"] = stored.owner = by
         if not changes:
             return stored
         if changes.keys() & {*RULE_FIELDS, "enabled"}:
+            _record_waiting(stored, waiting)
             changes |= _restart(stored, before, now)
-        changes["problem"] = ""
+        changes["problem"] = _find_refusal(stored)
         _write(stored, changes, by)
     return stored
 
 
-def _settle(stored: Schedule, tick: Tick) -> None:
-    """Decides the times that are due, by the rule as it was. A stored rule that this version refuses has none."""
+def _settle(stored: Schedule, tick: Tick) -> list[int]:
+    """Decides the times that are due, by the rule as it was; returns those that passed and are not due yet.
+
+    A stored rule that this version refuses has none.
+    """
     try:
         settle_due(stored, tick)
+        return list_waiting(stored, build_plan(stored), tick.now)
     except RuleError:
-        return
+        return []
     except AlreadyDecided:
         text = "A time of this schedule was handled at this moment. Nothing was saved. Save again."
         raise ApiError(409, "changed_meanwhile", text) from None
+
+
+def _find_refusal(stored: Schedule) -> str:
+    """The problem of an enabled schedule whose rule this version refuses."""
+    try:
+        build_plan(stored)
+    except RuleError as error:
+        return str(error)[:500] if stored.enabled else ""
+    return ""
 
 
 def delete_schedule(schedule: Schedule, version: int | None = None) -> None:
@@ -139,16 +130,36 @@ def _restart(stored: Schedule, before: Mapping[str, Any], now: int) -> dict[str,
         stored.rule_number += 1
         changes["rule_number"] = stored.rule_number
     stored.cursor_at = max(stored.cursor_at, to_datetime(now))
-    set_next(stored, build_rule(RuleFields.from_schedule(stored)))
-    return changes | {name: getattr(stored, name) for name in ("cursor_at", "next_at", "due_at", "computed_for")}
+    stored.planned_after = stored.cursor_at
+    try:
+        set_next(stored, build_plan(stored))
+    except RuleError:  # it is being disabled: otherwise the rule was checked before
+        stored.next_at = stored.due_at = None
+    names = ("cursor_at", "planned_after", "next_at", "due_at", "computed_for")
+    return changes | {name: getattr(stored, name) for name in names}
+
+
+def _record_waiting(stored: Schedule, waiting: list[int]) -> None:
+    """A row for each time that waited for its jitter or an open day when the schedule was changed."""
+    change = "changed" if stored.enabled else "disabled"
+    for nominal in waiting:
+        if stored.occurrences.filter(nominal_at=to_datetime(nominal)).exclude(state=State.GAP).exists():
+            continue
+        Occurrence.objects.create(
+            schedule=stored,
+            nominal_at=to_datetime(nominal),
+            last_nominal_at=to_datetime(nominal),
+            rule_number=stored.rule_number,
+            state=State.MISSED if stored.enabled else State.DISABLED,
+            reason=f"It waited to start when the schedule was {change}",
+        )
 
 
 def _record_disabled(stored: Schedule, before: Mapping[str, Any], now: int) -> None:
     """One row for the times that passed while the schedule was disabled."""
     disabled = Schedule(pk=stored.pk, **{name: before[name] for name in RULE_FIELDS})
-    rule = build_rule(RuleFields.from_schedule(disabled))
     first = last = count = 0
-    for nominal in iterate_times(disabled, rule, to_instant(stored.cursor_at)):
+    for nominal in build_plan(disabled).iterate_nominal(to_instant(stored.cursor_at)):
         if nominal > now or count >= _MAX_COUNTED:
             break
         first, last, count = first or nominal, nominal, count + 1
@@ -162,80 +173,6 @@ def _record_disabled(stored: Schedule, before: Mapping[str, Any], now: int) -> N
             reason="The schedule was disabled",
             count=count,
         )
-
-
-def _apply(schedule: Schedule, data: Mapping[str, Any]) -> None:
-    """Sets and validates the fields. Raises ValidationError by field."""
-    for name, value in data.items():
-        if name in FIELDS:
-            setattr(schedule, name, value.strip() if isinstance(value, str) else value)
-    check_choices({name: getattr(schedule, name) for name in FIELDS})
-    problems: dict[str, list[str]] = {}
-    if text := find_line_problem(schedule.name) or ("" if schedule.name else "Give the schedule a name."):
-        problems["name"] = [text]
-    for name, (low, high) in _NUMBERS.items():
-        value = getattr(schedule, name)
-        if value is not None and not low <= value <= high:
-            problems[name] = [f"{value} is not in {low} to {high}."]
-    _clear_unused(schedule)
-    if schedule.kind in {Kind.INTERVAL, Kind.CALENDAR} and schedule.anchor is None:
-        schedule.anchor = database_now().replace(microsecond=0)
-    try:
-        with translated_errors():
-            schedule.clean_fields(exclude=["job", "owner", "updated_by", "input", *problems])
-    except ValidationError as error:
-        problems |= {name: list(texts) for name, texts in error.message_dict.items()}
-    problems |= _find_rule_problems(schedule, problems)
-    if schedule.input is not None:
-        try:
-            validate_input(schedule.input)
-        except ValidationError as error:
-            problems["input"] = list(error.messages)
-    if problems:
-        raise ValidationError(problems)
-
-
-def _clear_unused(schedule: Schedule) -> None:
-    """Fields of other kinds are not stored."""
-    if schedule.kind not in {Kind.CRON, Kind.CALENDAR}:
-        schedule.rule = ""
-    if schedule.kind != Kind.INTERVAL:
-        schedule.every_seconds = None
-    if schedule.kind not in {Kind.INTERVAL, Kind.CALENDAR}:
-        schedule.anchor = None
-    if schedule.kind != Kind.ONCE:
-        schedule.at = None
-
-
-def _find_rule_problems(schedule: Schedule, known: Mapping[str, Any]) -> dict[str, list[str]]:
-    if known.keys() & set(RULE_FIELDS):
-        return {}
-    starts, ends = schedule.starts_at, schedule.ends_at
-    if starts is not None and ends is not None and ends <= starts:
-        return {"ends_at": ["The end is not after the start."]}
-    try:
-        build_rule(RuleFields.from_schedule(schedule))
-    except RuleError as error:
-        return {name_rule_field(error.field): [str(error)]}
-    return {}
-
-
-def check_choices(values: Mapping[str, Any]) -> None:
-    """Raises ValidationError by field for a value that is none of a field's choices."""
-    problems = {}
-    for field in Schedule._meta.get_fields():
-        choices = dict(getattr(field, "choices", None) or {})
-        if choices and field.name in values and values[field.name] not in choices:
-            problems[field.name] = [
-                f"{str(values[field.name])[:40]!r} is not allowed. Allowed are {', '.join(choices)}."
-            ]
-    if problems:
-        raise ValidationError(problems)
-
-
-def name_rule_field(field: str) -> str:
-    """The request's field of a RuleError: parts of a cron rule belong to `rule`."""
-    return field if field in RULE_FIELDS else "rule"
 
 
 def _save_new(schedule: Schedule) -> None:

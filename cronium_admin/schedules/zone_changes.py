@@ -11,10 +11,10 @@ from itertools import islice
 from pathlib import Path
 
 from cron_rules.errors import RuleError
-from cron_rules.rules import Rule
+from cron_rules.plan import Plan
 from cron_rules.zones import DAY, Zone
 from cronium_admin.schedules.models import Kind, Schedule
-from cronium_admin.schedules.rules import RuleFields, build_rule, iterate_times, to_datetime, to_instant
+from cronium_admin.schedules.rules import build_plan, to_datetime, to_instant
 
 MAX_TIMES = 600_000  # compared times of one schedule: a year of minutes
 _VERSION = re.compile(r'^IANA_VERSION = "([^"]{1,20})"', re.MULTILINE)
@@ -70,19 +70,17 @@ def find_moves(archive: ZoneArchive, now: datetime, days: int) -> Iterator[Move]
     start = to_instant(now)
     rows = Schedule.objects.filter(enabled=True, kind__in=[Kind.CRON, Kind.CALENDAR]).select_related("job")
     for schedule in rows.order_by("pk").iterator(chunk_size=500):
-        fields = RuleFields.from_schedule(schedule)
         try:
-            rule, other = build_rule(fields), build_rule(fields, archive.load)
+            plan, other = build_plan(schedule), build_plan(schedule, archive.load)
         except RuleError:
             yield Move(schedule, schedule.next_at, None)
             continue
-        if move := _compare(schedule, rule, other, start, start + days * DAY):
+        if move := _compare(schedule, plan, other, start, start + days * DAY):
             yield move
 
 
-def _compare(schedule: Schedule, rule: Rule, other: Rule, start: int, end: int) -> Move | None:
-    known = islice(iterate_times(schedule, rule, start), MAX_TIMES)
-    moved = islice(iterate_times(schedule, other, start), MAX_TIMES)
+def _compare(schedule: Schedule, plan: Plan, other: Plan, start: int, end: int) -> Move | None:
+    known, moved = ((time.at for time in islice(each.iterate(start), MAX_TIMES)) for each in (plan, other))
     while True:
         before, after = next(known, None), next(moved, None)
         if before == after:

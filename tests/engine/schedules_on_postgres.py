@@ -150,8 +150,8 @@ def test_the_ledger_is_read_by_its_index(job: Job) -> None:
         cursor.execute("ANALYZE")
     page = schedules[3].occurrences.order_by("-nominal_at", "-pk")[:101].explain()
     assert "occurrence_of_schedule" in page, page
-    rule = firing.build_rule(firing.RuleFields.from_schedule(schedules[3]))
+    rule = firing.build_plan(schedules[3]).rule
     decision = firing.Decision(start, firing.State.RAN)
-    label = firing._find_label(rule, decision)
+    label = firing.find_label(rule, decision)
     plan = explain(lambda: firing._is_decided(schedules[3], decision, label), "schedules_occurrence")
     assert "Seq Scan" not in plan, plan

@@ -10,7 +10,7 @@ from cronium_admin.jobs.models import Job
 from cronium_admin.schedules.decisions import Downtime
 from cronium_admin.schedules.firing import Tick, fire_schedule
 from cronium_admin.schedules.models import Schedule
-from cronium_admin.schedules.rules import RuleFields, build_rule, set_next
+from cronium_admin.schedules.rules import build_plan, set_next
 from tests.users import get_admin
 
 
@@ -27,7 +27,7 @@ def store_schedule(job: Job, rule: str = "0 * * * *", cursor: str = "2026-11-26T
     values = {"name": "nightly", "owner": get_admin(), **values}
     schedule = Schedule(job=job, rule=rule, cursor_at=at(cursor), **values)
     schedule.save()
-    set_next(schedule, build_rule(RuleFields.from_schedule(schedule)))
+    set_next(schedule, build_plan(schedule))
     schedule.save()
     return schedule
 

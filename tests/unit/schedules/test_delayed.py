@@ -78,8 +78,11 @@ class TestDelayed:
 def test_e16_a_time_that_waits_for_its_jitter_is_not_lost(make_schedule: Make) -> None:
     schedule = make_schedule("0,1 1 * * *", jitter_seconds=50, overlap="allow", name="third")
     due = {nominal: firing.to_instant(at(nominal)) for nominal in ("2026-11-26T01:00", "2026-11-26T01:01")}
-    rule = rules.build_rule(rules.RuleFields.from_schedule(schedule))
-    delays = {n: rules.compute_jitter(schedule, i, rules.find_next(rule, i)) for n, i in due.items()}
+    plan = rules.build_plan(schedule)
+    times = {n: plan.find_next(i - 1) for n, i in due.items()}
+    delays = {
+        n: rules.compute_due(schedule, time, plan.find_next(time.at)) - time.at for n, time in times.items() if time
+    }
     assert delays["2026-11-26T01:01"] > 0, "else this tests nothing: choose another second time"
     fire(schedule, "2026-11-26T01:01")
     assert [time for time, _, _ in read_states(schedule)] == ["01:00"]
@@ -142,7 +145,7 @@ class TestFaults:
         fire_due(Tick(to_instant(database_now()), None))
         assert bad.occurrences.exists()
 
-    @pytest.mark.parametrize("step", ["set_next", "_write_row", "_record_gaps"])
+    @pytest.mark.parametrize("step", ["set_next", "write_row", "record_gaps"])
     def test_a_death_leaves_nothing_half(self, make_schedule: Make, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
         schedule = make_schedule()
 

@@ -114,10 +114,16 @@ class TestRulesThatAreRefused:
         schedule = make_schedule()
         url = f"/schedules/{schedule.pk}"
         for enabled in (True, False):
-            Schedule.objects.update(timezone="Mars/Base", enabled=enabled)
+            Schedule.objects.update(name="a", timezone="Mars/Base", enabled=enabled)
             assert editor.get(url).status_code == 200
             assert editor.post(f"{url}/run-missed").status_code == 409
-            assert list(editor.patch(url, {"name": "b"}).json()["fields"]) == ["timezone"]
+            renamed = editor.patch(url, {"name": "b"})
+            assert (renamed.status_code, "Mars/Base" in renamed.json()["problem"]) == (200, enabled), renamed.content
+            assert list(editor.patch(url, {"rule": "@daily"}).json()["fields"]) == ["timezone"]
+            if enabled:
+                answer = editor.patch(url, {"enabled": False})
+                assert (answer.status_code, answer.json()["next_at"]) == (200, None), answer.content
+            assert list(editor.patch(url, {"enabled": True}).json()["fields"]) == ["timezone"]
             answer = editor.patch(url, {"timezone": "UTC", "enabled": True})
             assert (answer.status_code, answer.json()["problem"]) == (200, ""), answer.content
             assert answer.json()["next_at"]
@@ -145,3 +151,41 @@ def test_an_idle_tick_reads_its_index_on_sqlite(make_schedule: Make) -> None:
             cursor.execute(f"EXPLAIN QUERY PLAN {sql}")
             plan = " ".join(str(row[3]) for row in cursor.fetchall())
         assert "schedule_due" in plan, plan
+
+
+class TestTimesThatWait:
+    """E16: a time that has passed, but waits for its jitter, ends in one row, whatever is changed."""
+
+    def wait(self, make_schedule: Make) -> Schedule:
+        now = database_now()
+        passed = now - timedelta(minutes=5)
+        schedule = make_schedule(f"{passed.minute} {passed.hour} * * *", cursor=ago(hours=1), jitter_seconds=86_000)
+        assert schedule.due_at is not None
+        for name in "abcdefghij":  # the id decides the delay
+            if schedule.due_at > now + timedelta(minutes=1):
+                break
+            schedule = make_schedule(schedule.rule, cursor=ago(hours=1), jitter_seconds=86_000, name=name)
+        return schedule
+
+    @pytest.mark.parametrize(
+        ("change", "row"),
+        [
+            ({"rule": "0 0 1 1 *"}, ("missed", "It waited to start when the schedule was changed")),
+            ({"jitter_seconds": 0}, ("missed", "It waited to start when the schedule was changed")),
+            ({"enabled": False}, ("disabled", "It waited to start when the schedule was disabled")),
+        ],
+    )
+    def test_it_has_a_row(
+        self, editor: Api, make_schedule: Make, change: dict[str, object], row: tuple[str, str]
+    ) -> None:
+        schedule = self.wait(make_schedule)
+        assert editor.patch(f"/schedules/{schedule.pk}", change).status_code == 200
+        assert [(found.state, found.reason) for found in schedule.occurrences.all()] == [row]
+        assert not Run.objects.exists()
+
+    def test_a_change_of_other_fields_leaves_it_waiting(self, editor: Api, make_schedule: Make) -> None:
+        schedule = self.wait(make_schedule)
+        assert editor.patch(f"/schedules/{schedule.pk}", {"overlap": "allow"}).status_code == 200
+        assert not schedule.occurrences.exists()
+        stored = Schedule.objects.get(pk=schedule.pk)
+        assert stored.due_at == schedule.due_at

@@ -315,8 +315,10 @@ def test_a_rule_that_this_version_refuses_has_a_page(
         assert "Gone/Place" in read(answer)
     url = f"/schedules/{schedule.pk}/"
     assert editor_page.post(f"{url}switch/", {"enabled": "off"}).status_code == 302
+    assert "is disabled" in read(editor_page.get(url))
+    assert editor_page.post(f"{url}switch/", {"enabled": "on"}).status_code == 302
     assert "Not saved: 'Gone/Place' is not a time zone." in read(editor_page.get(url))
-    assert editor_page.post(f"{url}edit/", TYPED | {"version": "1"}).status_code == 302
+    assert editor_page.post(f"{url}edit/", TYPED | {"version": "2"}).status_code == 302
     assert Schedule.objects.get().rule == "30 2 * * *"
 
 
