@@ -129,10 +129,10 @@ class Plan:
         if closures is None:
             return (PlannedTime(nominal, nominal) for nominal in self.iterate_nominal(after))
         if closures.days is None or not closures.moves:
-            return (self._judge(PlannedTime(nominal, nominal)) for nominal in self.iterate_nominal(after))
+            return (self._close(PlannedTime(nominal, nominal)) for nominal in self.iterate_nominal(after))
         return self._iterate_moved(after)
 
-    def _judge(self, time: PlannedTime) -> PlannedTime:
+    def _close(self, time: PlannedTime) -> PlannedTime:
         closures = self.closures
         assert closures is not None
         if (not closures.moves or not time.moved) and (found := closures.find_closed_day(time.at)):
@@ -162,7 +162,7 @@ class Plan:
             return
         _, nominal, reason = parts[-1]
         merged = tuple(MovedTime(earlier, why) for _, earlier, why in parts[:-1])
-        yield self._judge(PlannedTime(at, nominal, "", reason, merged))
+        yield self._close(PlannedTime(at, nominal, "", reason, merged))
 
     def find_next(self, after: int) -> PlannedTime | None:
         return next(self.iterate(after), None)
