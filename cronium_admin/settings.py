@@ -56,6 +56,7 @@ INSTALLED_APPS = [
     "cronium_admin.variables",
     "cronium_admin.image_builds",
     "cronium_admin.schedules",
+    "cronium_admin.expectations",
     "cronium_admin.retention",
     "cronium_admin.backup",
     "cronium_admin.workers",

@@ -10,9 +10,10 @@ from django.http import QueryDict
 from django.template.defaultfilters import pluralize
 
 from cronium_admin.core.errors import ApiError
-from cronium_admin.core.form_errors import PlainForm
 from cronium_admin.core.strict_json import parse_request_json
 from cronium_admin.images.models import Language
+from cronium_admin.jobs.expected_by import EXPECTED_LABELS, ExpectedByForm, split_expected
+from cronium_admin.jobs.job_fields import EXPECTED_FIELDS
 from cronium_admin.jobs.models import Job, Network, OnLogLimit, Streams
 from cronium_admin.jobs.validation import DEFAULT_QUEUE
 from cronium_admin.profiles.models import DEFAULT_PROFILE
@@ -36,7 +37,7 @@ LABELS = {
     "launch_env_text": "Set at launch", "secrets": "Secrets",
     "input_text": "Input", "tags_text": "Tags", "queue": "Queue", "log_keep_days": "Logs kept, days",
     "log_keep_runs": "Logs kept, runs", "run_keep_days": "Runs kept, days", "run_keep_runs": "Runs kept, number",
-    "read_only_root": "Read-only root",
+    "read_only_root": "Read-only root", **EXPECTED_LABELS,
     "enabled": "Enabled", "__all__": "Job",
 }  # fmt: skip
 _ON_LOG_LIMIT_HINTS = {
@@ -51,7 +52,7 @@ _NUMBER_ERRORS = {"invalid": "Must be a number."}
 _INTEGER_ERRORS = {"invalid": "Must be a whole number."}
 
 
-class JobForm(PlainForm):
+class JobForm(ExpectedByForm):
     """Call `collect_values` on a valid form; `add_service_errors` shows the service's errors beside the fields."""
 
     name = forms.CharField(error_messages={"required": "Give the job a name."})
@@ -131,8 +132,9 @@ class JobForm(PlainForm):
         Fields that the browser did not send keep the job's values: network (a disabled choice is not sent) and its
         egress list, queue, launch_env, on_log_limit and streams.
         """
-        data = {_JOB_FIELDS.get(typed, typed): value for typed, value in self.cleaned_data.items()}
-        data.pop("revision", None)
+        of_others = {"revision", *EXPECTED_FIELDS, *(f"{name}_unit" for name in EXPECTED_FIELDS)}
+        typed_values = {name: value for name, value in self.cleaned_data.items() if name not in of_others}
+        data = {_JOB_FIELDS.get(typed, typed): value for typed, value in typed_values.items()}
         for name in ("network", "egress"):
             if not self.data.get("network"):
                 data.pop(name, None)
@@ -145,7 +147,7 @@ class JobForm(PlainForm):
             data.pop("queue", None)
         elif "queue" in data:
             data["queue"] = data["queue"] or DEFAULT_QUEUE
-        return data | {"env": dict(self.env_rows), "secrets": self.secret_names}
+        return data | self.collect_expected() | {"env": dict(self.env_rows), "secrets": self.secret_names}
 
     def add_service_errors(self, error: ValidationError) -> None:
         refused = set(self.errors)
@@ -241,11 +243,13 @@ def _make_initial(job: Job | None, script: str) -> dict[str, Any]:
             "read_only_root": True,
             "enabled": True,
             "script": script,
+            **split_expected(None),
         }
     same = ("name", "language", "script", "cpu", "memory_mb", "pids", "log_limit_mb", "on_log_limit")
     more = ("streams", "image", "timeout_seconds", "network", "queue", "log_keep_days", "log_keep_runs", "revision")
     rest = ("pull_policy", "run_keep_days", "run_keep_runs", "read_only_root", "enabled")
     values = {name: getattr(job, name) for name in (*same, *more, *rest)}
+    values |= split_expected(job)
     values["launch_env_text"] = " ".join(job.launch_env)
     values["egress_text"] = "\n".join(job.egress)
     text = "" if job.input is None else json.dumps(job.input, indent=2, ensure_ascii=False)

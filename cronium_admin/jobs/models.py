@@ -16,6 +16,7 @@ from cronium_admin.core.line_text import fold_case, make_sort_key
 from cronium_admin.images.models import Language
 from cronium_admin.images.reference import validate_reference
 from cronium_admin.jobs.egress_rules import validate_egress
+from cronium_admin.jobs.expected_by import ExpectedBy, find_expected_problems
 from cronium_admin.jobs.job_fields import DEFAULTS
 from cronium_admin.jobs.retry import validate_retry
 from cronium_admin.jobs.validation import (
@@ -84,7 +85,7 @@ class RetiredSlug(models.Model):
         return self.slug
 
 
-class Job(InProject):
+class Job(InProject, ExpectedBy):
     """A script and all settings that decide how it runs. `slug` identifies it in its project."""
 
     name = models.CharField(max_length=120)
@@ -167,9 +168,12 @@ class Job(InProject):
         self.order_key = make_sort_key(self.name)
 
     def clean(self) -> None:
+        problems = find_expected_problems(self)
         if self.network == Network.EGRESS and not self.egress:
             text = "List at least one host:port, such as api.example.com:443, or choose the network isolated."
-            raise ValidationError({"egress": ValidationError(text, code="required")})
+            problems["egress"] = [ValidationError(text, code="required")]
+        if problems:
+            raise ValidationError(problems)
 
     @property
     def limits(self) -> Limits:

@@ -1,4 +1,4 @@
-"""Reads the last runs of many jobs at once, for the list and its sparklines."""
+"""Reads the last runs and the open incidents of many jobs at once, for the list and its sparklines."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -44,3 +44,14 @@ def _fetch_last_remaining(runs: Any, jobs: list[int]) -> Any:
     newest = runs.objects.filter(job=OuterRef("pk")).order_by("-number").values("pk")[:1]
     last = Job.objects.filter(pk__in=jobs).annotate(last=Subquery(newest)).values_list("last", flat=True)
     return runs.objects.filter(pk__in=list(filter(None, last))).only(*_COLUMNS)
+
+
+def find_late_jobs(jobs: Iterable[Job]) -> dict[int, str]:
+    """The jobs with an open incident, and the words of their incidents."""
+    # `expectations` is a higher layer, as that of the runs.
+    incidents: Any = Job._meta.get_field("incidents").related_model
+    rows = incidents.objects.filter(job__in=[job.pk for job in jobs], closed_at__isnull=True)
+    late: dict[int, list[str]] = {}
+    for incident in rows.only("job_id", "kind").order_by("kind"):
+        late.setdefault(incident.job_id, []).append(incident.get_kind_display())
+    return {job_id: ", ".join(words) for job_id, words in late.items()}

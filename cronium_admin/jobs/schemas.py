@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, Strict
 from cronium_admin.core.edit_versions import OMITTED
 from cronium_admin.images.custom_choices import find_newer_reference
 from cronium_admin.images.models import Language
+from cronium_admin.jobs.expected_by import ExpectedByOut, ExpectedByPatch
+from cronium_admin.jobs.job_fields import EXPECTED_FIELDS
 from cronium_admin.jobs.models import Job, Network, OnLogLimit, Streams
 from cronium_admin.profiles.models import DEFAULT_PROFILE
 from cronium_admin.profiles.schemas import Cpu, LimitsOut
@@ -84,7 +86,7 @@ class JobItem(BaseModel):
         return cls(**cls.collect_fields(job))
 
 
-class JobOut(JobItem):
+class JobOut(JobItem, ExpectedByOut):
     script: str
     env: dict[str, str | None] = Field(description="Values are null for callers without the permission to edit jobs.")
     launch_env: list[str] = Field(description=LAUNCH_ENV)
@@ -130,13 +132,14 @@ class JobOut(JobItem):
             log_keep_runs=job.log_keep_runs,
             run_keep_days=job.run_keep_days,
             run_keep_runs=job.run_keep_runs,
+            **{name: getattr(job, name) for name in EXPECTED_FIELDS},
             limits=LimitsOut.from_limits(job.limits),
             newer_image=find_newer_reference(job.project_id, job.image),
             created_by=job.created_by.get_username() if job.created_by else None,
         )
 
 
-class JobPatch(BaseModel):
+class JobPatch(ExpectedByPatch):
     """Changes only the given fields."""
 
     model_config = ConfigDict(extra="forbid", use_enum_values=True)

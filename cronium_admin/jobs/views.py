@@ -36,7 +36,7 @@ from cronium_admin.jobs.image_info import build_image_info, list_default_images
 from cronium_admin.jobs.lookup import find_job
 from cronium_admin.jobs.models import Job, Network
 from cronium_admin.jobs.network_policy import list_choices
-from cronium_admin.jobs.recent_runs import fetch_recent_runs
+from cronium_admin.jobs.recent_runs import fetch_recent_runs, find_late_jobs
 from cronium_admin.jobs.script_templates import STARTERS
 from cronium_admin.jobs.service import check_job, create_job, delete_job, save_job
 from cronium_admin.profiles.limits import BOUNDS
@@ -199,8 +199,11 @@ def _fetch_run_page(job: Job, after: str) -> Page:
 
 
 def _build_rows(jobs: list[Job]) -> list[dict[str, Any]]:
-    recent = fetch_recent_runs(jobs)
-    return [{"job": job, "runs": recent[job.pk], "last": (recent[job.pk] or [None])[-1]} for job in jobs]
+    recent, late = fetch_recent_runs(jobs), find_late_jobs(jobs)
+    return [
+        {"job": job, "runs": recent[job.pk], "last": (recent[job.pk] or [None])[-1], "late": late.get(job.pk, "")}
+        for job in jobs
+    ]
 
 
 def _build_live_context(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -211,7 +214,8 @@ def _build_live_context(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _digest_states(rows: list[dict[str, Any]]) -> str:
     states = [(run.pk.hex, run.status, bool(run.cancel_requested_at)) for row in rows for run in row["runs"]]
-    return sha256(repr(states).encode()).hexdigest()[:16]
+    late = [(row["job"].pk, row["late"]) for row in rows if row["late"]]
+    return sha256(repr((states, late)).encode()).hexdigest()[:16]
 
 
 def _save_or_render(request: HttpRequest, form: JobForm, job: Job | None) -> HttpResponse:

@@ -14,6 +14,7 @@ from django.db.models import Model, Q, QuerySet
 
 from cronium_admin.accounts.models import ApiToken, SignIn
 from cronium_admin.core.database.clock import Now, database_now
+from cronium_admin.expectations.models import Incident
 from cronium_admin.logs.throttle import Throttle
 from cronium_admin.runs import outbox
 from cronium_admin.runs.models import Run, RunEvent
@@ -55,6 +56,11 @@ def remove_events(pace: Throttle) -> Iterator[str]:
 def remove_occurrences(pace: Throttle) -> Iterator[str]:
     days = settings.CONFIG.run_keep_days
     yield from _delete_oldest(Occurrence, "decided_at", days, "rows of the ledgers of schedules", pace)
+
+
+def remove_incidents(pace: Throttle) -> Iterator[str]:
+    if max_age := _make_timedelta(settings.CONFIG.run_keep_days):
+        yield from _delete_rows(Incident.objects.filter(closed_at__lt=Now() - max_age), "closed incidents", pace)
 
 
 def _delete_oldest(model: type[Model], column: str, days: int, label: str, pace: Throttle) -> Iterator[str]:

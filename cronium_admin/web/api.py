@@ -33,6 +33,7 @@ from cronium_admin.core.errors import (
     summarize_fields,
 )
 from cronium_admin.core.strict_json import StrictParser
+from cronium_admin.expectations.api import router as expectations
 from cronium_admin.image_builds.api import router as custom_images
 from cronium_admin.jobs.revisions_api import router as jobs
 from cronium_admin.logs.api import router as logs
@@ -77,6 +78,7 @@ api.add_router("", logs)
 api.add_router("", waiting)
 api.add_router("", schedules)
 api.add_router("", crontab)
+api.add_router("", expectations)
 api.add_router("/images/policies", policies)  # before /images/{language}
 api.add_router("/images", images)
 api.add_router("/registries", registries)

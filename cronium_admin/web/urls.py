@@ -21,6 +21,7 @@ urlpatterns = [
     path("", include("cronium_admin.logs.urls")),
     path("", include("cronium_admin.variables.urls")),
     path("", include("cronium_admin.schedules.urls")),
+    path("", include("cronium_admin.expectations.urls")),
     path("", include("cronium_admin.retention.urls")),
     path("", include("cronium_admin.workers.hosts.urls")),
 ]

@@ -12,6 +12,7 @@ from django.test import Client
 from django.utils import timezone
 
 from cronium_admin.accounts.models import ApiToken, User
+from cronium_admin.expectations.models import Incident
 from cronium_admin.jobs.models import Job
 from cronium_admin.registries.models import ImagePolicy
 from cronium_admin.runs.launch import launch
@@ -108,6 +109,8 @@ ROUTES: list[tuple[str, str, Any, str, int]] = [
     ("POST", "/schedules/1/run-missed", None, "operator", 202),
     ("POST", "/crontab/preview", {"text": "0 2 * * * true"}, "editor", 200),
     ("POST", "/crontab/import", {"text": "0 2 * * * true"}, "editor", 200),
+    ("GET", "/incidents", None, "viewer", 200),
+    ("GET", "/incidents/1", None, "viewer", 200),
     ("GET", "/me", None, "viewer", 200),
     ("GET", "/tokens", None, "viewer", 200),
     ("POST", "/tokens", {"name": "ci", "expires_at": "1d"}, "viewer", 201),
@@ -137,6 +140,7 @@ def furnished(run: Run, make_job: Callable[..., Job]) -> Run:
     Occurrence.objects.create(
         schedule=schedule, nominal_at=missed, last_nominal_at=missed, rule_number=1, state="missed"
     )
+    Incident.objects.create(pk=1, job=run.job, kind="start_by", expected_from=missed, due_at=missed, reason="Late")
     ended = launch(run.job, get_admin())
     Run.objects.filter(pk=ended.pk).update(status="failed", finished_at=timezone.now())
     User.objects.create(username="pat")

@@ -74,14 +74,14 @@ def test_queries_do_not_grow_with_jobs_and_runs(
     for _ in range(3):
         _end(launch(make_job(), get_admin()))
     client.get("/jobs/")
-    with django_assert_num_queries(6):  # session, user, count, jobs, their runs, live runs
+    with django_assert_num_queries(7):  # session, user, count, jobs, their runs and incidents, live runs
         client.get("/jobs/")
     for job in Job.objects.all():
         for _ in range(4):
             _end(launch(job, get_admin()))
     for _ in range(9):
         make_job()
-    with django_assert_num_queries(6):
+    with django_assert_num_queries(7):
         client.get("/jobs/")
     ids = list(Job.objects.values_list("pk", flat=True))
     with django_assert_num_queries(4):  # session, user, jobs, their runs

@@ -115,6 +115,8 @@ PAGES = [
     ("get", "schedules:new", "job", "editor"),
     ("post", "schedules:new", "job", "editor"),
     ("get", "schedules:of-job", "job", "viewer"),
+    ("get", "expectations:list", "", "viewer"),
+    ("get", "expectations:of-job", "job", "viewer"),
     ("get", "hosts:list", "", "viewer"),
     ("get", "hosts:waiting", "run", "viewer"),
     ("post", "hosts:drain", "host", "admin"),

@@ -39,9 +39,10 @@ from tests.unit.test_api_access import ROUTES, _check, furnished  # noqa: F401 -
 from tests.unit.test_pages_rights import ORDER, PAGES, address  # noqa: F401 - a fixture
 from tests.users import get_admin
 
-ROOTS = ("/jobs", "/runs", "/variables", "/secrets", "/custom-images", "/schedules", "/crontab")
+ROOTS = ("/jobs", "/runs", "/variables", "/secrets", "/custom-images", "/schedules", "/crontab", "/incidents")
 OWN_ACCOUNT = ("/me", "/tokens")
 PROJECT_PAGES = ("jobs:", "runs:", "retention:", "logs:", "secrets:", "variables:", "schedules:", "hosts:waiting")
+PROJECT_PAGES += ("expectations:",)
 PROJECT_PAGES += ("images:build", "images:image", "images:version", "images:missing-module")
 ACCOUNT_PAGES = ("account:", "access:tokens")
 PROJECT_ROUTES = [row for row in ROUTES if row[1].startswith(ROOTS)]
@@ -63,6 +64,7 @@ WITHOUT_ROW: dict[tuple[str, str], dict[str, int]] = {
     ("POST", "/schedules/preview"): dict.fromkeys(("", *ROLES), 200),  # it reads no row
     ("POST", "/crontab/preview"): {"": 403, "viewer": 403, "operator": 403, "editor": 200, "admin": 200},
     ("POST", "/crontab/import"): {"": 403, "viewer": 403, "operator": 403, "editor": 200, "admin": 200},
+    ("GET", "/incidents"): dict.fromkeys(("", *ROLES), 200),
     ("GET", "/secrets"): dict.fromkeys(("", *ROLES), 200),
     ("PUT", "/secrets/API_KEY"): {"": 403, "viewer": 403, "operator": 403, "editor": 403, "admin": 201},
 }

@@ -10,6 +10,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from cronium_admin.accounts.models import ApiToken
+from cronium_admin.expectations.models import Incident
 from cronium_admin.jobs.models import Job
 from cronium_admin.registries.models import ImagePolicy, Registry
 from cronium_admin.runs.launch import launch
@@ -55,6 +56,8 @@ READS = [
     ("/jobs/report/schedules", 3),
     ("/schedules/{schedule}", 2),
     ("/schedules/{schedule}/occurrences", 3),
+    ("/incidents", 2),
+    ("/incidents?job=report&state=open", 3),
     ("/me", 1),
     ("/tokens", 2),
     ("/people", 2),
@@ -90,6 +93,8 @@ def _make_schedule(run: Run, name: str) -> None:
     for at, state, launched in ((run.created_at, "ran", run), (run.created_at - timedelta(days=1), "missed", None)):
         values = {"nominal_at": at, "last_nominal_at": at, "state": state, "run": launched}
         Occurrence.objects.create(schedule=schedule, rule_number=1, **values)
+    late = {"job": run.job, "run": run, "schedule": schedule, "expected_from": run.created_at, "reason": "Late"}
+    Incident.objects.create(kind="start_by", due_at=run.created_at, closed_at=run.created_at, closed_by=run, **late)
 
 
 def test_reads(admin: Api, plenty: Run) -> None:
@@ -109,7 +114,7 @@ def test_reads(admin: Api, plenty: Run) -> None:
         ("POST", "/jobs/report/runs", None, 11),
         ("POST", "/jobs", {"name": "N", "language": "bash", "script": "true"}, 13),
         ("PATCH", "/jobs/report", {"timeout_seconds": 9}, 10),
-        ("DELETE", "/jobs/job-3", None, 18),
+        ("DELETE", "/jobs/job-3", None, 21),
         ("POST", "/runs/{run}/cancel", None, 7),
         ("POST", "/runs/{run}/rerun", None, 10),
         ("PUT", "/images/bash", {"reference": "a/b"}, 14),
@@ -145,8 +150,13 @@ def test_writes(
 @pytest.mark.parametrize(
     ("path", "queries"),
     [
-        ("/jobs/", 7),  # session, user, count, jobs, their runs, the last lines of those at work, live runs
-        ("/job-states/?id={ids}", 5),
+        (
+            "/jobs/",
+            8,
+        ),  # session, user, count, jobs, their runs, incidents, last lines at work, live runs
+        ("/job-states/?id={ids}", 6),
+        ("/incidents/", 4),
+        ("/jobs/report/incident-rows/", 5),
         ("/runs/", 6),
         ("/last-lines/?run={runs}", 3),
         ("/schedules/", 6),

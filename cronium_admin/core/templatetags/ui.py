@@ -43,6 +43,9 @@ STATES = {
     "gap": ("clock-off", "No such time"),
     "not_ready": ("alert-triangle", "Not ready"),
     "planned": ("calendar-clock", "Planned"),
+    # Of incidents.
+    "open": ("alert-triangle", "Open"),
+    "closed": ("circle-check", "Closed"),
 }
 LANGUAGES = {"bash": ("terminal-2", "Bash"), "python": ("brand-python", "Python"), "node": ("brand-nodejs", "Node.js")}
 MAX_JSON_CHARACTERS = 4000  # characters of a value on a page; the API returns the whole value

@@ -16,6 +16,7 @@ import uvicorn
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
+from cronium_admin.expectations.judge import ExpectationJudge
 from cronium_admin.logs.maintenance import LogMaintenance
 from cronium_admin.retention.ends import apply_rules
 from cronium_admin.schedules.ticker import ScheduleTicker
@@ -127,9 +128,10 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         preflight.refuse_unusable_database()
-        worker, keeper, ticker = Worker(options["host_name"]), LogMaintenance(apply_rules), ScheduleTicker()
-        lifespan.on_start += [worker.start, keeper.start, ticker.start]
-        lifespan.on_stop += [ticker.stop, lambda: _stop_worker(worker), keeper.stop]
+        worker, keeper = Worker(options["host_name"]), LogMaintenance(apply_rules)
+        ticker, judge = ScheduleTicker(), ExpectationJudge()
+        lifespan.on_start += [worker.start, keeper.start, ticker.start, judge.start]
+        lifespan.on_stop += [ticker.stop, judge.stop, lambda: _stop_worker(worker), keeper.stop]
         address = f"http://{settings.CONFIG.host}:{settings.CONFIG.port}"
         print_or_log(self, f"Cronium is at {address} (Ctrl-C stops its runs and the server)")
         run_server()

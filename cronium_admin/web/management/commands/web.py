@@ -5,6 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from cronium_admin.core import broker_wakeup  # noqa: F401 - loads Celery now, not in the first launch
+from cronium_admin.expectations.judge import ExpectationJudge
 from cronium_admin.logs.maintenance import LogMaintenance
 from cronium_admin.logs.seal_orphans import OrphanSealer
 from cronium_admin.retention.ends import apply_rules
@@ -20,7 +21,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         preflight.refuse_single_process_parts()
         preflight.refuse_unusable_database()
-        for task in (abandoned.AbandonedRunSweeper(), OrphanSealer(), LogMaintenance(apply_rules), ScheduleTicker()):
+        tasks = (abandoned.AbandonedRunSweeper(), OrphanSealer(), LogMaintenance(apply_rules))
+        for task in (*tasks, ScheduleTicker(), ExpectationJudge()):
             lifespan.on_start.append(task.start)
             lifespan.on_stop.append(task.stop)
         run_server()

@@ -11,6 +11,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand
 
+from cronium_admin.expectations.judge import ExpectationJudge
 from cronium_admin.jobs.validation import DEFAULT_QUEUE, validate_queue
 from cronium_admin.schedules.ticker import ScheduleTicker
 from cronium_admin.web.edge.connections import raise_descriptor_limit
@@ -73,7 +74,13 @@ class Command(BaseCommand):
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda signal_number, _: signals.put(signal_number))
         worker.start()
-        ticker = ScheduleTicker()
+        ticker, judge = ScheduleTicker(), ExpectationJudge()
         ticker.start()
+        judge.start()
         print_or_log(self, f"Worker {options['host']} takes runs (Ctrl-C stops them; SIGTERM hands them over)")
-        _wait_and_stop(worker, signals, ticker.stop)
+
+        def stop_threads() -> None:
+            ticker.stop()
+            judge.stop()
+
+        _wait_and_stop(worker, signals, stop_threads)
