@@ -60,7 +60,8 @@ def find_overdue(moment: Moment) -> tuple[list[Overdue], datetime | None]:
 def measure_from(moment: Moment) -> Expression:
     """The time from which a run's deadlines are counted: its planned time, otherwise its launch.
 
-    A further attempt counts from the time at which it may start. A missed time that a user runs later counts from the launch; one that was run right after a downtime does not.
+    A further attempt counts from the time at which it may start. A missed time that a user runs later counts from its
+    launch; one that was run right after a downtime does not.
     """
     on_request = Q(trigger="catch_up")
     start, end = moment.unscheduled or (None, None)
