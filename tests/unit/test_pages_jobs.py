@@ -84,7 +84,7 @@ def test_queries_do_not_grow_with_jobs_and_runs(
     with django_assert_num_queries(7):
         client.get("/jobs/")
     ids = list(Job.objects.values_list("pk", flat=True))
-    with django_assert_num_queries(4):  # session, user, jobs, their runs
+    with django_assert_num_queries(5):  # session, user, jobs, their runs
         client.get("/job-states/", {"id": ids})
 
 
