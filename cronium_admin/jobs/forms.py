@@ -15,6 +15,8 @@ from cronium_admin.images.models import Language
 from cronium_admin.jobs.expected_by import EXPECTED_LABELS, ExpectedByForm, split_expected
 from cronium_admin.jobs.job_fields import EXPECTED_FIELDS
 from cronium_admin.jobs.models import Job, Network, OnLogLimit, Streams
+from cronium_admin.jobs.retry_form import LABELS as RETRY_LABELS
+from cronium_admin.jobs.retry_form import RetryFields, make_retry_initial
 from cronium_admin.jobs.validation import DEFAULT_QUEUE
 from cronium_admin.profiles.models import DEFAULT_PROFILE
 from cronium_admin.registries.models import PullPolicy
@@ -37,7 +39,7 @@ LABELS = {
     "launch_env_text": "Set at launch", "secrets": "Secrets",
     "input_text": "Input", "tags_text": "Tags", "queue": "Queue", "log_keep_days": "Logs kept, days",
     "log_keep_runs": "Logs kept, runs", "run_keep_days": "Runs kept, days", "run_keep_runs": "Runs kept, number",
-    "read_only_root": "Read-only root", **EXPECTED_LABELS,
+    "read_only_root": "Read-only root", **EXPECTED_LABELS, **RETRY_LABELS,
     "enabled": "Enabled", "__all__": "Job",
 }  # fmt: skip
 _ON_LOG_LIMIT_HINTS = {
@@ -52,7 +54,7 @@ _NUMBER_ERRORS = {"invalid": "Must be a number."}
 _INTEGER_ERRORS = {"invalid": "Must be a whole number."}
 
 
-class JobForm(ExpectedByForm):
+class JobForm(ExpectedByForm, RetryFields):
     """Call `collect_values` on a valid form; `add_service_errors` shows the service's errors beside the fields."""
 
     name = forms.CharField(error_messages={"required": "Give the job a name."})
@@ -89,7 +91,8 @@ class JobForm(ExpectedByForm):
     run_keep_runs = forms.IntegerField(required=False, error_messages=_INTEGER_ERRORS)
 
     def __init__(self, data: QueryDict | None = None, *, job: Job | None = None, script: str = "") -> None:
-        super().__init__(data, initial=_make_initial(job, script))
+        super().__init__(data, initial=_make_initial(job, script) | make_retry_initial(job))
+        self.read_retry_on(data, job)
         self.secret_names: list[str] = job.secrets if job else []
         self.env_rows: list[tuple[str, str]] = list(job.env.items()) if job else []
         if data is not None:
@@ -124,6 +127,7 @@ class JobForm(ExpectedByForm):
             self._add_list_error("env", "A variable has no name. Enter a name, or remove its row.")
         elif twice := sorted({name for name in names if names.count(name) > 1}):
             self._add_list_error("env", f"{twice[0][:40]} is listed twice. Remove one of the rows.")
+        self.collect_retry()
         return self.cleaned_data
 
     def collect_values(self) -> dict[str, Any]:
@@ -132,9 +136,9 @@ class JobForm(ExpectedByForm):
         Fields that the browser did not send keep the job's values: network (a disabled choice is not sent) and its
         egress list, queue, launch_env, on_log_limit and streams.
         """
-        of_others = {"revision", *EXPECTED_FIELDS, *(f"{name}_unit" for name in EXPECTED_FIELDS)}
+        of_others = {"revision", *EXPECTED_FIELDS, *(f"{name}_unit" for name in EXPECTED_FIELDS), *RETRY_LABELS}
         typed_values = {name: value for name, value in self.cleaned_data.items() if name not in of_others}
-        data = {_JOB_FIELDS.get(typed, typed): value for typed, value in typed_values.items()}
+        data = {_JOB_FIELDS.get(typed, typed): value for typed, value in typed_values.items()} | self.collect_retry()
         for name in ("network", "egress"):
             if not self.data.get("network"):
                 data.pop(name, None)

@@ -18,7 +18,7 @@ from cronium_admin.images.reference import validate_reference
 from cronium_admin.jobs.egress_rules import validate_egress
 from cronium_admin.jobs.expected_by import ExpectedBy, find_expected_problems
 from cronium_admin.jobs.job_fields import DEFAULTS
-from cronium_admin.jobs.retry import validate_retry
+from cronium_admin.jobs.retry import describe_retry, validate_retry
 from cronium_admin.jobs.validation import (
     DEFAULT_QUEUE,
     validate_env,
@@ -174,6 +174,10 @@ class Job(InProject, ExpectedBy):
             problems["egress"] = [ValidationError(text, code="required")]
         if problems:
             raise ValidationError(problems)
+
+    @property
+    def retry_words(self) -> str:
+        return describe_retry(self.retry)
 
     @property
     def limits(self) -> Limits:

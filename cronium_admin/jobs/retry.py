@@ -136,3 +136,18 @@ def compute_delay(setting: Mapping[str, Any], retry: int, seed: str) -> timedelt
     cap = min(seconds * 2 ** (retry - 1), float(setting["max_delay_seconds"]))
     digest = hashlib.sha256(f"{seed} {retry}".encode()).digest()
     return timedelta(seconds=round(cap * int.from_bytes(digest[:6]) / 2**48, 3))
+
+
+def describe_retry(setting: Mapping[str, Any] | None) -> str:
+    """In one line, such as "up to 3 further attempts, after 60 s"; None is "none"."""
+    if setting is None:
+        return "none"
+    number = setting["max"]
+    text = f"up to {number} further attempt{'' if number == 1 else 's'}"
+    delay, longest = setting["delay_seconds"], setting["max_delay_seconds"]
+    if not delay:
+        return f"{text}, at once"
+    if setting["backoff"] == CONSTANT or number == 1:
+        within = "within " if setting["backoff"] == EXPONENTIAL else "after "
+        return f"{text}, {within}{delay:,} s"
+    return f"{text}, within {delay:,} s at first, {min(longest, delay * 2 ** (number - 1)):,} s at last"

@@ -14,6 +14,7 @@ from cronium_admin.core.database.clock import Now
 from cronium_admin.core.json_text import JsonText, JsonTextField, parse_stored
 from cronium_admin.images.models import Language
 from cronium_admin.jobs.models import Job, JobRevision, OnLogLimit, Streams
+from cronium_admin.jobs.retry import describe_retry
 from cronium_admin.jobs.validation import DEFAULT_QUEUE
 from cronium_admin.profiles.limits import Limits, default_log_limit_mb
 from cronium_admin.runs import log_states, sandbox_report
@@ -328,6 +329,11 @@ class Run(InProject):
     @property
     def max_attempts(self) -> int:
         return 1 + int(self.retry["max"]) if self.retry else 1
+
+    @property
+    def retry_words(self) -> str:
+        """Empty without retries."""
+        return describe_retry(self.retry) if self.retry else ""
 
     @property
     def group_id(self) -> uuid.UUID:

@@ -39,6 +39,7 @@ from cronium_admin.runs.lookup import count_live_runs, find_built_version
 from cronium_admin.runs.models import BUILD_TRIGGER, Run, Status
 from cronium_admin.runs.overrides import NO_OVERRIDES, Overrides
 from cronium_admin.runs.presentation import output, reasons, starts
+from cronium_admin.runs.presentation.attempts import list_attempts, list_reruns
 from cronium_admin.runs.presentation.log_panel import build_log_context
 from cronium_admin.runs.presentation.phases import build_phases, build_trace_table
 from cronium_admin.runs.timeline import build_timeline
@@ -252,6 +253,7 @@ def _build_context(request: HttpRequest, run: Run) -> dict[str, Any]:
         "image_name": str(parse_engine_tag(run.image) or run.image),
         "image_why": RULES.get(run.image_rule, run.image_rule),
         "peak_mb": run.peak_memory_bytes / 1024 / 1024 if run.peak_memory_bytes else None,
-        "reruns": run.reruns.only("pk", "number", "status", "job_slug").order_by("number")[:10],
+        "reruns": list_reruns(run),
+        "attempts": list_attempts(run),
         "nav": "runs",
     }

@@ -20,12 +20,12 @@ from cronium_admin.core.edit_versions import EditConflict, parse_version
 from cronium_admin.core.errors import ApiError
 from cronium_admin.jobs.lookup import find_job
 from cronium_admin.jobs.models import Job
+from cronium_admin.runs.zone_times import format_zoned
 from cronium_admin.schedules import service
 from cronium_admin.schedules.form_preview import RulePreview, preview_form
 from cronium_admin.schedules.forms import UNITS, ScheduleForm
 from cronium_admin.schedules.models import Schedule
 from cronium_admin.schedules.validation import RULE_FIELDS
-from cronium_admin.schedules.zone_times import format_zoned
 
 # The fields whose errors the live preview shows.
 LIVE_FIELDS = ("rule", "every", "anchor", "at", "timezone", "starts_at", "ends_at", "blackouts")

@@ -11,9 +11,9 @@ from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from cronium_admin.core.form_errors import PlainForm
 from cronium_admin.core.json_text import format_indented
 from cronium_admin.jobs.forms import parse_json
+from cronium_admin.runs.zone_times import format_field, parse_field
 from cronium_admin.schedules.models import ActsAs, DayMatch, DstGap, DstRepeat, Kind, Missed, Overlap, Schedule
 from cronium_admin.schedules.validation import FIELDS, RULE_FIELDS, strip_lines
-from cronium_admin.schedules.zone_times import format_field, parse_field
 
 UNITS = [("1", "seconds"), ("60", "minutes"), ("3600", "hours"), ("86400", "days")]
 TIMES = ("anchor", "at", "starts_at", "ends_at")

@@ -1,8 +1,8 @@
 """The policies of a schedule in words, for its page."""
 
+from cronium_admin.runs.zone_times import format_zoned
 from cronium_admin.schedules.decisions import format_span
 from cronium_admin.schedules.models import ActsAs, DayMatch, DstGap, DstRepeat, Kind, Missed, Overlap, Schedule
-from cronium_admin.schedules.zone_times import format_zoned
 
 _OVERLAPS = {
     Overlap.SKIP: "this time is skipped",

@@ -6,7 +6,7 @@ from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from cronium_admin.schedules.zone_times import format_zoned
+from cronium_admin.runs.zone_times import format_zoned
 
 register = template.Library()
 

@@ -38,7 +38,7 @@ def parse_field(text: str, zone: str) -> datetime | None:
     except ValueError:
         raise ValueError("Write a date and a time, such as 2027-03-28 09:00.") from None
     if local.tzinfo is not None:
-        raise ValueError("Write the time in the time zone of the schedule, without an offset.")
+        raise ValueError("Write the time in the time zone of the form, without an offset.")
     if not MIN_YEAR <= local.year <= MAX_YEAR:
         raise ValueError(f"The year must be in {MIN_YEAR} to {MAX_YEAR}.")
     info = get_zone_info(zone)
