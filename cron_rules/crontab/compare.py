@@ -6,12 +6,13 @@ from itertools import islice
 
 from cron_rules.crontab.cron_times import list_cron_times
 from cron_rules.crontab.entries import Entry
-from cron_rules.evaluate import iterate_after
+from cron_rules.evaluate import iterate_after, list_times
 from cron_rules.rules import Rule
 from cron_rules.zones import DAY, Zone
 
 COUNT = 30
 HORIZON_DAYS = 5 * 366
+YEAR_DAYS = 366
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,8 @@ class PairedTime:
 
 
 def compare_times(entry: Entry, rule: Rule, zone: Zone, after: int, *, is_foreign: bool = False) -> list[PairedTime]:
-    """The first COUNT instants of both, at most HORIZON_DAYS ahead; without cron's if the entry has none.
+    """The first COUNT instants of both, at most HORIZON_DAYS ahead; without cron's if the entry has none. Then those
+    that differ around the next clock changes of a year.
 
     `is_foreign`: the zone is that of CRON_TZ and not that of the host.
     """
@@ -35,9 +37,18 @@ def compare_times(entry: Entry, rule: Rule, zone: Zone, after: int, *, is_foreig
         return [PairedTime(at, 0, is_imported=True) for at in imported]
     original = list_cron_times(entry.original, zone, after, end, COUNT, is_foreign=is_foreign)
     last = min([times[-1] for times in (original, imported) if len(times) == COUNT], default=end)
+    found = [time for time in _pair(zone, original, imported) if time.at <= last][:COUNT]
+    done = found[-1].at if found else after
+    for change in zone.list_between(done, min(after + YEAR_DAYS * DAY, end)):
+        start, stop = max(done, change.at - DAY // 4), change.at + DAY // 4
+        original = list_cron_times(entry.original, zone, start, stop, DAY, is_foreign=is_foreign)
+        found += [time for time in _pair(zone, original, list_times(rule, start + 1, stop)) if time.reason]
+    return found
+
+
+def _pair(zone: Zone, original: list[int], imported: list[int]) -> list[PairedTime]:
     counts, own = Counter(original), set(imported)
-    instants = sorted(at for at in counts.keys() | own if at <= last)[:COUNT]
-    return [_compare_one(zone, at, counts[at], is_imported=at in own) for at in instants]
+    return [_compare_one(zone, at, counts[at], is_imported=at in own) for at in sorted(counts.keys() | own)]
 
 
 def _compare_one(zone: Zone, at: int, original: int, *, is_imported: bool) -> PairedTime:

@@ -96,5 +96,6 @@ def _check_rule(rule: str, refusal: str = "") -> None:
     try:
         parse_cron(rule, load_zone("UTC"), seed="0")
     except RuleError as error:
-        text = refusal or str(error)
-        raise LineError(text, "" if refusal == str(error) else str(error) if refusal else "Leave it out.") from None
+        text = str(error)
+        advice = text if refusal and "Write" in text else "Correct the line, or leave it out."
+        raise LineError(refusal or text, advice) from None

@@ -3,11 +3,13 @@
 from django.urls import path
 
 from cronium_admin.schedules import editor_views, views
+from cronium_admin.schedules.crontab.views import import_crontab
 
 app_name = "schedules"
 urlpatterns = [
     path("schedules/", views.show_schedules, name="list"),
     path("schedules/preview/", editor_views.preview_rule, name="preview"),
+    path("schedules/import/", import_crontab, name="import"),
     path("schedules/<int:pk>/", views.show_schedule, name="schedule"),
     path("schedules/<int:pk>/edit/", editor_views.edit_schedule, name="edit"),
     path("schedules/<int:pk>/switch/", views.switch_schedule, name="switch"),

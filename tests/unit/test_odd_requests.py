@@ -36,11 +36,11 @@ TYPED = {
     **{"current": "the old secret", "value": "a value", "reference": "corp/bash:1", "cpu": "1", "memory_mb": "64"},
     **{"pids": "20", "env_name": "A", "env_value": "b", "scope": "shared", "text": "1", "input": "{}"},
     **{"address": "fresh.example:5000", "secret": "a value", "helper": "ecr-login"},
-    **{"image": "ubuntu", "rule": "0 2 * * *"},
+    **{"image": "ubuntu", "rule": "0 2 * * *", "crontab": "0 2 * * * true"},
     **{"egress_text": "api.example.com:443", "launch_env_text": "DAY", "before": "2026-01-01"},
 }
 
-ONLY_READ = ("jobs:image-info", "schedules:preview")
+ONLY_READ = ("jobs:image-info", "schedules:preview", "schedules:import")
 
 
 @pytest.fixture
@@ -124,6 +124,7 @@ def forms(browser: Client, get_urls: list[str]) -> dict[str, odd.Form]:
     found["images:override"].values["confirmed"] = "all"  # as its second page sends it
     checked = {"language": "python", "image": "cronium/custom/x:1", "script": "import x", "job": "report", "v": ""}
     found["jobs:image-info"] = odd.Form("/job-image/", "post", checked)  # the editor's, while its form changes
+    found["schedules:import"].values.pop("then", None)  # it shows the entries first
     for view in ("schedules:new", "schedules:edit"):
         found[view].values.pop("then", None)  # "Show times" stores nothing
         found[view].values |= {"name": "fresh"}

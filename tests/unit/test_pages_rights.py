@@ -105,6 +105,8 @@ PAGES = [
     ("post", "variables:delete", "variable", "editor"),
     ("get", "schedules:list", "", "viewer"),
     ("post", "schedules:preview", "", "editor"),
+    ("get", "schedules:import", "", "editor"),
+    ("post", "schedules:import", "", "editor"),
     ("get", "schedules:schedule", "schedule", "viewer"),
     ("get", "schedules:edit", "schedule", "editor"),
     ("post", "schedules:edit", "schedule", "editor"),
@@ -213,7 +215,7 @@ def test_changes_need_post_and_a_csrf_token(
     has_page = {*("access:tokens", "access:add", "access:person", "account:password")}
     has_page |= {*("jobs:edit", "variables:new", "variables:edit", "variables:delete")}
     has_page |= {"retention:many", "images:registry-new", "images:registry", "images:image-new", "images:image-edit"}
-    has_page |= {"schedules:edit", "schedules:delete", "schedules:new"}
+    has_page |= {"schedules:edit", "schedules:delete", "schedules:new", "schedules:import"}
     if view not in has_page:
         assert client.get(address(view, kind)).status_code == 405
 

@@ -178,8 +178,10 @@ def _make_draft(
     words, times, problem = "", [], ""
     try:
         rule = build_rule(fields)
-        words = describe_rule(fields)
-        if "H" not in entry.rule and entry.rule != REBOOT:
+        has_hash = "H" in entry.rule
+        words = f"{entry.rule} ({zone}), where H follows from the id that the schedule gets." if has_hash else ""
+        words = words or describe_rule(fields)
+        if not has_hash and entry.rule != REBOOT:
             times = compare_times(entry, rule, load_zone(zone), now, is_foreign=zone != source.timezone)
     except RuleError as error:
         problem = str(error)

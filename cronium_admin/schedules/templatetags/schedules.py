@@ -1,6 +1,6 @@
 """Template tags of the pages of schedules. Makes no database query."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from django import template
 from django.utils.html import format_html
@@ -18,6 +18,11 @@ def render_zoned_time(at: datetime | None, zone: str, bare: bool = False) -> Saf
         return ""
     text = format_zoned(at, zone)
     return format_html('<time datetime="{}">{}</time>', at.isoformat(), text.rpartition(" ")[0] if bare else text)
+
+
+@register.simple_tag(name="zoned_instant")
+def render_zoned_instant(at: int, zone: str) -> SafeString | str:
+    return render_zoned_time(datetime.fromtimestamp(at, UTC), zone)
 
 
 @register.simple_tag(name="reader_time")

@@ -98,11 +98,19 @@ def test_several_skipped_times_are_several_runs_of_cron_and_one_of_cronium() -> 
     assert "cron starts 2 runs for the skipped times, Cronium one" in reason
 
 
+def test_the_next_clock_changes_are_compared_too() -> None:
+    pairs = compare("0,30 2 * * * x", "2026-11-01T00:00")
+    assert [pair[1:3] for pair in pairs] == [(1, True)] * COUNT + [(2, True)]
+    assert pairs[-1][0] == "03-28T01:00"
+    assert len(compare("30 2 * * * x", "2026-11-01T00:00")) == COUNT
+
+
 def test_all_hours_by_number_are_fixed_for_cron() -> None:
     pairs = compare("0 0-23 * * * x", "2026-10-25T00:30")
     assert pairs[0][:3] == ("10-25T01:00", 0, True)
     assert "cron runs the repeated hour once" in pairs[0][3]
-    assert {pair[1:] for pair in pairs[1:]} == {(1, True, "")}
+    assert {pair[1:] for pair in pairs[1:COUNT]} == {(1, True, "")}
+    assert [pair[:3] for pair in pairs[COUNT:]] == [("03-28T01:00", 2, True)]
 
 
 def test_the_zone_of_cron_tz_knows_no_clock_changes() -> None:
