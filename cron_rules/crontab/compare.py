@@ -37,16 +37,16 @@ def compare_times(entry: Entry, rule: Rule, zone: Zone, after: int, *, is_foreig
         return [PairedTime(at, 0, is_imported=True) for at in imported]
     original = list_cron_times(entry.original, zone, after, end, COUNT, is_foreign=is_foreign)
     last = min([times[-1] for times in (original, imported) if len(times) == COUNT], default=end)
-    found = [time for time in _pair(zone, original, imported) if time.at <= last][:COUNT]
+    found = [time for time in _compare_all(zone, original, imported) if time.at <= last][:COUNT]
     done = found[-1].at if found else after
     for change in zone.list_between(done, min(after + YEAR_DAYS * DAY, end)):
         start, stop = max(done, change.at - DAY // 4), change.at + DAY // 4
         original = list_cron_times(entry.original, zone, start, stop, DAY, is_foreign=is_foreign)
-        found += [time for time in _pair(zone, original, list_times(rule, start + 1, stop)) if time.reason]
+        found += [time for time in _compare_all(zone, original, list_times(rule, start + 1, stop)) if time.reason]
     return found
 
 
-def _pair(zone: Zone, original: list[int], imported: list[int]) -> list[PairedTime]:
+def _compare_all(zone: Zone, original: list[int], imported: list[int]) -> list[PairedTime]:
     counts, own = Counter(original), set(imported)
     return [_compare_one(zone, at, counts[at], is_imported=at in own) for at in sorted(counts.keys() | own)]
 
