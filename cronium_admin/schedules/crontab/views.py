@@ -90,11 +90,11 @@ def _read_source(request: HttpRequest) -> Source:
             raise ValidationError(
                 {"text": [f"The file has {upload.size:,} bytes; at most {4 * MAX_TEXT:,} are allowed."]}
             )
-        text = _decode(upload.read())
+        text = _read_text(upload.read())
     return Source(text, zone, file_format)
 
 
-def _decode(content: bytes) -> str:
+def _read_text(content: bytes) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
