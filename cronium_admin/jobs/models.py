@@ -11,10 +11,12 @@ from django.utils.functional import cached_property
 from cronium_admin.accounts.models import DEFAULT_PROJECT_ID, Project
 from cronium_admin.accounts.projects import InProject
 from cronium_admin.core.database.clock import Now, database_now
+from cronium_admin.core.edit_versions import Edited
 from cronium_admin.core.json_text import JsonTextField
 from cronium_admin.core.line_text import fold_case, make_sort_key
 from cronium_admin.images.models import Language
 from cronium_admin.images.reference import validate_reference
+from cronium_admin.jobs.concurrency import DEFAULT_PRIORITY, validate_concurrency, validate_priority
 from cronium_admin.jobs.egress_rules import validate_egress
 from cronium_admin.jobs.expected_by import ExpectedBy, find_expected_problems
 from cronium_admin.jobs.job_fields import DEFAULTS
@@ -116,6 +118,13 @@ class Job(InProject, ExpectedBy):
     # Patterns host:port for the network `egress`; kept, but ignored, with other networks.
     egress = models.JSONField(default=list, blank=True, validators=[validate_egress])
     queue = models.CharField(max_length=40, default=DEFAULT_QUEUE, validators=[validate_queue])
+    # Of its runs among all that wait: 1 (lowest) to 5.
+    priority = models.PositiveSmallIntegerField(
+        default=DEFAULT_PRIORITY, db_default=DEFAULT_PRIORITY, validators=[validate_priority]
+    )
+    # How many of its runs may run at once, in the form of `concurrency.normalize_concurrency`; null: no limit.
+    concurrency: Any = models.JSONField(null=True, blank=True, default=None, validators=[validate_concurrency])
+    concurrency_limit = models.PositiveSmallIntegerField(null=True, editable=False)  # derived, for the claims of hosts
     read_only_root = models.BooleanField(default=True)
     input: Any = JsonTextField(null=True, blank=True, default=None, validators=[validate_input])
     # When a failed run is followed by another attempt, in the form of `retry.normalize_retry`; null: never.
@@ -166,6 +175,7 @@ class Job(InProject, ExpectedBy):
     def set_derived(self) -> None:
         self.search_text = f"{fold_case(self.name)}\n{fold_case(self.slug)}"
         self.order_key = make_sort_key(self.name)
+        self.concurrency_limit = self.concurrency["limit"] if self.concurrency else None
 
     def clean(self) -> None:
         problems = find_expected_problems(self)
@@ -190,6 +200,16 @@ class Job(InProject, ExpectedBy):
                 self.log_limit_mb if self.log_limit_mb is not None else profile.log_limit_mb
             ),
         )
+
+
+class QueueLimit(Edited):
+    """How many runs of a queue may run at once, on all hosts together. A queue without a row has no limit."""
+
+    queue = models.CharField(max_length=40, unique=True, validators=[validate_queue])
+    max_running = models.PositiveIntegerField(null=True)  # null: no limit
+
+    def __str__(self) -> str:
+        return f"the queue {self.queue}"
 
 
 class ScriptText(models.Model):

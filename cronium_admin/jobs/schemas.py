@@ -47,6 +47,16 @@ RETRY = (
     '"on": ["failed", "timed_out", "errored"], "exit_codes": []}`; all but `max` may be omitted. `on` has statuses '
     "(`failed`, `timed_out`, `errored`, `lost`) or reasons; `exit_codes` limits retries of scripts that exited."
 )
+PRIORITY = (
+    "The order of its runs among all that wait: 1 (lowest) to 5. A run counts one level higher for every ten minutes "
+    "that it waits; of equal runs the oldest is first."
+)
+CONCURRENCY = (
+    'How many of its runs may run at once; null: no limit. `{"limit": 1, "key": "customer.id", "when_full": "queue"}`. '
+    "`key` is a JMESPath expression over the input: the limit then counts for each of its values; empty: for all runs. "
+    "`when_full`: `queue` (the run waits), `skip` (it ends at once as `cancelled`, with the reason "
+    "`concurrency_skipped`) or `cancel_oldest` (the oldest live run is cancelled)."
+)
 KEEP_DAYS = "Logs of its runs are removed this many days after the end; 0: never, null: CRONIUM_LOG_KEEP_DAYS."
 KEEP_RUNS = "Only this many of its last ended runs keep their logs; 0: all, null: CRONIUM_LOG_KEEP_RUNS."
 
@@ -68,6 +78,8 @@ class JobItem(BaseModel):
     timeout_seconds: int
     network: Network
     queue: str = Field(description="Only workers that serve this queue take its runs.")
+    priority: int = Field(description=PRIORITY)
+    concurrency: dict[str, Any] | None = Field(description=CONCURRENCY)
     read_only_root: bool
     revision: int
     runs: int = Field(description="The number of runs launched so far.")
@@ -77,7 +89,7 @@ class JobItem(BaseModel):
     @staticmethod
     def collect_fields(job: Job) -> dict[str, Any]:
         columns = ("slug", "name", "language", "image", "pull_policy", "enabled", "tags", "timeout_seconds", "network")
-        more = ("queue", "read_only_root", "revision", "created_at", "updated_at")
+        more = ("queue", "priority", "concurrency", "read_only_root", "revision", "created_at", "updated_at")
         values = {name: getattr(job, name) for name in (*columns, *more)}
         return values | {"profile": job.profile.name, "runs": job.last_run_number}
 
@@ -163,6 +175,8 @@ class JobPatch(ExpectedByPatch):
     network: Annotated[Network, Field(description=NETWORK)] = OMITTED
     egress: Annotated[list[StrictStr], Field(description=EGRESS)] = OMITTED
     queue: Annotated[StrictStr, Field(description="Only workers that serve this queue take its runs.")] = OMITTED
+    priority: Annotated[StrictInt, Field(description=PRIORITY)] = OMITTED
+    concurrency: Annotated[dict[str, Any] | None, Field(description=CONCURRENCY)] = OMITTED
     log_keep_days: Annotated[StrictInt | None, Field(description=KEEP_DAYS)] = OMITTED
     log_keep_runs: Annotated[StrictInt | None, Field(description=KEEP_RUNS)] = OMITTED
     run_keep_days: Annotated[StrictInt | None, Field(description=RUN_KEEP_DAYS)] = OMITTED

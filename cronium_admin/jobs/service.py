@@ -23,6 +23,7 @@ from cronium_admin.core.json_text import format_compact
 from cronium_admin.core.line_text import find_line_problem
 from cronium_admin.images.custom import explain_custom_form, is_custom, parse_custom
 from cronium_admin.images.reference import validate_reference
+from cronium_admin.jobs.concurrency import normalize_concurrency
 from cronium_admin.jobs.egress_rules import normalize_egress
 from cronium_admin.jobs.job_fields import JOB_FIELDS, RUN_FIELDS
 from cronium_admin.jobs.models import Job
@@ -38,7 +39,11 @@ from cronium_admin.secrets.service import find_missing
 KIND = "job"
 # "new" is the URL of the page that creates a job; "shared" is the variable scope of all jobs.
 RESERVED_SLUGS = frozenset({"new", "shared"})
-_NORMALIZERS: dict[str, Callable[[Any], Any]] = {"egress": normalize_egress, "retry": normalize_retry}
+_NORMALIZERS: dict[str, Callable[[Any], Any]] = {
+    "egress": normalize_egress,
+    "retry": normalize_retry,
+    "concurrency": normalize_concurrency,
+}
 
 
 def create_job(data: Mapping[str, Any], by: User) -> Job:
@@ -141,7 +146,7 @@ def _update_job(stored: Job, changed: Collection[str], by: User, old_slug: str |
         retire_slug(stored.project_id, old_slug, stored.last_run_number)
         retire_version(KIND, old_slug, before, stored.project_id)
         stored.revision = max(stored.revision, first_version(KIND, stored.slug, stored.project_id))
-    also = ("revision", "updated_by", "updated_at", "search_text", "order_key")
+    also = ("revision", "updated_by", "updated_at", "search_text", "order_key", "concurrency_limit")
     values = {name: getattr(stored, name) for name in (*changed, *also)}
     with _refuse_taken_slug():
         is_saved = Job.objects.filter(pk=stored.pk, revision=before).update(**values)

@@ -18,10 +18,11 @@ from cronium_admin.core.wakeup import wake_workers
 from cronium_admin.jobs.models import Job, JobRevision
 from cronium_admin.jobs.revisions import canonicalize_job, digest_script, ensure_revision
 from cronium_admin.runs import events, outbox, trace
+from cronium_admin.runs.concurrency import find_full_limit, lock_live_runs, settle_launch
 from cronium_admin.runs.errors import make_deleted_error
 from cronium_admin.runs.idempotency import IdempotencyRecord
 from cronium_admin.runs.models import BUILD_TRIGGER, OutboxConsumer, Run
-from cronium_admin.runs.overrides import NO_OVERRIDES, Overrides, check_overrides
+from cronium_admin.runs.overrides import NO_OVERRIDES, Overrides, check_overrides, check_priority
 from cronium_admin.runs.rerun import build_rerun, take_number_of_deleted
 from cronium_admin.runs.run_settings import SETTINGS, find_differences, get_revision_settings
 from cronium_admin.runs.snapshot import build_snapshot, find_launch_profile
@@ -62,7 +63,8 @@ def launch(
     `origin` replaces `trigger`. Without `by` the project launches: the caller has checked the overrides.
 
     Raises ApiError for a disabled job (409), for a key reused with another request (409), and for another image,
-    environment or runtime without the permission (403); ValidationError by field for values out of bounds.
+    environment or runtime, or a higher priority, without the permission (403); ValidationError by field for values out
+    of bounds. If the job's limit allows no further run, the run waits, or has ended already: see `concurrency`.
     """
     if (origin.trigger if origin else trigger) == BUILD_TRIGGER:
         raise ValueError("A job's run can't be a build.")
@@ -70,6 +72,7 @@ def launch(
     changed = overrides.changed_fields(job, profile)
     if by is not None:
         check_overrides(job, changed, by)
+        check_priority(job, overrides, by)
     receipt = IdempotencyRecord(idempotency_key, by, overrides.compute_digest()) if by and idempotency_key else None
     if receipt and (earlier := receipt.find_run(job)):
         return earlier
@@ -124,6 +127,7 @@ def create_queued_run(
     `job` is None only for a rerun of a run whose job was deleted.
     """
     with transaction.atomic():
+        lock_live_runs(job, snapshot)
         if job is not None:
             number, has_consumer, revision_id, digest = _take_next_number(job)
             names = {"job_name": job.name, "job_slug": job.slug, "number": number}
@@ -144,7 +148,9 @@ def create_queued_run(
             columns["differs"] = find_differences(get_revision_settings(parent.revision.values), of_run)
         elif job is not None:
             columns |= _refer_to_revision(job, of_run, revision_id, digest)
-        columns |= {} if origin.must_wait or columns.get("not_before") else _take_sandbox(columns)
+        full = find_full_limit(job, columns)
+        must_wait = origin.must_wait or full or columns.get("not_before")
+        columns |= {} if must_wait else _take_sandbox(columns)
         run = Run.objects.create(
             project_id=source.project_id,
             job=job,
@@ -163,9 +169,12 @@ def create_queued_run(
         actor = by.get_username() if by else ""
         queued_by = " for ".join(name for name in (origin.text, actor) if name)
         events.record_event(run.pk, "queued", " ".join([f"Queued by {queued_by}{'.' if notes else ''}", *notes]), actor)
-        # All others leave a run with a waiting sandbox to its host.
-        to = f"host.{run.warm_host}" if run.warm_host else run.queue
-        transaction.on_commit(lambda: wake_workers(str(run.pk), to))
+        if full:
+            settle_launch(run, full)
+        if run.is_live:
+            # All others leave a run with a waiting sandbox to its host.
+            to = f"host.{run.warm_host}" if run.warm_host else run.queue
+            transaction.on_commit(lambda: wake_workers(str(run.pk), to))
     return run
 
 

@@ -13,11 +13,13 @@ from cronium_admin.accounts.projects import InProject
 from cronium_admin.core.database.clock import Now
 from cronium_admin.core.json_text import JsonText, JsonTextField, parse_stored
 from cronium_admin.images.models import Language
+from cronium_admin.jobs.concurrency import COMMON_KEY, DEFAULT_PRIORITY
 from cronium_admin.jobs.models import Job, JobRevision, OnLogLimit, Streams
 from cronium_admin.jobs.retry import describe_retry
 from cronium_admin.jobs.validation import DEFAULT_QUEUE
 from cronium_admin.profiles.limits import Limits, default_log_limit_mb
 from cronium_admin.runs import log_states, sandbox_report
+from cronium_admin.runs.claim_order import CLAIM_ORDER
 from cronium_admin.runs.run_settings import get_revision_settings
 from cronium_admin.runs.trace import unpack_offsets
 
@@ -122,6 +124,9 @@ class Run(InProject):
     timeout_seconds = models.PositiveIntegerField()
     network = models.CharField(max_length=16)
     queue = models.CharField(max_length=40, default=DEFAULT_QUEUE)  # only workers that serve it may claim the run
+    priority = models.PositiveSmallIntegerField(default=DEFAULT_PRIORITY, db_default=DEFAULT_PRIORITY)  # 5 is highest
+    # The value of the job's key for this run's input, for the job's limit; see `jobs.concurrency`.
+    concurrency_key = models.CharField(max_length=120, blank=True, default=COMMON_KEY, db_default=COMMON_KEY)
     runtime = models.CharField(max_length=64, blank=True, default="")  # empty: the engine's default
     read_only_root = models.BooleanField(default=True)
 
@@ -188,6 +193,13 @@ class Run(InProject):
             models.Index(
                 fields=["created_at", "id"],
                 name="run_live",
+                condition=models.Q(status__in=[s.value for s in LIVE]),
+            ),
+            models.Index("status", *CLAIM_ORDER, name="run_waiting", condition=models.Q(status=Status.QUEUED.value)),
+            # The live runs of each job, for its limit.
+            models.Index(
+                fields=["job", "concurrency_key"],
+                name="run_live_of_job",
                 condition=models.Q(status__in=[s.value for s in LIVE]),
             ),
             # Runs with a log, for the retention of each job.

@@ -40,6 +40,7 @@ class Overrides:
     pids: int | None = None
     log_limit_mb: int | None = None
     not_before: datetime | None = None  # no host starts it before this time
+    priority: int | None = None
 
     def changed_fields(self, job: Job, profile: Profile | None = None) -> list[str]:
         """The restricted overrides that differ from the job: they decide which code runs, or its isolation.
@@ -58,7 +59,7 @@ class Overrides:
         # SHA-256 of the request in a canonical form: equivalent requests have the same digest
         values: dict[str, Any] = {
             name: getattr(self, name)
-            for name in ("image", "profile", "timeout_seconds", "memory_mb", "pids", "log_limit_mb")
+            for name in ("image", "profile", "timeout_seconds", "memory_mb", "pids", "log_limit_mb", "priority")
         }
         values["env"] = dict(self.env)
         values["not_before"] = None if self.not_before is None else self.not_before.isoformat()
@@ -91,6 +92,17 @@ def check_overrides(job: Job, changed: Iterable[str], by: User) -> None:
             f"{_explain_restriction(restricted)}. Remove the override, {_suggest_fix(restricted)}."
         )
         raise ApiError(403, "forbidden", text, {name: [text] for name in fields})
+
+
+def check_priority(job: Job, overrides: Overrides, by: User) -> None:
+    """Raises ApiError 403 for a priority higher than the job's without the permission to edit."""
+    if overrides.priority is None or overrides.priority <= job.priority or can(by, Permission.EDIT, job):
+        return
+    text = (
+        f"A priority higher than the job's, {job.priority}, needs the role Editor or higher, because the run goes before "
+        "the runs of others. Remove the override, or ask an editor to launch it."
+    )
+    raise ApiError(403, "forbidden", text, {"priority": [text]})
 
 
 def _explain_restriction(restricted: list[str]) -> str:

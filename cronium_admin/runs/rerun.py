@@ -9,6 +9,7 @@ from django.db.models import Max, Q
 from cronium_admin.accounts.models import User
 from cronium_admin.accounts.permissions import Permission, can
 from cronium_admin.core.errors import ApiError
+from cronium_admin.jobs.concurrency import COMMON_KEY
 from cronium_admin.jobs.egress_rules import intersect_patterns
 from cronium_admin.jobs.models import Job, Network
 from cronium_admin.jobs.network_policy import can_use_open_network
@@ -17,6 +18,7 @@ from cronium_admin.jobs.validation import validate_env
 from cronium_admin.profiles.limits import BOUNDS
 from cronium_admin.profiles.models import Profile
 from cronium_admin.registries.rules import check_use
+from cronium_admin.runs.concurrency import compute_run_key
 from cronium_admin.runs.models import BUILD_TRIGGER, Run
 from cronium_admin.runs.overrides import RUNTIME, Overrides, check_overrides
 from cronium_admin.secrets.service import find_missing
@@ -35,6 +37,7 @@ SNAPSHOT_FIELDS = (
     ),
     *("pull_policy", "memory_mb", "pids", "log_limit_mb", "on_log_limit", "streams"),
     *("timeout_seconds", "network", "egress", "queue", "runtime", "read_only_root", "input", "secrets", "retry"),
+    *("priority", "concurrency_key"),
 )
 _CAPPED_LIMITS = ("cpu", "memory_mb", "pids", "timeout_seconds")
 
@@ -82,6 +85,8 @@ def build_rerun(run: Run, by: User | None) -> RerunSnapshot:
     _cut_network(repeat, run, by)
     _cut_limits(repeat)
     _update_runtime(repeat, job)
+    repeat.values["priority"] = run.priority if job is None else job.priority
+    repeat.values["concurrency_key"] = COMMON_KEY if job is None else compute_run_key(job, run.input)
     return repeat
 
 

@@ -17,6 +17,8 @@ _EDIT = (
     "A value that differs from the job's needs the permission to edit, except for variables in the job's `launch_env`."
 )
 
+_PRIORITY = "1 (lowest) to 5. A priority higher than the job's needs the permission to edit."
+
 
 class JobRef(BaseModel):
     slug: str
@@ -67,6 +69,13 @@ class RunItem(BaseModel):
     timeout_seconds: int
     network: str = Field(description="isolated, none, egress or open.")
     queue: str = Field(description="Only workers that serve this queue take the run.")
+    priority: int = Field(
+        description="1 (lowest) to 5. It counts one level higher for every ten minutes that the run waits."
+    )
+    concurrency_key: str = Field(
+        description="The value of the key of the job's limit, or its digest if it is long; empty: the limit counts all "
+        "runs of the job."
+    )
     runtime: str = Field(description="The requested container runtime (runc, runsc, ...); empty: the engine's default.")
     read_only_root: bool
     parent: UUID | None = Field(description="The run of which this is a rerun, or the attempt before this one.")
@@ -102,7 +111,7 @@ class RunItem(BaseModel):
             *("created_at", "claimed_at", "started_at"),
             *("finished_at", "cancel_requested_at", "peak_memory_bytes", "log_lines", "log_bytes", "log_digest"),
             *("log_gaps", "log_dropped_lines", "log_dropped_bytes"),
-            *("condition", "runtime", "log_pruned_at"),
+            *("condition", "runtime", "log_pruned_at", "priority", "concurrency_key"),
         ]
         return {name: getattr(run, name) for name in columns} | {
             "job": JobRef(slug=run.job.slug, name=run.job.name) if run.job else None,
@@ -256,6 +265,7 @@ class LaunchIn(BaseModel):
         UtcDatetime | None,
         Field(description="Start the run at this time, at most 366 days ahead, such as 2027-03-28T18:00:00+02:00."),
     ] = None
+    priority: Annotated[StrictInt | None, Field(description=_PRIORITY)] = None
 
     def to_overrides(self) -> Overrides:
         return Overrides(
@@ -269,4 +279,5 @@ class LaunchIn(BaseModel):
             pids=self.pids,
             log_limit_mb=self.log_limit_mb,
             not_before=self.not_before,
+            priority=self.priority,
         )

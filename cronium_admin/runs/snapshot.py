@@ -6,11 +6,13 @@ from django.core.exceptions import ValidationError
 
 from cronium_admin.images.reference import validate_reference
 from cronium_admin.images.resolution import resolve_custom, resolve_image
+from cronium_admin.jobs.concurrency import validate_priority
 from cronium_admin.jobs.models import Job, Network
 from cronium_admin.jobs.validation import validate_apart, validate_env, validate_input
 from cronium_admin.profiles.limits import CPU, LOG_LIMIT_MB, MEMORY_MB, PIDS, TIMEOUT, resolve_log_limit
 from cronium_admin.profiles.models import Profile
 from cronium_admin.registries.rules import check_use
+from cronium_admin.runs.concurrency import compute_run_key
 from cronium_admin.runs.overrides import UNSET, Overrides
 from cronium_admin.runs.start_time import check_not_before
 
@@ -41,6 +43,7 @@ def build_snapshot(job: Job, overrides: Overrides, profile: Profile | None) -> d
         "timeout_seconds": job.timeout_seconds if overrides.timeout_seconds is None else overrides.timeout_seconds,
         "env": {**job.env, **overrides.env},
         "input": job.input if overrides.input is UNSET else overrides.input,
+        "priority": job.priority if overrides.priority is None else overrides.priority,
     }
     _check_values(values, problems, job, overrides, profile)
     choice = resolve_custom(resolve_image(job.language, run=overrides.image, job=job.image), job.project_id)
@@ -63,6 +66,7 @@ def build_snapshot(job: Job, overrides: Overrides, profile: Profile | None) -> d
         "network": job.network,
         "egress": job.egress if job.network == Network.EGRESS else [],
         "queue": job.queue,
+        "concurrency_key": compute_run_key(job, values["input"]),
         "runtime": profile.runtime,
         "read_only_root": job.read_only_root,
         "retry": job.retry,
@@ -74,7 +78,7 @@ def _check_values(
     values: dict[str, Any], problems: dict[str, list[str]], job: Job, overrides: Overrides, profile: Profile
 ) -> None:
     checks: dict[str, Any] = {bound.field: bound.check_value for bound in (CPU, MEMORY_MB, PIDS, TIMEOUT)}
-    checks |= {"env": validate_env, "input": validate_input}
+    checks |= {"env": validate_env, "input": validate_input, "priority": validate_priority}
     for name, check in checks.items():
         _collect_problems(problems, name, check, values[name])
     _add_profile_hints(problems, profile, job if profile is job.profile else None, overrides)

@@ -18,6 +18,8 @@ from cronium_admin.core import notify
 from cronium_admin.core.database.clock import Now
 from cronium_admin.core.database.compiled import CompiledQuery
 from cronium_admin.runs import events, outbox, retries
+from cronium_admin.runs.claim_order import CLAIM_ORDER
+from cronium_admin.runs.limits import WITHIN_LIMITS
 from cronium_admin.runs.models import LIVE, ON_HOST, TERMINAL, Run, RunEvent, Status
 from cronium_admin.runs.shared_texts import store_report
 from cronium_admin.runs.start_time import is_due
@@ -58,12 +60,8 @@ def _change_row(run_id: UUID, expected: Q, kind: str, message: str = "", by: str
 
 
 def _find_oldest_queued() -> UUID | None:
-    return (
-        Run.objects.filter(is_due(), status=Status.QUEUED)
-        .order_by("created_at", "id")
-        .values_list("pk", flat=True)
-        .first()
-    )
+    waiting = Run.objects.filter(is_due(), status=Status.QUEUED)
+    return waiting.order_by(*CLAIM_ORDER).values_list("pk", flat=True).first()
 
 
 _READ_CLAIMED = CompiledQuery(
@@ -77,7 +75,7 @@ def claim_next(
     """queued -> starting for the run that `choose` returns; calls it again if another process claimed that run.
 
     `choose` may lock the row: on PostgreSQL it is called in the transaction of the claim. Returns None if `choose`
-    returns None or `only_if` does not hold.
+    returns None, `only_if` does not hold, or a limit allows no further run (see `limits`).
     """
     while True:
         with _lock_choice():
@@ -85,7 +83,7 @@ def claim_next(
                 return None
             is_claimed = _apply_transition(
                 run_id,
-                only_if & Q(status=Status.QUEUED),
+                only_if & Q(WITHIN_LIMITS, status=Status.QUEUED),
                 "claimed",
                 status=Status.STARTING,
                 host=host,
@@ -98,7 +96,7 @@ def claim_next(
             [run] = _READ_CLAIMED.fetch(pk=run_id)
             return run
         if Run.objects.filter(pk=run_id, status=Status.QUEUED).exists():
-            return None  # still queued, so `only_if` did not hold
+            return None  # still queued, so `only_if` did not hold, or a limit was reached at this moment
 
 
 def _lock_choice() -> AbstractContextManager[Any]:

@@ -2,6 +2,7 @@
 
 DESCRIPTIONS = {
     "oom": "out of memory",
+    "concurrency_skipped": "the job's limit was reached",
     "output_limit": "log limit reached",
     "shutdown": "Cronium was stopped",
     "engine_restarted": "the Docker Engine was restarted",

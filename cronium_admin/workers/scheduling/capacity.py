@@ -17,7 +17,9 @@ from django.db.models.functions import Coalesce
 from cronium_admin.core.database.clock import Now
 from cronium_admin.core.database.compiled import CompiledQuery
 from cronium_admin.jobs.validation import DEFAULT_QUEUE
-from cronium_admin.runs.models import ON_HOST, Run, Status
+from cronium_admin.runs import limits
+from cronium_admin.runs.claim_order import CLAIM_ORDER, IS_QUEUED
+from cronium_admin.runs.models import ON_HOST, Run
 from cronium_admin.runs.serial import is_turn
 from cronium_admin.runs.start_time import is_due, is_no_stale_attempt
 from cronium_admin.warm import rows as warm
@@ -29,8 +31,11 @@ MB = 1024 * 1024
 MAX_PASS_OVER = timedelta(seconds=60)
 MAX_CONSIDERED = 200  # waiting runs that fit the host, per claim
 MAX_CPU = 99.99  # the most CPU that a run can request
-# The last: for how long the run could have started.
-_FACTS = "pk", "cpu", "memory_mb", "network", Now() - Coalesce("not_before", "created_at")
+# The last but one: for how long the run could have started.
+_FACTS = (
+    *("pk", "cpu", "memory_mb", "network", "job_id", "concurrency_key", "queue"),
+    *(Now() - Coalesce("not_before", "created_at"), limits.HAS_LIMIT),
+)
 
 
 @dataclass(frozen=True)
@@ -104,10 +109,8 @@ def _add_sidecars(sums: Iterable[tuple[str, Decimal, int, int]]) -> dict[str, Re
     }
 
 
-def _list_waiting(
-    host: str, capacity: Capacity, active: Set[str]
-) -> Iterator[tuple[Any, Decimal, int, str, timedelta]]:
-    """The waiting runs that fit `host`, oldest first, with _FACTS. The first is locked, and comes once more."""
+def _list_waiting(host: str, capacity: Capacity, active: Set[str]) -> Iterator[tuple[Any, ...]]:
+    """The waiting runs that fit `host`, in the order of claims, with _FACTS. The first is locked, and comes once more."""
     first, following = _compile_waiting(host, capacity, warm.is_enabled())
     found = first.fetch()
     if found and str(found[0][0]) in active:
@@ -128,11 +131,16 @@ def _select_waiting(host: str, capacity: Capacity, is_warm: bool) -> QuerySet[Ru
     drained = Exists(Host.objects.filter(name=host, draining=True))
     may_start = is_due() & is_turn() & is_no_stale_attempt()
     waiting = Run.objects.filter(
-        ~drained, capacity.build_fit_filter(), may_start, status=Status.QUEUED, queue__in=capacity.queues
+        ~drained,
+        IS_QUEUED,
+        limits.IS_OUTSIDE_FULL_LIMITS,
+        capacity.build_fit_filter(),
+        may_start,
+        queue__in=capacity.queues,
     )
     if is_warm:
         waiting = waiting.exclude(warm.is_promised_elsewhere(host))
-    return waiting.order_by("created_at", "id")
+    return waiting.order_by(*CLAIM_ORDER)
 
 
 def _lock_first(waiting: QuerySet[Run]) -> QuerySet[Run, Any]:
@@ -148,10 +156,10 @@ def choose_next_run(
     make_room: Callable[[], None] = lambda: None,
     in_use: Resources | None = None,
 ) -> UUID | None:
-    """The run that has waited longest among those that fit `host` now, except `active` runs, which hold a slot there.
+    """The first in the order of claims among the runs that fit `host` now, except `active` runs, which hold a slot there.
 
-    On PostgreSQL call it in the transaction of the claim. It locks the run that has waited longest, and passes over
-    runs that other hosts are claiming at this moment.
+    On PostgreSQL call it in the transaction of the claim. It locks the first run and the limits of the chosen one, and
+    passes over runs that other hosts are claiming at this moment.
 
     `in_use`: what this host's containers may use whose runs have ended.
 
@@ -163,11 +171,14 @@ def choose_next_run(
     The waiting sandboxes of this host use `waiting_bytes`. If the run fits only without them, `make_room` is called.
     """
     reserved: Resources | None = None
-    for run_id, cpu, memory_mb, network, waited in _list_waiting(host, capacity, active):
+    check = limits.LimitCheck()
+    for run_id, cpu, memory_mb, network, *group, waited, has_limit in _list_waiting(host, capacity, active):
         required = compute_required(cpu, memory_mb, network)
         if reserved is None:
             reserved = sum_reserved_on(host) + (in_use or Resources())
         if capacity.can_fit_now(reserved, required):
+            if has_limit and not check.may_claim(run_id, *group):
+                continue
             if not capacity.can_fit_now(
                 reserved, replace(required, memory_bytes=required.memory_bytes + waiting_bytes)
             ):

@@ -1,0 +1,184 @@
+"""The limits on runs that run at once, and what becomes of a launch that meets one."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+from django.core.exceptions import ValidationError
+
+from cronium_admin.jobs.models import Job, QueueLimit
+from cronium_admin.runs import state_machine
+from cronium_admin.runs.launch import launch, rerun
+from cronium_admin.runs.models import Run, Status
+from cronium_admin.runs.overrides import Overrides
+from cronium_admin.runs.state_machine import Ending
+from cronium_admin.runs.timeline import build_timeline
+from cronium_admin.workers.scheduling.capacity import Capacity, choose_next_run
+from tests.conftest import Api
+from tests.limits import limit_job
+from tests.users import get_admin
+
+
+def start(job: Job, value: Any = None, **more: Any) -> Run:
+    return launch(job, get_admin(), Overrides(input=value, **more))
+
+
+def claim(host: str = "east") -> Run | None:
+    return state_machine.claim_next(host, host, partial(choose_next_run, host, Capacity(("default",))))
+
+
+def claim_all() -> list[int]:
+    return [run.number for run in iter(claim, None)]
+
+
+def end(run: Run) -> None:
+    stored = Run.objects.get(pk=run.pk)
+    assert state_machine.finish(run.pk, stored.lease_epoch, Ending(Status.SUCCEEDED, "exit_code", ""))
+
+
+def test_no_more_runs_than_the_limit_are_claimed(job: Job) -> None:
+    runs = [start(limit_job(job, 2)) for _ in range(4)]
+    assert claim_all() == [1, 2]
+    end(runs[1])
+    assert claim_all() == [3]
+
+
+def test_the_limit_counts_for_each_key(job: Job) -> None:
+    limit_job(job, 1, key="customer")
+    runs = [start(job, {"customer": name}) for name in ("a", "a", "b", None)]
+    assert [run.concurrency_key for run in runs] == ["a", "a", "b", ""]
+    assert claim_all() == [1, 3, 4]
+
+
+def test_the_limit_of_today_counts_for_runs_that_wait(job: Job) -> None:
+    for _ in range(3):
+        start(job)
+    limit_job(job, 1)
+    assert claim_all() == [1]
+    limit_job(job, 2)
+    assert claim_all() == [2]
+    job.concurrency = None
+    job.save()
+    assert claim_all() == [3]
+
+
+def test_a_claim_that_chose_before_the_limit_was_reached_changes_nothing(job: Job) -> None:
+    first, second = start(limit_job(job, 1)), start(job)
+    assert state_machine.claim_next("east", "east", lambda: first.pk) is not None
+    assert state_machine.claim_next("west", "west", lambda: second.pk) is None
+    assert Run.objects.get(pk=second.pk).status == Status.QUEUED
+
+
+def test_the_limit_of_a_queue_counts_all_jobs(make_job: Callable[..., Job]) -> None:
+    limit = QueueLimit.objects.create(queue="default", max_running=2)
+    jobs = [make_job(), make_job(), make_job(queue="gpu")]
+    runs = [start(job) for job in (*jobs, *jobs)]
+    first, second = claim(), claim()
+    assert first is not None
+    assert second is not None
+    assert claim() is None
+    assert state_machine.claim_next("west", "w", partial(choose_next_run, "west", Capacity(("default",)))) is None
+    gpu = state_machine.claim_next("west", "w", partial(choose_next_run, "west", Capacity(("default", "gpu"))))
+    assert gpu is not None
+    assert gpu.pk == runs[2].pk
+    end(first)
+    assert claim() is not None
+    QueueLimit.objects.filter(pk=limit.pk).update(max_running=None)
+    assert claim() is not None
+
+
+def test_a_queue_with_the_limit_0_is_held(job: Job) -> None:
+    start(job)
+    QueueLimit.objects.create(queue="default", max_running=0)
+    assert claim() is None
+
+
+def test_a_run_of_a_deleted_job_is_no_run_of_the_limit(job: Job) -> None:
+    run = start(limit_job(job, 1))
+    assert claim() is not None
+    other = start(job)
+    Run.objects.filter(pk=other.pk).update(job=None)
+    assert claim() is not None
+    assert run.number == 1
+
+
+def test_skip_ends_the_run_at_once_and_says_why(job: Job) -> None:
+    limit_job(job, 2, when_full="skip")
+    first, second, third = (start(job) for _ in range(3))
+    assert (first.status, second.status) == (Status.QUEUED, Status.QUEUED)
+    assert (third.status, third.reason) == (Status.CANCELLED, "concurrency_skipped")
+    assert third.message == "Not run: the job runs at most 2 at once, and #1 and #2 were live."
+    assert third.finished_at is not None
+    assert [event.kind for event in build_timeline(third)] == ["queued", "cancelled"]
+    assert claim_all() == [1, 2]
+    end(first)
+    assert start(job).status == Status.QUEUED
+
+
+def test_cancel_oldest_cancels_and_both_pages_name_the_other(job: Job) -> None:
+    limit_job(job, 1, key="customer", when_full="cancel_oldest")
+    other = start(job, {"customer": "b"})
+    first = start(job, {"customer": "a"})
+    assert claim() is not None
+    assert claim() is not None
+    second = start(job, {"customer": "a"})
+    assert Run.objects.get(pk=first.pk).cancel_requested_at is not None
+    assert Run.objects.get(pk=other.pk).cancel_requested_at is None
+    assert claim() is None, "the first has not ended yet"
+    messages = [event.message for event in build_timeline(Run.objects.get(pk=first.pk))]
+    assert f"Cancel requested by run #{second.number} (the job runs at most 1 at once for the key a)" in messages
+    assert [event.message for event in build_timeline(second)][1] == (
+        f"Cancelled #{first.number}: the job runs at most 1 at once for the key a"
+    )
+    third = start(job, {"customer": "a"})
+    stored = Run.objects.get(pk=second.pk)
+    assert stored.status == Status.CANCELLED
+    assert stored.message.startswith(f"Cancelled by run #{third.number} (")
+    end(first)
+    claimed = claim()
+    assert claimed is not None
+    assert claimed.pk == third.pk
+
+
+def test_a_run_that_must_wait_takes_no_waiting_sandbox(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr("cronium_admin.runs.launch._take_sandbox", lambda columns: asked.append(columns) or {})
+    limit_job(job, 1)
+    start(job)
+    start(job)
+    assert len(asked) == 1
+
+
+def test_a_key_that_fails_refuses_the_launch_at_the_input(job: Job) -> None:
+    limit_job(job, 1, key="length(customer)")
+    with pytest.raises(ValidationError) as refused:
+        start(job, {"customer": 5})
+    assert "can't be computed from this input" in refused.value.message_dict["input"][0]
+    assert not Run.objects.exists()
+
+
+def test_a_rerun_counts_too_and_has_the_jobs_priority(job: Job) -> None:
+    run = start(limit_job(job, 1, key="customer", when_full="skip"), {"customer": "a"}, priority=5)
+    again = rerun(run, get_admin())
+    assert (again.status, again.reason, again.concurrency_key) == (Status.CANCELLED, "concurrency_skipped", "a")
+    assert (run.priority, again.priority) == (5, 3)
+
+
+def test_the_api_answers_a_skipped_launch_with_the_ended_run(operator: Api, job: Job) -> None:
+    limit_job(job, 1, when_full="skip")
+    assert operator.post("/jobs/report/runs", {}).json()["status"] == "queued"
+    skipped = operator.post("/jobs/report/runs", {})
+    assert skipped.status_code == 202
+    assert (skipped.json()["status"], skipped.json()["reason"]) == ("cancelled", "concurrency_skipped")
+    assert (skipped.json()["priority"], skipped.json()["concurrency_key"]) == (3, "")
+
+
+def test_a_higher_priority_than_the_jobs_needs_the_right_to_edit(operator: Api, editor: Api, job: Job) -> None:
+    assert operator.post("/jobs/report/runs", {"priority": 1}).json()["priority"] == 1
+    refused = operator.post("/jobs/report/runs", {"priority": 4})
+    assert refused.status_code == 403
+    assert list(refused.json()["fields"]) == ["priority"]
+    assert editor.post("/jobs/report/runs", {"priority": 4}).json()["priority"] == 4
+    for value in (0, 6, 10**30):
+        assert list(editor.post("/jobs/report/runs", {"priority": value}).json()["fields"]) == ["priority"]
