@@ -25,7 +25,7 @@ class ClaimOrder(Func):
     def __init__(self, priority: Any = "priority", since: Any = None, **extra: Any) -> None:
         super().__init__(priority, Coalesce("not_before", "created_at") if since is None else since, **extra)
 
-    def as_sql(self, compiler: Any, connection: Any, **extra: Any) -> Any:
+    def as_sql(self, compiler: Any, connection: Any, *_: Any, **extra: Any) -> Any:
         return self._write(compiler, "(({at} AT TIME ZONE 'UTC') - {priority} * INTERVAL '10 minutes')")
 
     def as_sqlite(self, compiler: Any, connection: Any, **extra: Any) -> Any:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db import transaction
+from django.db import connection, transaction
 
 from cronium_admin.core.wakeup import wake_workers
 from cronium_admin.jobs.concurrency import COMMON_KEY, KeyFailed, WhenFull, compute_key
@@ -14,6 +14,7 @@ from cronium_admin.runs import events
 from cronium_admin.runs.models import LIVE, Run, Status
 from cronium_admin.runs.start_time import is_due
 
+_LAUNCH_LOCK = 0x63726C  # PostgreSQL's advisory lock
 SKIPPED = "concurrency_skipped"  # the reason of a run that its job's limit did not allow
 
 
@@ -36,8 +37,14 @@ def compute_run_key(job: Job, run_input: Any) -> str:
 
 
 def lock_live_runs(job: Job | None, columns: Mapping[str, Any]) -> None:
-    """Before the job's row, because the end of a run locks its row first, and the job's for the next attempt."""
+    """Before the job's row, because the end of a run locks its row first, and the job's for the next attempt.
+
+    One such launch of a job at a time, so that none waits for a run that another has locked.
+    """
     if job is not None and _find_setting(job, columns)[1] == WhenFull.CANCEL_OLDEST:
+        if connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_LAUNCH_LOCK, job.pk % 2**31])
         rows = Run.objects.filter(job=job, concurrency_key=columns["concurrency_key"], status__in=LIVE)
         list(rows.order_by("pk").select_for_update(no_key=True).values_list("pk"))
 

@@ -99,8 +99,8 @@ def check_priority(job: Job, overrides: Overrides, by: User) -> None:
     if overrides.priority is None or overrides.priority <= job.priority or can(by, Permission.EDIT, job):
         return
     text = (
-        f"A priority higher than the job's, {job.priority}, needs the role Editor or higher, because the run goes before "
-        "the runs of others. Remove the override, or ask an editor to launch it."
+        f"A priority higher than the job's, {job.priority}, needs the role Editor or higher, because the run goes "
+        "before the runs of others. Remove the override, or ask an editor to launch it."
     )
     raise ApiError(403, "forbidden", text, {"priority": [text]})
 

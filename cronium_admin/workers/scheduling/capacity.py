@@ -110,7 +110,7 @@ def _add_sidecars(sums: Iterable[tuple[str, Decimal, int, int]]) -> dict[str, Re
 
 
 def _list_waiting(host: str, capacity: Capacity, active: Set[str]) -> Iterator[tuple[Any, ...]]:
-    """The waiting runs that fit `host`, in the order of claims, with _FACTS. The first is locked, and comes once more."""
+    """The waiting runs that fit `host`, in the order of claims, with _FACTS. The first is locked, and comes twice."""
     first, following = _compile_waiting(host, capacity, warm.is_enabled())
     found = first.fetch()
     if found and str(found[0][0]) in active:
@@ -156,7 +156,7 @@ def choose_next_run(
     make_room: Callable[[], None] = lambda: None,
     in_use: Resources | None = None,
 ) -> UUID | None:
-    """The first in the order of claims among the runs that fit `host` now, except `active` runs, which hold a slot there.
+    """The first waiting run that fits `host` now, except `active` runs, which hold a slot there.
 
     On PostgreSQL call it in the transaction of the claim. It locks the first run and the limits of the chosen one, and
     passes over runs that other hosts are claiming at this moment.
