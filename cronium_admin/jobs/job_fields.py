@@ -27,6 +27,4 @@ _RETENTION_FIELDS = {"log_keep_days", "log_keep_runs", "run_keep_days", "run_kee
 DEFAULTS = {"pull_policy": "", "retry": None, "priority": 3, "concurrency": None, **dict.fromkeys(EXPECTED_FIELDS)}
 # How its runs wait for each other.
 _ORDER_FIELDS = {"priority", "concurrency"}
-JOB_FIELDS = (
-    RUN_FIELDS | {"name", "slug", "enabled", "tags", *EXPECTED_FIELDS} | _RETENTION_FIELDS | _ORDER_FIELDS
-)
+JOB_FIELDS = RUN_FIELDS | {"name", "slug", "enabled", "tags", *EXPECTED_FIELDS} | _RETENTION_FIELDS | _ORDER_FIELDS

@@ -75,8 +75,8 @@ def _run_time(schedule: Schedule, row: Occurrence, nominal: int, by: User) -> Ru
         row,
         nominal,
         run=run,
-        state=State.CAUGHT_UP,
-        reason=f"{row.reason}; run by {by.get_username()}"[:300],
+        state=State.CAUGHT_UP if run.is_live else State.OVERLAPPED,
+        reason=(f"{row.reason}; run by {by.get_username()}" if run.is_live else run.message)[:300],
         late_by_seconds=max(0, to_instant(database_now()) - nominal),
     )
     return run

@@ -170,6 +170,8 @@ def _execute_decision(schedule: Schedule, decision: Decision, label: str | None)
         return text[:500]
     except IntegrityError as error:  # no row of the ledger, so it is not a sign of another process
         raise RuntimeError(f"The run could not be stored: {error}") from error
+    if not run.is_live:  # the job's limit allowed no further run
+        decision = replace(decision, state=State.OVERLAPPED, reason=run.message[:300], late_by=None)
     write_row(schedule, decision, label, run)
     return ""
 

@@ -13,7 +13,12 @@ pytestmark = pytest.mark.skipif(not DATABASE, reason='needs eval "$(scripts/serv
 UPGRADES = "unit/test_revisions_upgrade.py"
 FILES = [
     *("unit/test_lease.py", "unit/test_outbox.py", "unit/test_transitions.py", "engine/outbox_on_postgres.py"),
-    *("engine/claims_on_postgres.py", "unit/test_admission.py", "unit/test_warm_rows.py"),
+    *(
+        "engine/claims_on_postgres.py",
+        "engine/limits_on_postgres.py",
+        "unit/test_admission.py",
+        "unit/test_warm_rows.py",
+    ),
     *("engine/retries_on_postgres.py", "unit/retries/test_attempts.py", "unit/retries/test_schedules.py"),
     *("engine/schedules_on_postgres.py", "unit/schedules/test_firing.py", "unit/schedules/test_delayed.py"),
     *("unit/test_compiled_query.py", "unit/test_upsert.py", "unit/test_logs_store.py"),

@@ -9,7 +9,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('access', '0008_projects'),
-        ('jobs', '0020_limits'),
+        ('jobs', '0021_limits'),
         ('runs', '0032_retry'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]

@@ -6,11 +6,14 @@ from datetime import timedelta
 import pytest
 
 from cronium_admin.jobs.models import Job
+from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run, Status
 from cronium_admin.runs.serial import find_earlier, is_turn
-from cronium_admin.schedules.firing import AlreadyDecided
+from cronium_admin.schedules.firing import AlreadyDecided, Tick, fire_schedule
 from cronium_admin.schedules.models import Schedule
-from tests.unit.schedules.conftest import at, fire, read_ledger
+from tests.limits import limit_job
+from tests.unit.schedules.conftest import at, fire, instant, read_ledger, store_schedule
+from tests.users import get_admin
 
 pytestmark = pytest.mark.django_db
 Make = Callable[..., Schedule]
@@ -209,3 +212,15 @@ def test_new_zone_data_fires_no_time_of_day_twice(make_schedule: Make) -> None:
     fire(schedule, "2026-11-26T16:00")
     assert Run.objects.count() == 1
     assert fire(schedule, "2026-11-27T16:00")[-1][:2] == ("2026-11-27T16:00", "overlapped")
+
+
+def test_a_time_that_the_limit_of_the_job_skips_is_overlapped_and_names_the_run(job: Job) -> None:
+    limit_job(job, 1, when_full="skip")
+    live = launch(job, get_admin())
+    schedule = store_schedule(job, "@hourly")
+    fire_schedule(schedule.pk, Tick(instant("2026-11-26T01:00"), None))
+    row = schedule.occurrences.get()
+    assert row.state == "overlapped"
+    assert row.reason == f"Not run: the job runs at most 1 at once, and #{live.number} was live."
+    assert row.run is not None
+    assert row.run.reason == "concurrency_skipped"

@@ -11,7 +11,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('jobs', '0019_retry'),
+        ('jobs', '0020_expected_by'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
