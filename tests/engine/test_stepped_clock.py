@@ -1,0 +1,188 @@
+"""Two processes fire schedules while the database's clock is stepped, the database goes away, and they are killed and
+frozen: each nominal time has one row, and no run comes twice. The rows are counted from outside, by SQL.
+
+The clock of the test's database is `STATEMENT_TIMESTAMP()` of a schema that comes before PostgreSQL's own.
+"""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from cron_rules.cron import parse_cron
+from cron_rules.evaluate import list_times
+from cron_rules.zones import load_zone
+from tests.engine.scaled import KEYS, Prepared, needs_services, new_database, url_of
+from tests.engine.server import ROOT, environment, manage
+
+pytestmark = [needs_services, pytest.mark.chaos]
+STEPS = 24
+START = "2027-03-28 00:59:20+00"  # 40 s before the clocks of Berlin go forward
+FAKE_CLOCK = f"""
+CREATE SCHEMA fake;
+CREATE TABLE fake.clock (shift interval);
+INSERT INTO fake.clock VALUES ('{START}'::timestamptz - pg_catalog.now());
+CREATE FUNCTION fake.statement_timestamp() RETURNS timestamptz LANGUAGE sql STABLE
+  AS 'SELECT pg_catalog.statement_timestamp() + (SELECT shift FROM fake.clock)';
+"""
+RULES = ["* * * * * *", "*/7 * * * * *", "*/20 * * * * *", "* * * * *", "0,30 2 * * *", "*/15 2 * * *", "5 * * * *"]
+SEED = f"""
+from cronium_admin.jobs.service import create_job
+from cronium_admin.schedules.service import create_schedule
+from tests.users import get_admin
+for number, rule in enumerate({RULES!r}):
+    names = {{"name": f"job {{number}}", "slug": f"job-{{number}}"}}
+    job = create_job({{**names, "language": "bash", "script": "true"}}, get_admin())
+    values = {{"name": "chaos", "rule": rule, "timezone": "Europe/Berlin", "overlap": "allow", "missed": "all"}}
+    create_schedule(job, values, get_admin())
+"""
+
+
+class World:
+    """A database with a clock of its own, and the processes that fire its schedules."""
+
+    def __init__(self, database: str, folder: Path) -> None:
+        self.url, self.folder = url_of(database), folder
+        self.env = environment(
+            folder, CRONIUM_DATABASE_URL=self.url, DJANGO_SETTINGS_MODULE="cronium_admin.settings", **KEYS
+        )
+        self.admin = psycopg.connect(url_of("template1"), autocommit=True)
+        self.name = database
+        self.tickers: list[subprocess.Popen[bytes]] = []
+
+    def _start(self) -> "subprocess.Popen[bytes]":
+        with (self.folder / "tickers.log").open("ab") as log:
+            program = [sys.executable, "-m", "tests.engine.ticker"]
+            return subprocess.Popen(program, env=self.env, cwd=ROOT, stdout=log, stderr=log)
+
+    def start(self, count: int) -> None:
+        self.tickers += [self._start() for _ in range(count)]
+
+    def query(self, text: str) -> list[tuple[object, ...]]:
+        with psycopg.connect(self.url) as connection:
+            return connection.execute(text).fetchall()  # type: ignore[arg-type]
+
+    def step_clock(self, interval: str) -> None:
+        with psycopg.connect(self.url) as connection:
+            connection.execute("UPDATE fake.clock SET shift = shift + %s::interval", [interval])
+
+    def kill(self, choose: random.Random) -> None:
+        victim = choose.choice(self.tickers)
+        victim.kill()
+        victim.wait()
+        self.tickers.remove(victim)
+        self.start(1)
+
+    def freeze(self, choose: random.Random) -> None:
+        victim = choose.choice(self.tickers)
+        victim.send_signal(signal.SIGSTOP)
+        time.sleep(choose.choice([2, 5, 17]))  # the lease lasts 15 s
+        victim.send_signal(signal.SIGCONT)
+
+    def take_database_away(self) -> None:
+        self.admin.execute(f'ALTER DATABASE "{self.name}" ALLOW_CONNECTIONS false')  # type: ignore[arg-type]
+        self.admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [self.name])
+        time.sleep(3)
+        self.admin.execute(f'ALTER DATABASE "{self.name}" ALLOW_CONNECTIONS true')  # type: ignore[arg-type]
+
+    def stop(self) -> None:
+        for ticker in self.tickers:
+            ticker.send_signal(signal.SIGCONT)
+            ticker.terminate()
+        for ticker in self.tickers:
+            ticker.wait(60)
+        self.admin.close()
+
+
+@pytest.fixture
+def world(prepared: Prepared, tmp_path: Path) -> Iterator[World]:
+    with new_database(prepared.database) as database:
+        with psycopg.connect(url_of(database)) as connection:
+            connection.execute(FAKE_CLOCK)
+            connection.execute(f'ALTER DATABASE "{database}" SET search_path = fake, public, pg_catalog')  # type: ignore[arg-type]
+        made = World(database, tmp_path)
+        try:
+            manage(made.env, "shell", "-v0", "-c", SEED)
+            yield made
+        finally:
+            made.stop()
+
+
+def torment(world: World, choose: random.Random) -> Counter[str]:
+    """Each fault at least once. The clock ends later than it was at any time."""
+    faults = ["+3 hours", "-2 hours", "+90 seconds", "-40 seconds", "kill", "freeze", "database"]
+    plan = faults + choose.choices(faults, k=STEPS - len(faults))
+    choose.shuffle(plan)
+    for fault in plan:
+        time.sleep(choose.uniform(1, 5))
+        if fault == "kill":
+            world.kill(choose)
+        elif fault == "freeze":
+            world.freeze(choose)
+        elif fault == "database":
+            world.take_database_away()
+        else:
+            world.step_clock(fault)
+    back = sum(2 * 3600 * (fault == "-2 hours") + 40 * (fault == "-40 seconds") for fault in plan)
+    world.step_clock(f"{back + 3600} seconds")
+    return Counter(plan)
+
+
+def wait_until_decided(world: World, seconds: float = 90) -> None:
+    """All schedules were decided up to the clock."""
+    give_up_at = time.monotonic() + seconds
+    ages = "SELECT max(statement_timestamp() - cursor_at) < '10 seconds' FROM schedules_schedule"
+    query = f"{ages} WHERE rule = '* * * * * *'"
+    behind = "SELECT count(*) FROM schedules_schedule WHERE due_at < statement_timestamp() - interval '5 seconds'"
+    while not (world.query(query)[0][0] and world.query(behind)[0][0] == 0):
+        assert time.monotonic() < give_up_at, (world.folder / "tickers.log").read_text()[-3000:]
+        time.sleep(0.5)
+
+
+def check_ledger(world: World, pk: object, rule: str, created: datetime) -> Counter[str]:
+    """The rows of a schedule are exactly its nominal times; runs are those of the rows that launched one."""
+    rows = world.query(
+        "SELECT nominal_at, last_nominal_at, count, state, run_id FROM schedules_occurrence"
+        f" WHERE schedule_id = {pk} AND state <> 'gap' ORDER BY nominal_at"
+    )
+    (cursor,) = world.query(f"SELECT cursor_at FROM schedules_schedule WHERE id = {pk}")[0]
+    first, last = int(created.timestamp()) + 1, int(cursor.timestamp())  # type: ignore[attr-defined]
+    expected = list_times(parse_cron(rule, load_zone("Europe/Berlin")), first, last + 1)
+    found: list[int] = []
+    for nominal, end, count, _, _ in rows:
+        span = [one for one in expected if nominal.timestamp() <= one <= end.timestamp()]  # type: ignore[attr-defined]
+        assert len(span) == count, (rule, nominal, end, count)
+        found += span
+    assert found == list(expected), (rule, set(expected) ^ set(found))
+    launched = [run for _, _, _, state, run in rows if state in ("ran", "late", "caught_up")]
+    assert None not in launched
+    (stored,) = world.query(f"SELECT count(*) FROM runs_run WHERE caused_by = 'schedule:{pk}'")[0]
+    assert stored == len(set(launched)) == len(launched), rule
+    return Counter(str(state) for _, _, _, state, _ in rows)
+
+
+def test_each_time_has_one_row_while_clock_database_and_processes_fail(world: World) -> None:
+    seed = int(os.environ.get("CHAOS_SEED") or int.from_bytes(os.urandom(2), "big"))
+    print(f"seed {seed}")
+    choose = random.Random(seed)
+    world.start(2)
+    time.sleep(5)
+    print(torment(world, choose))
+    wait_until_decided(world)
+    total: Counter[str] = Counter()
+    for pk, rule, created in world.query("SELECT id, rule, created_at FROM schedules_schedule ORDER BY id"):
+        assert isinstance(created, datetime)
+        states = check_ledger(world, pk, str(rule), created.astimezone(UTC))
+        print(rule, dict(states))
+        total += states
+    assert total["ran"] > 20
+    assert total["missed"] + total["caught_up"] > 0, "the clock went forward: some times were missed"
