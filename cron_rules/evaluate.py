@@ -10,6 +10,7 @@ from cron_rules.rules import MAX_GAP_SECONDS, ClockRule, IntervalRule, OnceRule,
 from cron_rules.zones import DAY, LAST_YEAR, Segment, Transition
 
 Note = Literal["", "moved", "merged", "doubled", "skipped"]
+MAX_UNSPLIT = 300  # times of a day
 _LAST_INSTANT = int((LAST_YEAR - 1970) * 365.2425) * DAY  # rules have no later times
 
 
@@ -101,7 +102,13 @@ def _iterate_days(rule: ClockRule, after: int) -> Iterator[Iterable[int]]:
                 continue
             if zone.is_changed(day):
                 first, done = _find_changed_range(rule, day)
-                yield [found.at for found in list_changed(rule, first, done) if found.runs and found.at > after]
+                for part in _split_changed(rule, first, done):
+                    if part.stop > after + 1:
+                        yield [
+                            found.at
+                            for found in list_changed(rule, first, done, part)
+                            if found.runs and found.at > after
+                        ]
                 continue
             offset, steady_until = _find_constant_offset(rule, day)
         base = day * DAY - offset
@@ -133,9 +140,10 @@ def _iterate_clock_back(rule: ClockRule, before: int) -> Iterator[int]:
             continue
         if zone.is_changed(day):
             done, last = _find_changed_range(rule, day)
-            for occurrence in reversed(list_changed(rule, done, last)):
-                if occurrence.runs and occurrence.at < before:
-                    yield occurrence.at
+            for part in reversed(_split_changed(rule, done, last)):
+                if part.start < before:
+                    found = reversed(list_changed(rule, done, last, part))
+                    yield from (one.at for one in found if one.runs and one.at < before)
             continue
         base = day * DAY - _find_constant_offset(rule, day)[0]
         for time in reversed(times[: bisect_left(times, before - base)]):
@@ -152,44 +160,71 @@ def _find_changed_range(rule: ClockRule, day: int) -> tuple[int, int]:
     return first, last
 
 
-def list_changed(rule: ClockRule, first: int, last: int) -> list[Occurrence]:
-    """All occurrences of the days, with those that don't run, by instant. For days near a change of the clock."""
+def _split_changed(rule: ClockRule, first: int, last: int) -> list[range]:
+    """The instants of the days in parts, so that a search of one time need not compute all of them."""
+    offsets = [segment.offset for segment in rule.zone.list_segments(first, last)]
+    start, stop = first * DAY - max(offsets), (last + 1) * DAY - min(offsets)
+    step = 3600 if len(rule.times) > MAX_UNSPLIT else stop - start
+    return [range(at, min(at + step, stop)) for at in range(start, stop, step)]
+
+
+def list_changed(rule: ClockRule, first: int, last: int, part: range | None = None) -> list[Occurrence]:
+    """The occurrences of the days, with those that don't run, by instant. For days near a change of the clock.
+
+    `part`: only those with an instant in it.
+    """
     days = []
     for day in rule.days.iterate(first):
         if day > last:
             break
         days.append(day)
     segments = rule.zone.list_segments(first, last)
-    list_labels: Callable[[ClockRule, list[int], list[Segment]], Iterator[Occurrence]]
+    labels = _bound_labels(segments, part)
+    list_labels: Callable[[ClockRule, list[int], list[Segment], range], Iterator[Occurrence]]
     list_labels = _list_fixed if rule.is_fixed else _list_frequent
-    return _merge(sorted(list_labels(rule, days, segments), key=lambda found: (found.at, not found.runs, found.labels)))
+    listed = sorted(
+        list_labels(rule, days, segments, labels), key=lambda found: (found.at, not found.runs, found.labels)
+    )
+    return _merge(found for found in listed if part is None or part.start <= found.at < part.stop)
 
 
-def _list_frequent(rule: ClockRule, days: list[int], segments: list[Segment]) -> Iterator[Occurrence]:
+def _bound_labels(segments: list[Segment], part: range | None) -> range:
+    """All labels whose instant can be in the part. The offset of each instant is one of those of the segments."""
+    if part is None:
+        return range(segments[0].start - DAY, segments[-1].end + DAY)
+    offsets = [segment.offset for segment in segments]
+    return range(part.start + min(offsets), part.stop + max(offsets))
+
+
+def _slice_times(rule: ClockRule, day: int, low: int, high: int) -> Iterable[int]:
+    """The labels of the day from `low` to before `high`."""
+    times, base = rule.times, day * DAY
+    return map(base.__add__, times[bisect_left(times, low - base) : bisect_left(times, high - base)])
+
+
+def _list_frequent(rule: ClockRule, days: list[int], segments: list[Segment], labels: range) -> Iterator[Occurrence]:
     for before, segment in zip([None, *segments], segments, strict=False):
         repeated_until = before.end + before.offset if before else 0  # labels of this segment below it come twice
+        low, high = segment.start + segment.offset, segment.end + segment.offset
         for day in days:
-            low, high = segment.start + segment.offset - day * DAY, segment.end + segment.offset - day * DAY
-            for time in rule.times[bisect_left(rule.times, low) : bisect_left(rule.times, high)]:
-                label = day * DAY + time
+            for label in _slice_times(rule, day, max(low, labels.start), min(high, labels.stop)):
                 is_second = label < repeated_until
                 yield Occurrence(label - segment.offset, (label,), "doubled" if is_second else "", is_second)
         if before and segment.offset > before.offset:
-            yield from _list_skipped(rule, days, Transition(segment.start, before.offset, segment.offset))
+            yield from _list_skipped(rule, days, Transition(segment.start, before.offset, segment.offset), labels)
 
 
-def _list_skipped(rule: ClockRule, days: list[int], gap: Transition) -> Iterator[Occurrence]:
+def _list_skipped(rule: ClockRule, days: list[int], gap: Transition, labels: range) -> Iterator[Occurrence]:
+    low, high = max(gap.at + gap.before, labels.start), min(gap.at + gap.after, labels.stop)
     for day in days:
-        low, high = gap.at + gap.before - day * DAY, gap.at + gap.after - day * DAY
-        for time in rule.times[bisect_left(rule.times, low) : bisect_left(rule.times, high)]:
-            label = day * DAY + time
+        for label in _slice_times(rule, day, low, high):
             yield Occurrence(label - gap.before, (label,), "skipped")
 
 
-def _list_fixed(rule: ClockRule, days: list[int], segments: list[Segment]) -> Iterator[Occurrence]:
+def _list_fixed(rule: ClockRule, days: list[int], segments: list[Segment], labels: range) -> Iterator[Occurrence]:
     for day in days:
-        for time in rule.times:
-            yield from _place_label(rule, day * DAY + time, segments)
+        for label in _slice_times(rule, day, labels.start, labels.stop):
+            yield from _place_label(rule, label, segments)
 
 
 def _place_label(rule: ClockRule, label: int, segments: list[Segment]) -> Iterator[Occurrence]:
@@ -207,7 +242,7 @@ def _place_label(rule: ClockRule, label: int, segments: list[Segment]) -> Iterat
             yield Occurrence(label - gap.before, (label,), "skipped")
 
 
-def _merge(occurrences: list[Occurrence]) -> list[Occurrence]:
+def _merge(occurrences: Iterable[Occurrence]) -> list[Occurrence]:
     """Those of one instant become one run."""
     merged: list[Occurrence] = []
     for occurrence in occurrences:
@@ -229,7 +264,17 @@ def list_noted(rule: Rule, start: int, end: int) -> list[Occurrence]:
     done = -1
     for transition in rule.zone.list_between(start - 2 * DAY, end + 2 * DAY):
         day = (transition.at + min(transition.before, transition.after)) // DAY
-        if day > done:
-            first, done = _find_changed_range(rule, day)
-            found += list_changed(rule, first, done)
-    return [occurrence for occurrence in found if occurrence.note and start <= occurrence.at < end]
+        if day <= done:
+            continue
+        first, done = _find_changed_range(rule, day)
+        for part in _split_changed(rule, first, done):
+            if part.start < end and start < part.stop and _is_near_change(rule, part):
+                found += list_changed(rule, first, done, range(max(start, part.start), min(end, part.stop)))
+    return [occurrence for occurrence in found if occurrence.note]
+
+
+def _is_near_change(rule: ClockRule, part: range) -> bool:
+    """Whether an instant of the part can have a note: it is as near to a change as the clock is moved."""
+    near = rule.zone.list_between(part.start - DAY, part.stop + DAY)
+    spans = [(found.at, abs(found.after - found.before)) for found in near]
+    return any(part.start <= at + size and at - size < part.stop for at, size in spans)

@@ -16,6 +16,10 @@ DEFAULT_WINDOW = 3600
 MAX_KEPT = 10_000  # nominal times of one schedule with a row of their own, per tick
 
 
+# Of each due time the next one, so that no search starts anew for each of thousands.
+Following = dict[int, PlannedTime | None]
+
+
 @dataclass(frozen=True)
 class Downtime:
     """No process looked for due schedules between the two instants."""
@@ -65,16 +69,17 @@ class _Due:
 def decide_due(schedule: Schedule, plan: Plan, now: int, downtime: Downtime | None) -> Outcome:
     """The decisions for all times after the schedule's cursor that are due at `now`, in order, equal ones joined."""
     due = _collect_due(schedule, plan, now)
+    following = _map_following(plan, due.times)
     running = [time for time in due.times if time.runs]
-    count = _count_missed(schedule, plan, running, now, downtime)
+    count = _count_missed(schedule, following, running, now, downtime)
     missed, timely = running[:count], running[count:]
     found = {time.at: Decision(time.nominal, State.BLACKOUT, time.closed) for time in due.times if not time.runs}
     if missed:
         away = _explain_missed(schedule, missed[-1].at, downtime)
         later = timely[0].at if timely else None
-        decided = _decide_missed(schedule, plan, missed, now, away, later)
+        decided = _decide_missed(schedule, following, missed, now, away, later)
         found |= {time.at: decision for time, decision in zip(missed, decided, strict=True)}
-    found |= {time.at: _decide_timely(schedule, plan, time, now) for time in timely}
+    found |= {time.at: _decide_timely(schedule, following, time, now) for time in timely}
     decisions = [] if due.passed is None else [due.passed]
     for time in due.times:
         decisions += _expand_moved(schedule, plan, time, found[time.at])
@@ -129,7 +134,15 @@ def _expand_moved(schedule: Schedule, plan: Plan, time: PlannedTime, decision: D
     return [*found, replace(decision, joins=False)]
 
 
-def _count_missed(schedule: Schedule, plan: Plan, due: list[PlannedTime], now: int, downtime: Downtime | None) -> int:
+def _map_following(plan: Plan, times: list[PlannedTime]) -> Following:
+    if not times:
+        return {}
+    return {time.at: later for time, later in pairwise([*times, plan.find_next(times[-1].at)]) if time}
+
+
+def _count_missed(
+    schedule: Schedule, following: Following, due: list[PlannedTime], now: int, downtime: Downtime | None
+) -> int:
     """How many of the oldest are missed: those of a downtime, and those that were delayed for longer than two minutes.
 
     The newest that was only delayed runs late, as it does after a process was frozen. So does the newest of the last
@@ -138,9 +151,9 @@ def _count_missed(schedule: Schedule, plan: Plan, due: list[PlannedTime], now: i
     bound = now - DOWNTIME_SECONDS
     down_until = downtime.end if downtime else 0
     count = len(due)
-    while count and _find_due(schedule, plan, due[count - 1]) >= max(bound, down_until):
+    while count and _find_due(schedule, following, due[count - 1]) >= max(bound, down_until):
         count -= 1
-    if due and count == len(due) and _find_due(schedule, plan, due[-1]) >= min(bound, down_until):
+    if due and count == len(due) and _find_due(schedule, following, due[-1]) >= min(bound, down_until):
         count -= 1
     return count
 
@@ -152,25 +165,25 @@ def _explain_missed(schedule: Schedule, last: int, downtime: Downtime | None) ->
     return f"It was delayed: {schedule.problem}"[:150] if schedule.problem else "It was delayed"
 
 
-def _find_due(schedule: Schedule, plan: Plan, time: PlannedTime) -> int:
-    return compute_due(schedule, time, plan.find_next(time.at)) if schedule.jitter_seconds else time.at
+def _find_due(schedule: Schedule, following: Following, time: PlannedTime) -> int:
+    return compute_due(schedule, time, following[time.at]) if schedule.jitter_seconds else time.at
 
 
-def _decide_timely(schedule: Schedule, plan: Plan, time: PlannedTime, now: int) -> Decision:
-    late_by = now - _find_due(schedule, plan, time)
+def _decide_timely(schedule: Schedule, following: Following, time: PlannedTime, now: int) -> Decision:
+    late_by = now - _find_due(schedule, following, time)
     state = State.LATE if late_by > LATE_SECONDS else State.RAN
     return Decision(time.nominal, state, late_by=late_by, launches=True)
 
 
 def _decide_missed(
-    schedule: Schedule, plan: Plan, missed: list[PlannedTime], now: int, away: str, later: int | None
+    schedule: Schedule, following: Following, missed: list[PlannedTime], now: int, away: str, later: int | None
 ) -> Iterator[Decision]:
     """`away` is the cause. `later`: the first time after them, which runs anyway."""
     if schedule.missed == Missed.NONE:
         yield from (Decision(time.nominal, State.MISSED, f"{away}; missed times are not run") for time in missed)
         return
     limit = 1 if schedule.missed == Missed.LATEST else schedule.missed_max
-    in_time = {time.at for time in missed if now - time.at <= _find_window(schedule, plan, time)}
+    in_time = {time.at for time in missed if now - time.at <= _find_window(schedule, following, time)}
     chosen = sorted(in_time)[-limit:] if limit else []
     if schedule.missed == Missed.LATEST and later is not None:
         chosen = []
@@ -180,7 +193,7 @@ def _decide_missed(
         if time.at in launched:
             yield Decision(time.nominal, State.CAUGHT_UP, away, late_by, launches=True)
         elif time.at not in in_time:
-            excess = late_by - _find_window(schedule, plan, time)
+            excess = late_by - _find_window(schedule, following, time)
             yield Decision(time.nominal, State.MISSED, f"{away}; too late by {format_span(excess)}")
         elif schedule.missed == Missed.LATEST:
             latest = format_minute(chosen[-1] if chosen else later or time.at, schedule.timezone)
@@ -189,11 +202,11 @@ def _decide_missed(
             yield Decision(time.nominal, State.MISSED, f"{away}; over the limit of {limit} runs")
 
 
-def _find_window(schedule: Schedule, plan: Plan, time: PlannedTime) -> int:
+def _find_window(schedule: Schedule, following: Following, time: PlannedTime) -> int:
     if schedule.missed_within_seconds is not None:
         return schedule.missed_within_seconds
-    following = plan.find_next(time.at)
-    return DEFAULT_WINDOW if following is None else min(DEFAULT_WINDOW, following.at - time.at)
+    later = following[time.at]
+    return DEFAULT_WINDOW if later is None else min(DEFAULT_WINDOW, later.at - time.at)
 
 
 def _join_equal(decisions: Iterable[Decision]) -> Iterator[Decision]:

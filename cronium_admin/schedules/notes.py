@@ -24,6 +24,11 @@ def describe_note(occurrence: Occurrence) -> str:
     return ""
 
 
+def describe_label(occurrence: Occurrence) -> str:
+    """Its last local time of day."""
+    return _format_label(occurrence.labels[-1])
+
+
 def _format_label(label: int) -> str:
     text = datetime.fromtimestamp(label, UTC).strftime("%H:%M:%S")
     return text.removesuffix(":00")

@@ -1,11 +1,21 @@
 """Cron rules across changes of the clock: E2, E3 and E4. Instants by tzdata 2026f."""
 
-from itertools import pairwise
+from collections.abc import Callable
+from itertools import islice, pairwise
 
 import pytest
 
-from cron_rules.evaluate import Occurrence, list_changed, list_times
-from cron_rules.rules import ClockRule
+from cron_rules import evaluate
+from cron_rules.evaluate import (
+    Occurrence,
+    find_next,
+    find_previous,
+    iterate_before,
+    list_changed,
+    list_noted,
+    list_times,
+)
+from cron_rules.rules import ClockRule, Rule
 from tests.unit.cron_rules.instants import cron, format_first, format_instant, parse_instant
 
 BERLIN, NEW_YORK, LORD_HOWE = "Europe/Berlin", "America/New_York", "Australia/Lord_Howe"
@@ -143,3 +153,33 @@ def test_e4_the_clock_can_go_back_over_midnight() -> None:
     for rule, first in (("30 23 28 10 *", "02:00"), ("0 0 29 10 *", "02:30")):
         found = list_times(cron(rule, "America/St_Johns"), start, end)
         assert [format_instant(instant)[11:] for instant in found] == [first]
+
+
+@pytest.mark.parametrize("find", [find_next, find_previous])
+@pytest.mark.parametrize("rule", ["* * * * * *", "* 0-59 0-22 * * *"])
+def test_a_search_on_the_day_of_a_change_computes_a_part_of_it(
+    find: Callable[[Rule, int], int | None], rule: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+    parsed, noon = cron(rule, BERLIN), parse_instant("2027-03-28T12:00")
+    monkeypatch.setattr(evaluate, "Occurrence", lambda *given: made.append(1) or Occurrence(*given))
+    assert find(parsed, noon) == noon + (1 if find is find_next else -1)
+    assert 0 < len(made) <= 2 * 3600
+
+
+def test_notes_far_from_a_change_compute_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluate, "list_changed", None)
+    evening = parse_instant("2027-03-28T12:00")
+    assert list_noted(cron("* * * * * *", BERLIN), evening, evening + 6 * 3600) == []
+
+
+def test_seconds_around_a_change() -> None:
+    rule = cron("* * * * * *", BERLIN)
+    for day, hours, note in (("2027-03-28", 23, "skipped"), ("2026-10-25", 25, "doubled")):
+        end = parse_instant(f"{day}T22:00") + (3600 if hours == 25 else 0)
+        times = list_times(rule, end - hours * 3600, end)
+        assert times == list(range(end - hours * 3600, end))
+        noted = list_noted(rule, end - hours * 3600, end)
+        assert {found.note for found in noted} == {note}
+        assert len(noted) == 3600
+        assert list(islice(iterate_before(rule, end), len(times))) == times[::-1]

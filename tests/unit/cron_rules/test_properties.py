@@ -27,7 +27,7 @@ ZONES = [
 ]
 YEARS = range(2017, 2027)
 # `cronsim` is used where it defines the same: not with changes of half an hour, nor with `*/n` hours near a change.
-HALF_HOURS = {"Australia/Lord_Howe"}
+HALF_HOURS = {"Australia/Lord_Howe", "Antarctica/Casey"}  # their clocks change by half an hour, or at one minute past
 
 
 def _list_field(low: int, high: int) -> st.SearchStrategy[str]:

@@ -5,11 +5,13 @@ from datetime import timedelta
 
 import pytest
 
+from cron_rules.plan import Plan
 from cronium_admin.core.database.clock import database_now
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.models import Run
 from cronium_admin.schedules import firing, refresh, rules
 from cronium_admin.schedules.firing import AlreadyDecided, Tick, fire_due, record_tick
+from cronium_admin.schedules.ledger import record_gaps
 from cronium_admin.schedules.models import Heartbeat, Schedule
 from cronium_admin.schedules.refresh import refresh_stale
 from cronium_admin.schedules.rules import to_instant
@@ -67,12 +69,26 @@ class TestDelayed:
         down = f"{schedule.next_at + timedelta(seconds=1):%Y-%m-%dT%H:%M:%S}", "2026-11-26T05:00"
         assert [row[1] for row in fire(schedule, "2026-11-26T05:00", down)] == ["missed"]
 
-    def test_ten_thousand_times_of_one_second(self, make_schedule: Make) -> None:
-        schedule = make_schedule("* * * * * *", missed="all", missed_max=5, missed_within_seconds=60, overlap="allow")
-        fire(schedule, "2026-11-26T06:30", ("2026-11-26T00:30", "2026-11-26T06:30"))
-        ledger = read_ledger(schedule)
-        assert sum(count for *_, count in ledger) == 6 * 3600, "E16: each time is counted once"
-        assert [state for _, state, _, _ in ledger] == ["missed"] * 3 + ["caught_up"] * 5 + ["ran"]
+    @pytest.mark.parametrize(("day", "gaps"), [("2026-11-26", []), ("2027-03-28", [("2027-03-28T01:00", "gap", 3600)])])
+    def test_ten_thousand_times_of_one_second(
+        self, make_schedule: Make, monkeypatch: pytest.MonkeyPatch, day: str, gaps: list[tuple[str, str, int]]
+    ) -> None:
+        """Also on the day of a change of the clock, the times are computed once and not searched one by one."""
+        searched: list[int] = []
+        find_next = Plan.find_next
+        monkeypatch.setattr(Plan, "find_next", lambda plan, after: searched.append(after) or find_next(plan, after))
+        values = {"missed": "all", "missed_max": 5, "missed_within_seconds": 60, "overlap": "allow"}
+        schedule = make_schedule("* * * * * *", cursor=f"{day}T00:30", timezone="Europe/Berlin", **values)
+        fire(schedule, f"{day}T06:30", (f"{day}T00:30", f"{day}T06:30"))
+        ledger = [(time, state, count) for time, state, _, count in read_ledger(schedule)]
+        assert [row for row in ledger if row[1] == "gap"] == gaps
+        others = [row for row in ledger if row[1] != "gap"]
+        assert sum(count for *_, count in others) == 6 * 3600, "E16: each time is counted once"
+        assert [state for _, state, _ in others] == ["missed"] * 3 + ["caught_up"] * 5 + ["ran"]
+        assert len(searched) < 20
+        if gaps:
+            record_gaps(schedule, rules.build_plan(schedule).rule, instant(f"{day}T00:30"), instant(f"{day}T06:30"))
+            assert sum(row[1] == "gap" for row in read_ledger(schedule)) == 1, "the clock of the database went back"
 
 
 def test_e16_a_time_that_waits_for_its_jitter_is_not_lost(make_schedule: Make) -> None:
