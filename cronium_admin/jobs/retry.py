@@ -7,6 +7,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 
+from cronium_admin.core.templatetags.ui import format_seconds
 from cronium_admin.profiles.limits import Bound
 
 MAX = Bound("max", 1, 20, "further attempts")
@@ -139,7 +140,7 @@ def compute_delay(setting: Mapping[str, Any], retry: int, seed: str) -> timedelt
 
 
 def describe_retry(setting: Mapping[str, Any] | None) -> str:
-    """In one line, such as "up to 3 further attempts, after 60 s"; None is "none"."""
+    """In one line, such as "up to 3 further attempts, after 1 min"; None is "none"."""
     if setting is None:
         return "none"
     number = setting["max"]
@@ -149,5 +150,6 @@ def describe_retry(setting: Mapping[str, Any] | None) -> str:
         return f"{text}, at once"
     if setting["backoff"] == CONSTANT or number == 1:
         within = "within " if setting["backoff"] == EXPONENTIAL else "after "
-        return f"{text}, {within}{delay:,} s"
-    return f"{text}, within {delay:,} s at first, {min(longest, delay * 2 ** (number - 1)):,} s at last"
+        return f"{text}, {within}{format_seconds(delay)}"
+    last = min(longest, delay * 2 ** (number - 1))
+    return f"{text}, within {format_seconds(delay)} at first, {format_seconds(last)} at last"
