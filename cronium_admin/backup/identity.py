@@ -46,6 +46,10 @@ _COPIED_SCHEDULE = "Disabled: this installation is a copy. Enable it if the orig
 _OF_COPY = {
     "schedules.0001_initial": f"UPDATE schedules_schedule SET enabled = FALSE, problem = '{_COPIED_SCHEDULE}'",  # noqa: S608
 }
+_OF_COPY |= {
+    # Pings go to the original.
+    "expectations.0002_checks": "UPDATE expectations_check SET enabled = FALSE, expected_at = NULL, due_at = NULL",
+}
 _OF_PLACE = {
     "hosts.0011_place": "UPDATE hosts_installation SET place = NULL",  # the next start records its own
     # Nothing that was due between the backup and now is run.

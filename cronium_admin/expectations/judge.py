@@ -8,6 +8,7 @@ import time
 
 from cronium_admin.core.lease import HeldLease
 from cronium_admin.core.leased_task import LeasedTask
+from cronium_admin.expectations.check_judge import judge_checks
 from cronium_admin.expectations.moment import Moment, record_moment
 from cronium_admin.expectations.opening import open_overdue
 from cronium_admin.expectations.overdue import find_overdue
@@ -42,7 +43,8 @@ def judge(moment: Moment | None = None) -> float:
     close_fulfilled(moment)
     overdue, next_deadline = find_overdue(moment)
     open_overdue(overdue, moment)
-    if next_deadline is None:
+    deadlines = [at for at in (next_deadline, judge_checks(moment)) if at is not None]
+    if not deadlines:
         return MAX_PAUSE_SECONDS
-    seconds = (next_deadline - moment.now).total_seconds()
+    seconds = (min(deadlines) - moment.now).total_seconds()
     return min(max(seconds, MIN_PAUSE_SECONDS), MAX_PAUSE_SECONDS)

@@ -7,6 +7,7 @@ from django.db.models import QuerySet
 from cronium_admin.accounts.models import User
 from cronium_admin.core.errors import ApiError
 from cronium_admin.core.paging import Page, filter_after, make_cursor, make_cursor_error, parse_cursor
+from cronium_admin.expectations.check_models import Check
 from cronium_admin.expectations.models import OPEN, Incident
 from cronium_admin.jobs.models import Job
 
@@ -15,10 +16,10 @@ _RUN_COLUMNS = ("number", "status", "cancel_requested_at", "started_at", "create
 
 
 def list_incidents(user: User) -> "QuerySet[Incident]":
-    rows = Incident.objects.visible_to(user).select_related("job", "schedule", "run", "closed_by")
+    rows = Incident.objects.visible_to(user).select_related("job", "of_check", "schedule", "run", "closed_by")
     names = [field.attname for field in Incident._meta.concrete_fields]
     of_runs = [f"{run}__{column}" for run in ("run", "closed_by") for column in _RUN_COLUMNS]
-    return rows.only(*names, "job__slug", "job__name", "schedule__name", *of_runs)
+    return rows.only(*names, "job__slug", "job__name", "of_check__name", "schedule__name", *of_runs)
 
 
 def find_incident(user: User, pk: int) -> Incident:
@@ -53,6 +54,10 @@ def list_open_of_job(user: User, job: Job) -> list[Incident]:
 
 def list_closed_of_job(user: User, job: Job, size: int) -> list[Incident]:
     return list(list_incidents(user).filter(job=job).exclude(OPEN).order_by("-opened_at", "-pk")[:size])
+
+
+def list_of_check(user: User, check: Check, size: int) -> list[Incident]:
+    return list(list_incidents(user).filter(of_check=check).order_by("-opened_at", "-pk")[:size])
 
 
 def _parse_position(after: str) -> tuple[datetime, int]:

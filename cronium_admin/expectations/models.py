@@ -5,6 +5,7 @@ from django.db import models
 from cronium_admin.accounts.models import DEFAULT_PROJECT_ID
 from cronium_admin.accounts.projects import InProject
 from cronium_admin.core.database.clock import Now
+from cronium_admin.expectations.check_models import Check, Ping
 from cronium_admin.jobs.expected_by import ExpectedBy
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.models import Run
@@ -15,6 +16,7 @@ class Kind(models.TextChoices):
     START_BY = "start_by", "Start is late"
     FINISH_BY = "finish_by", "End is late"
     SUCCEED_EVERY = "succeed_every", "No success"
+    PING = "ping", "Check is down"
 
 
 class Closing(models.TextChoices):
@@ -24,18 +26,20 @@ class Closing(models.TextChoices):
     ENDED = "ended", "The run ended without a start"
     CHANGED = "changed", "The setting was changed"
     REMOVED = "removed", "The setting was removed"
-    DISABLED = "disabled", "The job was disabled"
+    DISABLED = "disabled", "It was disabled"
 
 
+__all__ = ["Check", "Closing", "Incident", "JudgeBeat", "Kind", "Ping", "Watch"]
 OPEN = models.Q(closed_at__isnull=True)
 
 
 class Incident(InProject):
-    """Something expected did not come in time. The constraints allow one open incident of a kind for each job, and one
-    for each deadline, so that any number of judges may open incidents.
+    """Something expected of a job or a check did not come in time. The constraints allow one open incident of a kind
+    for each, and one for each deadline of a job, so that any number of judges may open incidents.
     """
 
-    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="incidents", db_index=False)
+    job = models.ForeignKey(Job, null=True, on_delete=models.CASCADE, related_name="incidents", db_index=False)
+    of_check = models.ForeignKey(Check, null=True, on_delete=models.CASCADE, related_name="incidents", db_index=False)
     kind = models.CharField(max_length=16, choices=Kind.choices)
     expected_from = models.DateTimeField()  # the planned time, the launch, or the last success
     due_at = models.DateTimeField()  # the deadline that passed
@@ -58,7 +62,10 @@ class Incident(InProject):
                 condition=~models.Q(project=DEFAULT_PROJECT_ID),
             ),
             models.Index(fields=["-opened_at", "-id"], name="incident_open_newest", condition=OPEN),
-            # For the deletion of runs and schedules.
+            # For the deletion of runs, schedules and checks.
+            models.Index(
+                fields=["of_check", "-opened_at"], name="incident_of_check", condition=models.Q(of_check__isnull=False)
+            ),
             models.Index(fields=["run"], name="incident_of_run", condition=models.Q(run__isnull=False)),
             models.Index(fields=["closed_by"], name="incident_closed_by", condition=models.Q(closed_by__isnull=False)),
             models.Index(fields=["schedule"], name="incident_of_schedule", condition=models.Q(schedule__isnull=False)),
@@ -66,10 +73,16 @@ class Incident(InProject):
         constraints = [
             models.UniqueConstraint(fields=["job", "kind"], name="incident_open_once_per_kind", condition=OPEN),
             models.UniqueConstraint(fields=["job", "kind", "due_at"], name="incident_once_per_deadline"),
+            models.UniqueConstraint(fields=["of_check"], name="incident_open_once_per_check", condition=OPEN),
+            models.CheckConstraint(
+                condition=models.Q(job__isnull=True, of_check__isnull=False)
+                | models.Q(job__isnull=False, of_check__isnull=True),
+                name="incident_of_job_or_check",
+            ),
         ]
 
     def __str__(self) -> str:
-        return f"{self.kind} of the job {self.job_id}"
+        return f"{self.kind} of {f'the job {self.job_id}' if self.job_id else f'the check {self.of_check_id}'}"
 
     @property
     def is_open(self) -> bool:

@@ -18,7 +18,7 @@ _RUN_COLUMNS = ("number", "status", "started_at", "finished_at", "job_id")
 
 def close_fulfilled(moment: Moment) -> None:
     names = [field.attname for field in Incident._meta.concrete_fields]
-    rows = Incident.objects.filter(OPEN).select_related("run").order_by("pk")
+    rows = Incident.objects.filter(OPEN, job__isnull=False).select_related("run").order_by("pk")
     for incident in rows.only(*names, *(f"run__{name}" for name in _RUN_COLUMNS)):
         if incident.kind == Kind.SUCCEED_EVERY:
             _close_by_success(incident, moment)

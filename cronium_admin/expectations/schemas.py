@@ -4,7 +4,7 @@ from pydantic import AwareDatetime, BaseModel, Field
 
 from cronium_admin.expectations.models import Incident
 
-KIND = "`start_by`, `finish_by` or `succeed_every`: the setting of the job that was not fulfilled."
+KIND = "`start_by`, `finish_by` or `succeed_every`: the setting of the job that was not fulfilled; or `ping`: a check."
 CLOSING = (
     "Why it is closed: `fulfilled`, `ended` (the run ended without a start), `changed` or `removed` (the setting), "
     "`disabled` (the job); empty while it is open."
@@ -13,7 +13,8 @@ CLOSING = (
 
 class IncidentOut(BaseModel):
     id: int
-    job: str = Field(description="The job's slug.")
+    job: str | None = Field(description="The job's slug; null for a check.")
+    check: int | None = Field(description="The id of the check; null for a job.")
     kind: str = Field(description=KIND)
     state: str = Field(description="`open` or `closed`.")
     expected_from: AwareDatetime = Field(description="The planned time, the launch, or the last success.")
@@ -32,7 +33,8 @@ class IncidentOut(BaseModel):
         names = ("id", "kind", "expected_from", "due_at", "opened_at", "reason", "closed_at", "closing", "closing_text")
         return cls(
             **{name: getattr(incident, name) for name in names},
-            job=incident.job.slug,
+            job=incident.job.slug if incident.job else None,
+            check=incident.of_check_id,
             state="open" if incident.is_open else "closed",
             run=str(incident.run_id) if incident.run_id else None,
             schedule=incident.schedule_id,

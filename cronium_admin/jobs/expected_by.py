@@ -111,7 +111,7 @@ class ExpectedByForm(PlainForm):
         """The settings that the browser sent and that have no error, in seconds."""
         data = self.cleaned_data
         sent = [name for name in EXPECTED_FIELDS if name in self.data and name in data]
-        return {name: _count_seconds(data[name], data.get(f"{name}_unit") or "s") for name in sent}
+        return {name: count_seconds(data[name], data.get(f"{name}_unit") or "s") for name in sent}
 
     @property
     def expected(self) -> list[tuple[str, str, forms.BoundField, forms.BoundField]]:
@@ -123,7 +123,7 @@ class ExpectedByForm(PlainForm):
         return any(self[name].value() not in (None, "") or self[name].errors for name in EXPECTED_FIELDS)
 
 
-def _count_seconds(number: int | None, unit: str) -> int | None:
+def count_seconds(number: int | None, unit: str) -> int | None:
     return None if number is None else number * _SECONDS[unit]
 
 
@@ -131,8 +131,11 @@ def split_expected(row: ExpectedBy | None) -> dict[str, Any]:
     """The initial values of the form: each setting in the largest unit that divides it."""
     values: dict[str, Any] = {}
     for name in EXPECTED_FIELDS:
-        seconds = getattr(row, name) if row else None
-        fitting = [unit for unit, size in _SECONDS.items() if seconds and seconds % size == 0]
-        unit = fitting[-1] if fitting else "min"
-        values |= {name: seconds // _SECONDS[unit] if seconds else seconds, f"{name}_unit": unit}
+        values |= split_seconds(name, getattr(row, name) if row else None)
     return values
+
+
+def split_seconds(name: str, seconds: int | None) -> dict[str, Any]:
+    fitting = [unit for unit, size in _SECONDS.items() if seconds and seconds % size == 0]
+    unit = fitting[-1] if fitting else "min"
+    return {name: seconds // _SECONDS[unit] if seconds else seconds, f"{name}_unit": unit}

@@ -77,6 +77,7 @@ RULES = (
     RetentionRule("events of runs", "CRONIUM_EVENT_KEEP_DAYS", "90 days", rows.remove_events),
     RetentionRule("ledgers of schedules", "CRONIUM_RUN_KEEP_DAYS", "365 days", rows.remove_occurrences),
     RetentionRule("incidents", "CRONIUM_RUN_KEEP_DAYS", "365 days", rows.remove_incidents),
+    RetentionRule("pings of a check", "their number", "the last 100", _remove_nothing),
     RetentionRule("events of the outbox", "reading by all its consumers", "30 days at most", rows.remove_outbox_events),
     RetentionRule(
         "idempotency keys of launches", "CRONIUM_IDEMPOTENCY_KEEP_DAYS", "7 days", rows.remove_idempotency_keys

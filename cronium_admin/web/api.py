@@ -34,6 +34,7 @@ from cronium_admin.core.errors import (
 )
 from cronium_admin.core.strict_json import StrictParser
 from cronium_admin.expectations.api import router as expectations
+from cronium_admin.expectations.check_api import router as checks
 from cronium_admin.image_builds.api import router as custom_images
 from cronium_admin.jobs.revisions_api import router as jobs
 from cronium_admin.logs.api import router as logs
@@ -79,6 +80,7 @@ api.add_router("", waiting)
 api.add_router("", schedules)
 api.add_router("", crontab)
 api.add_router("", expectations)
+api.add_router("", checks)
 api.add_router("/images/policies", policies)  # before /images/{language}
 api.add_router("/images", images)
 api.add_router("/registries", registries)

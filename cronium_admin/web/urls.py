@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
+from cronium_admin.expectations import ping_views
 from cronium_admin.web import api
 
 handler500 = "cronium_admin.web.frame.answer_server_error"
@@ -22,6 +23,8 @@ urlpatterns = [
     path("", include("cronium_admin.variables.urls")),
     path("", include("cronium_admin.schedules.urls")),
     path("", include("cronium_admin.expectations.urls")),
+    path("ping/<str:key>", ping_views.receive, name="ping"),
+    path("ping/<str:key>/<str:action>", ping_views.receive, name="ping-action"),
     path("", include("cronium_admin.retention.urls")),
     path("", include("cronium_admin.workers.hosts.urls")),
 ]

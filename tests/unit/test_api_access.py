@@ -12,6 +12,7 @@ from django.test import Client
 from django.utils import timezone
 
 from cronium_admin.accounts.models import ApiToken, User
+from cronium_admin.expectations.check_models import Check
 from cronium_admin.expectations.models import Incident
 from cronium_admin.jobs.models import Job
 from cronium_admin.registries.models import ImagePolicy
@@ -111,6 +112,13 @@ ROUTES: list[tuple[str, str, Any, str, int]] = [
     ("POST", "/crontab/import", {"text": "0 2 * * * true"}, "editor", 200),
     ("GET", "/incidents", None, "viewer", 200),
     ("GET", "/incidents/1", None, "viewer", 200),
+    ("GET", "/checks", None, "viewer", 200),
+    ("POST", "/checks", {"name": "more", "period_seconds": 3600}, "editor", 201),
+    ("GET", "/checks/1", None, "viewer", 200),
+    ("PATCH", "/checks/1", {"enabled": False}, "editor", 200),
+    ("DELETE", "/checks/1", None, "editor", 204),
+    ("POST", "/checks/1/rotate", None, "editor", 200),
+    ("GET", "/checks/1/pings", None, "viewer", 200),
     ("GET", "/me", None, "viewer", 200),
     ("GET", "/tokens", None, "viewer", 200),
     ("POST", "/tokens", {"name": "ci", "expires_at": "1d"}, "viewer", 201),
@@ -141,6 +149,7 @@ def furnished(run: Run, make_job: Callable[..., Job]) -> Run:
         schedule=schedule, nominal_at=missed, last_nominal_at=missed, rule_number=1, state="missed"
     )
     Incident.objects.create(pk=1, job=run.job, kind="start_by", expected_from=missed, due_at=missed, reason="Late")
+    Check.objects.create(pk=1, name="backup", period_seconds=3600)
     ended = launch(run.job, get_admin())
     Run.objects.filter(pk=ended.pk).update(status="failed", finished_at=timezone.now())
     User.objects.create(username="pat")

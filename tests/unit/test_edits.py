@@ -30,6 +30,14 @@ from tests.users import get_admin
 JOB = {"name": "Mine", "language": "bash", "script": "echo mine", "profile": "small", "timeout_seconds": "60"}
 REGISTRY = {"address": "docker.io", "sign_in": "user", "username": "mine", "secret": "my own value", "use": "all"}
 REGISTRY |= {"policy": "missing"}
+CHECK = {
+    "name": "backup of mail",
+    "rhythm": "period",
+    "period": "1",
+    "period_unit": "h",
+    "grace": "5",
+    "grace_unit": "min",
+}
 SCHEDULE = {"name": "nightly", "kind": "cron", "rule": "0 6 * * *", "timezone": "UTC", "overlap": "skip"}
 SCHEDULE |= {"missed": "latest", "acts_as": "owner", "enabled": "on"}
 PROFILE = {"name": "medium", "cpu": "0.75", "memory_mb": "777", "pids": "77"}
@@ -67,6 +75,10 @@ FORMS: dict[str, tuple[dict[str, str], str, tuple[str, str, Any]]] = {
     "schedules:edit": (SCHEDULE, 'value="0 6 * * *"', ("PATCH", "/schedules/1", {"rule": "0 5 * * *"})),
     "schedules:switch": ({"enabled": "off"}, "", ("PATCH", "/schedules/1", {"rule": "0 5 * * *"})),
     "schedules:delete": ({}, "", ("PATCH", "/schedules/1", {"rule": "0 5 * * *"})),
+    "expectations:check-edit": (CHECK, 'value="backup of mail"', ("PATCH", "/checks/1", {"grace_seconds": 900})),
+    "expectations:check-switch": ({"enabled": "off"}, "", ("PATCH", "/checks/1", {"grace_seconds": 900})),
+    "expectations:check-rotate": ({}, "", ("PATCH", "/checks/1", {"grace_seconds": 900})),
+    "expectations:check-delete": ({}, "", ("PATCH", "/checks/1", {"grace_seconds": 900})),
     "images:reset": ({}, "", ("PUT", "/images/bash", {"reference": "corp/theirs:2"})),
     "hosts:drain": ({"draining": "on"}, "", ("PATCH", "/hosts/east", {"draining": True})),
     "access:person": (
@@ -85,7 +97,8 @@ FORMS: dict[str, tuple[dict[str, str], str, tuple[str, str, Any]]] = {
 # Forms that edit nothing that another person may have edited in between.
 NO_EDIT = {
     "makes a row": {"jobs:new", "profiles:create", "secrets:create", "variables:new", "access:tokens", "access:add"}
-    | {"images:registry-new", "images:image-new", "images:image-build", "schedules:new"},
+    | {"images:registry-new", "images:image-new", "images:image-build", "schedules:new"}
+    | {"expectations:check-new"},
     "asks hosts for a check or a pull": {"images:check", "images:check-all", "images:pull"},
     "acts on a run": {
         "runs:launch",
@@ -149,6 +162,7 @@ class TestForms:
         image = "/".join(url.split("/")[:4]) + "/"
         lists |= dict.fromkeys(("images:image-delete", "images:version-pin", "images:version-remove"), image)
         lists |= {"schedules:switch": url.replace("/switch/", "/")}
+        lists |= {f"expectations:check-{act}": url.replace(f"/{act}/", "/") for act in ("switch", "rotate")}
         lists |= {"jobs:delete": url.replace("/delete/", "/edit/")}
         lists |= dict.fromkeys(
             ("access:switch", "access:reset-password", "access:delete"), "/".join(url.split("/")[:-2]) + "/"

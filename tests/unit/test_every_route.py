@@ -27,6 +27,7 @@ from tests.unit.test_api_access import ROUTES
 from tests.unit.test_pages_rights import PAGES, address  # noqa: F401 - a fixture
 
 Address = Callable[[str, str], str]
+NO_PING = "/ping/00000000-0000-4000-8000-000000000000"  # of no check
 # Public routes: (method, URL, status without authentication, status of each user).
 OPEN: list[tuple[str, str, int, int]] = [
     ("GET", "/", 302, 302),
@@ -39,6 +40,10 @@ OPEN: list[tuple[str, str, int, int]] = [
     ("GET", "/ready", 200, 200),
     ("GET", "/api/v1/openapi.json", 200, 200),
     ("GET", "/api/v1/docs", 200, 200),
+    ("GET", NO_PING, 404, 404),
+    ("POST", NO_PING, 404, 404),
+    ("GET", f"{NO_PING}/start", 404, 404),
+    ("POST", f"{NO_PING}/start", 404, 404),
 ]
 # Tested with rows in other files: another user's token is not found.
 TESTED_APART = {

@@ -14,6 +14,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from cronium_admin.accounts.models import ApiToken, User
+from cronium_admin.expectations.check_models import Check
 from cronium_admin.image_builds.launch import start_build
 from cronium_admin.images.image_tests import request_test
 from cronium_admin.jobs.models import Job
@@ -119,6 +120,16 @@ PAGES = [
     ("get", "schedules:of-job", "job", "viewer"),
     ("get", "expectations:list", "", "viewer"),
     ("get", "expectations:of-job", "job", "viewer"),
+    ("get", "expectations:checks", "", "viewer"),
+    ("get", "expectations:check", "check", "viewer"),
+    ("get", "expectations:check-new", "", "editor"),
+    ("post", "expectations:check-new", "", "editor"),
+    ("get", "expectations:check-edit", "check", "editor"),
+    ("post", "expectations:check-edit", "check", "editor"),
+    ("post", "expectations:check-switch", "check", "editor"),
+    ("post", "expectations:check-rotate", "check", "editor"),
+    ("get", "expectations:check-delete", "check", "editor"),
+    ("post", "expectations:check-delete", "check", "editor"),
     ("get", "hosts:list", "", "viewer"),
     ("get", "hosts:waiting", "run", "viewer"),
     ("post", "hosts:drain", "host", "admin"),
@@ -171,6 +182,7 @@ def address(run: Run) -> Callable[[str, str], str]:
         reason="Cronium did not run",
     )
     parts["schedule"] = [schedule.pk]
+    parts["check"] = [Check.objects.create(pk=1, name="backup", period_seconds=3600).pk]
     return lambda view, kind: reverse(view, args=parts[kind])
 
 

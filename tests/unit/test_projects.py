@@ -39,7 +39,17 @@ from tests.unit.test_api_access import ROUTES, _check, furnished  # noqa: F401 -
 from tests.unit.test_pages_rights import ORDER, PAGES, address  # noqa: F401 - a fixture
 from tests.users import get_admin
 
-ROOTS = ("/jobs", "/runs", "/variables", "/secrets", "/custom-images", "/schedules", "/crontab", "/incidents")
+ROOTS = (
+    "/jobs",
+    "/runs",
+    "/variables",
+    "/secrets",
+    "/custom-images",
+    "/schedules",
+    "/crontab",
+    "/incidents",
+    "/checks",
+)
 OWN_ACCOUNT = ("/me", "/tokens")
 PROJECT_PAGES = ("jobs:", "runs:", "retention:", "logs:", "secrets:", "variables:", "schedules:", "hosts:waiting")
 PROJECT_PAGES += ("expectations:",)
@@ -65,6 +75,8 @@ WITHOUT_ROW: dict[tuple[str, str], dict[str, int]] = {
     ("POST", "/crontab/preview"): {"": 403, "viewer": 403, "operator": 403, "editor": 200, "admin": 200},
     ("POST", "/crontab/import"): {"": 403, "viewer": 403, "operator": 403, "editor": 200, "admin": 200},
     ("GET", "/incidents"): dict.fromkeys(("", *ROLES), 200),
+    ("GET", "/checks"): dict.fromkeys(("", *ROLES), 200),
+    ("POST", "/checks"): {"": 403, "viewer": 403, "operator": 403, "editor": 201, "admin": 201},
     ("GET", "/secrets"): dict.fromkeys(("", *ROLES), 200),
     ("PUT", "/secrets/API_KEY"): {"": 403, "viewer": 403, "operator": 403, "editor": 403, "admin": 201},
 }

@@ -46,6 +46,15 @@ STATES = {
     # Of incidents.
     "open": ("alert-triangle", "Open"),
     "closed": ("circle-check", "Closed"),
+    # Of checks and their pings.
+    "new": ("clock", "New"),
+    "up": ("circle-check", "Up"),
+    "down": ("circle-x", "Down"),
+    "paused": ("player-pause", "Paused"),
+    "success": ("circle-check", "Success"),
+    "start": ("player-play", "Start"),
+    "fail": ("circle-x", "Failure"),
+    "log": ("info-circle", "Log"),
 }
 LANGUAGES = {"bash": ("terminal-2", "Bash"), "python": ("brand-python", "Python"), "node": ("brand-nodejs", "Node.js")}
 MAX_JSON_CHARACTERS = 4000  # characters of a value on a page; the API returns the whole value
