@@ -45,8 +45,6 @@ _OF_LATER_MIGRATIONS = {
 _COPIED_SCHEDULE = "Disabled: this installation is a copy. Enable it if the original does not run it any more."
 _OF_COPY = {
     "schedules.0001_initial": f"UPDATE schedules_schedule SET enabled = FALSE, problem = '{_COPIED_SCHEDULE}'",  # noqa: S608
-}
-_OF_COPY |= {
     # Pings go to the original.
     "expectations.0002_checks": "UPDATE expectations_check SET enabled = FALSE, expected_at = NULL, due_at = NULL",
 }

@@ -181,7 +181,7 @@ def _render_form(
         "check": check,
         "version": version,
         "conflict": conflict,
-        "units": UNITS,
+        "span_units": UNITS,
         "zones": sorted(list_zone_names()),
         "action": reverse("expectations:check-edit", args=[check.pk]) if check else reverse("expectations:check-new"),
         "nav": "incidents",
