@@ -227,12 +227,8 @@ def test_changes_need_post_and_a_csrf_token(
     has_page = {*("access:tokens", "access:add", "access:person", "account:password")}
     has_page |= {*("jobs:edit", "variables:new", "variables:edit", "variables:delete")}
     has_page |= {"retention:many", "images:registry-new", "images:registry", "images:image-new", "images:image-edit"}
-<<<<<<< HEAD
     has_page |= {"schedules:edit", "schedules:delete", "schedules:new", "schedules:import"}
-=======
-    has_page |= {"schedules:edit", "schedules:delete", "schedules:new"}
     has_page |= {f"expectations:check-{act}" for act in ("new", "edit", "delete")}
->>>>>>> f40f150 (Checks: the form, times in the check's zone, docs)
     if view not in has_page:
         assert client.get(address(view, kind)).status_code == 405
 
