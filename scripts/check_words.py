@@ -23,7 +23,7 @@ VERBS = frozenset(
     download drain drop dump edit enable encode encrypt end enqueue ensure enter escape estimate evaluate exclude exec
     execute exit expand expect expire explain extend extract feed fetch filter find finish fire fold follow forbid
     forget format forward free from generate get give guess hand handle has hash hide hit hold holds identify ignore
-    import increment insert inspect intersect is iterate join keep launch leave limit list listen load lock log look
+    import increment insert inspect intersect is iterate join judge keep launch leave limit list listen load lock log look
     make mark mask match may measure merge mint mount move name normalize note observe offer omit on open overlaps
     pack pad parse pass peek pin ping place plan point pop prepare present preview print process provide prune publish
     pull push put query quote raise read receive reconnect record redirect reencrypt refer refresh refuse register
