@@ -23,15 +23,15 @@ VERBS = frozenset(
     download drain drop dump edit enable encode encrypt end enqueue ensure enter escape estimate evaluate exclude exec
     execute exit expand expect expire explain extend extract feed fetch filter find finish fire fold follow forbid
     forget format forward free from generate get give guess hand handle has hash hide hit hold holds identify ignore
-    import increment insert inspect intersect is iterate join judge keep launch leave limit list listen load lock log look
-    make mark mask match may measure merge mint mount move name normalize note observe offer omit on open overlaps
-    pack pad parse pass peek pin ping place plan point pop prepare present preview print process provide prune publish
-    pull push put query quote raise read receive reconnect record redirect reencrypt refer refresh refuse register
-    reject relay release remember remove render renew reopen replace replay report request requeue require rerun
-    reserve reset resolve restart restore restrict resume retire retry revoke rotate round run runs same save schedule
-    seal search select send serve set settle shift shorten show sign skip sort split start stop store stream strip
-    submit suggest sum summarize sweep switch sync tag take to tolerate track translate treat try unpack untag update
-    upload use validate verify wait wake watch work wrap write
+    import increment insert inspect intersect is iterate join judge keep launch leave limit list listen load lock log
+    look make mark mask match may measure merge mint mount move name normalize note observe offer omit on open
+    overlaps pack pad parse pass peek pin ping place plan point pop prepare present preview print process provide
+    prune publish pull push put query quote raise read receive reconnect record redirect reencrypt refer refresh
+    refuse register reject relay release remember remove render renew reopen replace replay report request requeue
+    require rerun reserve reset resolve restart restore restrict resume retire retry revoke rotate round run runs same
+    save schedule seal search select send serve set settle shift shorten show sign skip sort split start stop store
+    stream strip submit suggest sum summarize sweep switch sync tag take to tolerate track translate treat try unpack
+    untag update upload use validate verify wait wake watch work wrap write
     """.split()  # noqa: SIM905
 )
 # Names that Django, ASGI, asyncio, logging, argparse or a protocol of ours gives, and names of pure conversions.

@@ -9,6 +9,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
 from cron_rules.errors import RuleError
+from cron_rules.zones import load_zone
 from cronium_admin.accounts.models import User
 from cronium_admin.accounts.permissions import Permission
 from cronium_admin.accounts.projects import check_can, choose_project_id
@@ -142,7 +143,7 @@ def _apply(check: Check, data: Mapping[str, Any]) -> None:
             check.clean_fields(exclude=[*others, *problems])
     except ValidationError as error:
         problems |= {name: list(texts) for name, texts in error.message_dict.items()}
-    if check.rhythm == Rhythm.CRON and not problems.keys() & {"rule", "timezone"}:
+    if not problems.keys() & {"rule", "timezone"}:
         problems |= _find_rule_problems(check)
     if problems:
         raise ValidationError(problems)
@@ -150,7 +151,9 @@ def _apply(check: Check, data: Mapping[str, Any]) -> None:
 
 def _find_rule_problems(check: Check) -> dict[str, list[str]]:
     try:
-        find_expected(check, database_now())
+        load_zone(check.timezone)
+        if check.rhythm == Rhythm.CRON:
+            find_expected(check, database_now())
     except RuleError as error:
         return {"timezone" if error.field == "timezone" else "rule": [str(error)]}
     return {}

@@ -218,6 +218,7 @@ class TestRights:
             ({"period_seconds": 5}, "period_seconds"),
             ({"grace_seconds": 0}, "grace_seconds"),
             ({"grace_seconds": 10**12}, "grace_seconds"),
+            ({"timezone": "a\0b"}, "timezone"),
             ({"rhythm": "often"}, "rhythm"),
             ({"rhythm": "cron", "rule": "61 * * * *"}, "rule"),
             ({"rhythm": "cron", "rule": "@reboot"}, "rule"),
