@@ -36,4 +36,5 @@ class ClaimOrder(Func):
         return template.format(priority=priority, at=at), []
 
 
-CLAIM_ORDER = (ClaimOrder(output_field=models.FloatField()), "created_at", "id")
+ORDER = ClaimOrder(output_field=models.FloatField())
+CLAIM_ORDER = (ORDER, "created_at", "id")

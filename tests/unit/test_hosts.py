@@ -179,7 +179,7 @@ def test_the_api_tells_which_queues_nobody_serves_and_why_a_run_waits(viewer: Ap
     seen_now(queues=["default"])
     assert viewer.get("/hosts").json()["unserved"] == []
     waits = viewer.get(f"/runs/{run.pk}/waiting").json()
-    assert waits == {"queue": "default", "runs": 0, "why": "", "stuck": False}
+    assert waits == {"queue": "default", "runs": 0, "why": "", "stuck": False, "position": 0, "behind": []}
     Run.objects.update(queue="gpu")
     (one,) = viewer.get("/hosts").json()["unserved"]
     assert (one["queue"], one["runs"]) == ("gpu", 1)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.test import Client
 
 from cronium_admin.jobs.models import Job, QueueLimit
 from cronium_admin.runs import state_machine
@@ -182,3 +183,44 @@ def test_a_higher_priority_than_the_jobs_needs_the_right_to_edit(operator: Api, 
     assert editor.post("/jobs/report/runs", {"priority": 4}).json()["priority"] == 4
     for value in (0, 6, 10**30):
         assert list(editor.post("/jobs/report/runs", {"priority": value}).json()["fields"]) == ["priority"]
+
+
+def wait_of(api: Api, run: Run) -> dict[str, Any]:
+    return dict(api.get(f"/runs/{run.pk}/waiting").json())
+
+
+def test_a_waiting_run_says_behind_which_runs_of_its_job_it_is(viewer: Api, job: Job) -> None:
+    limit_job(job, 2, key="customer")
+    runs = [start(job, {"customer": "a"}) for _ in range(4)]
+    assert claim_all() == [1, 2]
+    why = wait_of(viewer, runs[3])
+    assert why["why"] == ("The job runs at most 2 at once for the key a. It starts when one of #1 and #2 has ended.")
+    assert why["behind"] == [{"id": str(run.pk), "number": run.number, "job": "report"} for run in runs[:2]]
+    assert (why["position"], why["runs"], why["stuck"]) == (2, 2, False)
+
+
+def test_a_full_queue_and_runs_with_a_higher_priority_are_told(viewer: Api, job: Job) -> None:
+    QueueLimit.objects.create(queue="default", max_running=1)
+    first, last = start(job), start(job)
+    for _ in range(3):
+        start(job, priority=4)
+    state_machine.claim_next("east", "east", lambda: first.pk)
+    why = wait_of(viewer, last)
+    assert why["why"] == (
+        "The queue default is full: 1 of 1 run, on all hosts together. 3 runs with a higher priority are before it."
+    )
+    assert (why["position"], [other["number"] for other in why["behind"]]) == (4, [1])
+    QueueLimit.objects.update(max_running=0)
+    assert wait_of(viewer, last)["stuck"] is True
+
+
+def test_the_page_of_a_waiting_run_links_what_it_is_behind(people: dict[str, Any], job: Job) -> None:
+    limit_job(job, 1)
+    first, second = start(job), start(job)
+    claim()
+    client = Client()
+    client.force_login(people["viewer"])
+    page = client.get(f"/hosts/waiting/{second.pk}/").content.decode()
+    assert "It starts when #1 has ended." in page
+    assert f'href="/runs/{first.pk}/"' in page
+    assert "It is number 1 in the queue." in page

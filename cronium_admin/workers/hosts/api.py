@@ -11,7 +11,7 @@ from cronium_admin.accounts.permissions import Permission
 from cronium_admin.core.edit_versions import DELETE_VERSION_HELP
 from cronium_admin.core.errors import ERROR_STATUSES, ErrorBody
 from cronium_admin.runs.lookup import find_run
-from cronium_admin.workers.hosts.schemas import HostIn, HostList, HostOut, UnservedOut, WaitingOut
+from cronium_admin.workers.hosts.schemas import BehindOut, HostIn, HostList, HostOut, UnservedOut, WaitingOut
 from cronium_admin.workers.hosts.service import delete_host, fetch_hosts, set_draining
 from cronium_admin.workers.scheduling.diagnosis import explain_wait, find_unserved_queues
 
@@ -65,4 +65,11 @@ def why_it_waits(request: HttpRequest, run_id: UUID) -> WaitingOut:
     reason = explain_wait(run, caller)
     if reason is None:
         return WaitingOut(queue=run.queue)
-    return WaitingOut(queue=run.queue, runs=reason.number, why=reason.words, stuck=reason.stuck)
+    return WaitingOut(
+        queue=run.queue,
+        runs=reason.number,
+        why=reason.words,
+        stuck=reason.stuck,
+        position=reason.position,
+        behind=[BehindOut(id=other.pk, number=other.number, job=other.job_slug) for other in reason.behind],
+    )

@@ -103,8 +103,22 @@ class HostList(BaseModel):
     unserved: list[UnservedOut] = Field(description="Queues with waiting runs that no host takes.")
 
 
+class BehindOut(BaseModel):
+    id: UUID
+    number: int
+    job: str = Field(description="The slug of its job.")
+
+
 class WaitingOut(BaseModel):
     queue: str
     runs: int = Field(default=0, description="Waiting runs of the queue, including this run; 0 with an empty why.")
     why: str = Field(default="", description="Empty: the run can start at any moment, or does not wait.")
     stuck: bool = Field(default=False, description="The run waits until the cause is fixed.")
+    position: int = Field(
+        default=0,
+        description="Its place among the waiting runs of the queue that may start, from 1; 0: it starts later, or "
+        "`why` is empty.",
+    )
+    behind: list[BehindOut] = Field(
+        default=[], description="Active runs, one of which must end first: up to 5, the oldest first, that you see."
+    )

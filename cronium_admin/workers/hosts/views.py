@@ -94,9 +94,9 @@ def show_waiting_sandboxes(request: HttpRequest) -> HttpResponse:
 def show_wait_reason(request: HttpRequest, run_id: UUID) -> HttpResponse:
     # Empty for a run that was deleted in the meantime, or that the user does not see
     user = get_current_user(request)
-    runs = Run.objects.visible_to(user).only(
-        "status", "queue", "cpu", "memory_mb", "network", "not_before", "serial_key", "scheduled_for"
-    )
+    columns = ("status", "queue", "cpu", "memory_mb", "network", "not_before", "serial_key", "scheduled_for")
+    of_order = ("priority", "concurrency_key", "created_at", "job__concurrency_limit")
+    runs = Run.objects.visible_to(user).select_related("job").only(*columns, *of_order)
     run = runs.filter(pk=run_id).first()
     return render(request, "hosts/_waiting.html", {"why": explain_wait(run, user) if run else None})
 

@@ -16,6 +16,7 @@ from cronium_admin.runs.start_time import is_due
 from cronium_admin.workers.hosts.models import Host
 from cronium_admin.workers.hosts.service import HostView, fetch_hosts, get_queues
 from cronium_admin.workers.scheduling.capacity import MB, Capacity, Resources, compute_required, sum_reserved
+from cronium_admin.workers.scheduling.queue_order import Obstacle, find_full_job, find_full_queue, find_place
 
 NO_HOSTS = "No host takes runs: no host has sent a heartbeat in the last 30 seconds. Is a worker running?"
 
@@ -28,6 +29,8 @@ class WaitReason:
     stuck: bool
     queue: str
     number: int  # waiting runs of this queue that the user sees
+    position: int = 0  # among the runs of this queue that may start, from 1; 0: it may not start yet
+    behind: tuple[Run, ...] = ()  # active runs, one of which must end first
 
 
 @dataclass(frozen=True)
@@ -46,32 +49,43 @@ def build_capacity(row: Host) -> Capacity:
 
 def explain_wait(run: Run, user: User) -> WaitReason | None:
     """None if the run can start at any moment, or does not wait. Counts only the runs that `user` sees."""
-    if run.status != Status.QUEUED or (reason := _find_reason(run)) is None:
+    if run.status != Status.QUEUED:
         return None
     number = Run.objects.visible_to(user).filter(status=Status.QUEUED, queue=run.queue).count()
-    return WaitReason(*reason, run.queue, number)
-
-
-def _find_reason(run: Run) -> tuple[str, bool] | None:
     if run.not_before and run.not_before > database_now():
-        return f"It waits until {run.not_before:%Y-%m-%d %H:%M:%S} UTC.", False
+        return WaitReason(f"It waits until {run.not_before:%Y-%m-%d %H:%M:%S} UTC.", False, run.queue, number)
+    reason = _find_limit(run, user) or _find_lack(run)
+    if reason is None:
+        return None
+    place = find_place(run)
+    words = reason.words + ("" if reason.stuck else place.words)
+    return WaitReason(words, reason.stuck, run.queue, number, place.position, reason.behind)
+
+
+def _find_limit(run: Run, user: User) -> Obstacle | None:
     if earlier := find_earlier(run):
-        return f"It starts when the run #{earlier.number} of the same schedule has ended.", False
+        text = f"It starts when the run #{earlier.number} of the same schedule has ended."
+        return Obstacle(text, behind=(earlier,))
+    return find_full_job(run) or find_full_queue(run, user)
+
+
+def _find_lack(run: Run) -> Obstacle | None:
+    """What the hosts lack for the run."""
     takers, message = _find_takers(run.queue, fetch_hosts())
     if not takers:
-        return message, True
+        return Obstacle(message, stuck=True)
     required = compute_required(run.cpu, run.memory_mb, run.network)
     large = [host for host in takers if build_capacity(host.row).can_ever_fit(required)]
     if not large:
-        return _explain_too_large(required, run.queue, takers), True
+        return Obstacle(_explain_too_large(required, run.queue, takers), stuck=True)
     free = [host for host in large if host.row.running < host.row.capacity]
     if not free:
         busy = ", ".join(f"{host.row.name} {host.row.running} of {host.row.capacity}" for host in large)
-        return f"All slots are in use ({busy}). The run starts when another run ends.", False
+        return Obstacle(f"All slots are in use ({busy}). The run starts when another run ends.")
     in_use = sum_reserved()
     if any(build_capacity(host.row).can_fit_now(in_use.get(host.row.name, Resources()), required) for host in free):
         return None
-    return f"It waits for free resources: it needs {_format_amount(required)}, and active runs hold too much.", False
+    return Obstacle(f"It waits for free resources: it needs {_format_amount(required)}, and active runs hold too much.")
 
 
 def find_unserved_queues(hosts: list[HostView]) -> list[UnservedQueue]:
