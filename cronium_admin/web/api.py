@@ -52,6 +52,7 @@ from cronium_admin.settings import DATA_UPLOAD_MAX_MEMORY_SIZE, VERSION
 from cronium_admin.variables.api import router as variables
 from cronium_admin.workers.hosts.api import of_runs as waiting
 from cronium_admin.workers.hosts.api import router as hosts
+from cronium_admin.workers.hosts.queues_api import router as queues
 
 log = logging.getLogger("cronium.api")
 View = Callable[..., Any]
@@ -86,6 +87,7 @@ api.add_router("/images", images)
 api.add_router("/registries", registries)
 api.add_router("/custom-images", custom_images)
 api.add_router("/hosts", hosts)
+api.add_router("/queues", queues)
 api.add_router("/profiles", profiles)
 api.add_router("/variables", variables)
 api.add_router("/secrets", secrets)

@@ -13,7 +13,7 @@ from django.test import Client
 
 from cronium_admin.accounts.models import User
 from cronium_admin.images.models import CustomImage, ImageOverride, ImageVersion
-from cronium_admin.jobs.models import Job
+from cronium_admin.jobs.models import Job, QueueLimit
 from cronium_admin.profiles.models import Profile
 from cronium_admin.registries.models import ImagePolicy, Registry
 from cronium_admin.runs.models import Run
@@ -81,6 +81,7 @@ FORMS: dict[str, tuple[dict[str, str], str, tuple[str, str, Any]]] = {
     "expectations:check-delete": ({}, "", ("PATCH", "/checks/1", {"grace_seconds": 900})),
     "images:reset": ({}, "", ("PUT", "/images/bash", {"reference": "corp/theirs:2"})),
     "hosts:drain": ({"draining": "on"}, "", ("PATCH", "/hosts/east", {"draining": True})),
+    "hosts:queue": ({"max_running": "7"}, 'value="7"', ("PATCH", "/queues/default", {"max_running": 4})),
     "access:person": (
         {"role": "operator"},
         'value="operator" checked',
@@ -141,6 +142,7 @@ def browser(people: dict[str, User]) -> Client:
 
 def _rows() -> list[Any]:
     models = (Job, Profile, Secret, ImageOverride, Host, Registry, ImagePolicy, CustomImage, ImageVersion, Schedule)
+    models = (*models, QueueLimit)
     found = [list(model.objects.order_by("pk").values()) for model in models]
     return [*found, list(User.objects.order_by("pk").values("role", "is_active", "password", "version"))]
 
@@ -156,6 +158,7 @@ class TestForms:
         """In each of its forms with this URL."""
         url = stored(view)
         lists = {"profiles:edit": "/profiles/", "secrets:replace": "/secrets/", "hosts:drain": "/hosts/"}
+        lists |= {"hosts:queue": "/hosts/"}
         lists |= dict.fromkeys(("images:override", "images:reset", "images:policy"), "/images/")
         lists |= {"profiles:delete": "/profiles/", "secrets:delete": "/secrets/", "hosts:delete": "/hosts/"}
         lists |= {"images:registry-delete": url.replace("/delete/", "/")}

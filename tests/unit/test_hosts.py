@@ -131,7 +131,8 @@ class TestPages:
 
     def test_queues_that_nobody_serves_stand_above_the_hosts(self, client: Client, run: Run) -> None:
         seen_now(queues=["default"])
-        assert "of the queue" not in get(client, "/hosts/")
+        assert "runs of the queue" not in get(client, "/hosts/")
+        assert "run of the queue <span" not in get(client, "/hosts/")
         Run.objects.update(queue="gpu")
         text = get(client, "/hosts/")
         assert "1 run of the queue" in text
@@ -185,7 +186,7 @@ def test_the_api_tells_which_queues_nobody_serves_and_why_a_run_waits(viewer: Ap
     assert (one["queue"], one["runs"]) == ("gpu", 1)
     assert "manage.py worker --queues gpu" in one["why"]
     waits = viewer.get(f"/runs/{run.pk}/waiting").json()
-    assert waits == {"queue": "gpu", "runs": 1, "why": one["why"], "stuck": True}
+    assert waits == {"queue": "gpu", "runs": 1, "why": one["why"], "stuck": True, "position": 1, "behind": []}
     Run.objects.update(status="failed")
     assert viewer.get(f"/runs/{run.pk}/waiting").json()["why"] == ""
     assert viewer.get("/runs/00000000-0000-4000-8000-000000000000/waiting").status_code == 404

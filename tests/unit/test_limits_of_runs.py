@@ -224,3 +224,53 @@ def test_the_page_of_a_waiting_run_links_what_it_is_behind(people: dict[str, Any
     assert "It starts when #1 has ended." in page
     assert f'href="/runs/{first.pk}/"' in page
     assert "It is number 1 in the queue." in page
+
+
+def test_an_administrator_limits_a_queue(admin: Api, viewer: Api, job: Job) -> None:
+    start(job)
+    changed = admin.patch("/queues/default", {"max_running": 2})
+    assert changed.json() == {
+        "name": "default",
+        "max_running": 2,
+        "version": 2,
+        "active": 0,
+        "waiting": 1,
+        "hosts": [],
+    }
+    assert viewer.get("/queues").json()["items"] == [changed.json()]
+    assert admin.patch("/queues/default", {"max_running": None}).json()["max_running"] is None
+    assert admin.patch("/queues/night", {"max_running": 0}).status_code == 200
+    assert [queue["name"] for queue in viewer.get("/queues").json()["items"]] == ["default", "night"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("/queues/default", {"max_running": -1}, "max_running"),
+        ("/queues/default", {"max_running": 10_001}, "max_running"),
+        ("/queues/default", {"max_running": "4"}, "max_running"),
+        ("/queues/default", {}, "max_running"),
+        ("/queues/NO", {"max_running": 1}, "queue"),
+        ("/queues/" + "x" * 41, {"max_running": 1}, "queue"),
+    ],
+)
+def test_a_wrong_limit_of_a_queue_is_refused(admin: Api, path: str, body: dict[str, Any], field: str) -> None:
+    refused = admin.patch(path, body)
+    assert refused.status_code == 422, refused.content
+    assert list(refused.json()["fields"]) == [field]
+    assert not QueueLimit.objects.exists()
+
+
+def test_the_page_keeps_a_refused_limit_and_says_why(people: dict[str, Any], job: Job) -> None:
+    client = Client()
+    client.force_login(people["admin"])
+    for typed in ("many", "-1", "10001", "\u00b2"):
+        answer = client.post("/hosts/queues/default/", {"max_running": typed, "version": "1"})
+        page = answer.content.decode()
+        assert answer.status_code == 422
+        assert f'value="{typed}"' in page
+        assert "10,000" in page
+    assert client.post("/hosts/queues/default/", {"max_running": "3", "version": "1"}).status_code == 302
+    assert "0 of 3" in client.get("/hosts/").content.decode()
+    client.force_login(people["viewer"])
+    assert "limit-default" not in client.get("/hosts/").content.decode()

@@ -133,6 +133,7 @@ PAGES = [
     ("get", "hosts:list", "", "viewer"),
     ("get", "hosts:waiting", "run", "viewer"),
     ("post", "hosts:drain", "host", "admin"),
+    ("post", "hosts:queue", "queue", "admin"),
     ("post", "hosts:delete", "host", "admin"),
     ("get", "hosts:unsafe", "", "viewer"),
     ("get", "hosts:warm", "", "viewer"),
@@ -160,7 +161,7 @@ def address(run: Run) -> Callable[[str, str], str]:
     parts["profile"] = ["medium"]
     parts["numbered"] = [run.job_slug, run.number]
     parts["host"] = [Host.objects.create(name="east").pk]
-    parts["secret"] = ["API_KEY"]
+    parts["secret"], parts["queue"] = ["API_KEY"], ["default"]
     parts["image test"] = [request_test("bash", "corp/bash:1").pk]
     parts["custom image"] = [make_ready_image("reports", (1, 2)).pk]
     parts["image version"] = [*parts["custom image"], 1]

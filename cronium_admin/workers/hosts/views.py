@@ -1,5 +1,6 @@
 """The Hosts page with its actions, and two notices that other pages load."""
 
+from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
@@ -13,6 +14,7 @@ from cronium_admin.core.edit_versions import EditConflict, parse_version
 from cronium_admin.core.errors import ApiError
 from cronium_admin.runs.models import Run
 from cronium_admin.workers.gc.history import find_visible_runs
+from cronium_admin.workers.hosts.queues import fetch_queues
 from cronium_admin.workers.hosts.service import (
     count_jobs_by_queue,
     delete_host,
@@ -30,10 +32,11 @@ MAX_HOSTS = 200  # hosts in one request for their waiting sandboxes
 @require_safe
 @require_permission(Permission.VIEW)
 def list_hosts(request: HttpRequest) -> HttpResponse:
-    return _render_page(request)
+    return render_hosts(request)
 
 
-def _render_page(request: HttpRequest, status: int = 200) -> HttpResponse:
+def render_hosts(request: HttpRequest, status: int = 200, refused: Any = None) -> HttpResponse:
+    """`refused`: the limit of a queue that was not saved; see `queue_views`."""
     host_views = fetch_hosts()
     user = get_current_user(request)
     runs = find_visible_runs({item["run_id"] for host in host_views for item in host.reaped if item["run_id"]}, user)
@@ -47,6 +50,7 @@ def _render_page(request: HttpRequest, status: int = 200) -> HttpResponse:
         for host in host_views
     ]
     context = {"rows": rows, "unserved": find_unserved_queues(host_views), "runs": runs, "nav": "hosts"}
+    context |= {"queues": fetch_queues(host_views), "refused": refused}
     context["polled"] = [host.row.pk for host in host_views if host.warm and host.warm.limit][:MAX_HOSTS]
     return render(request, "hosts/list.html", context, status=status)
 
@@ -60,7 +64,7 @@ def switch_draining(request: HttpRequest, pk: int) -> HttpResponse:
         set_draining(row.name, is_draining, get_current_user(request), parse_version(request.POST.get("version", "")))
     except ApiError as error:
         messages.error(request, error.message)
-        return _render_page(request, error.status)
+        return render_hosts(request, error.status)
     effect = "finishes its current runs and accepts no new ones" if is_draining else "accepts runs again"
     messages.success(request, f"Host {row.name} {effect}.")
     return redirect("hosts:list")
@@ -75,7 +79,7 @@ def remove_host(request: HttpRequest, pk: int) -> HttpResponse:
         messages.success(request, f"Host {row.name} is deleted.")
     except EditConflict as error:
         messages.error(request, error.message)
-        return _render_page(request, 409)
+        return render_hosts(request, 409)
     except ApiError as error:
         messages.error(request, error.message)
     return redirect("hosts:list")

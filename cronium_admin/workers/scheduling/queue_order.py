@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from django.db.models import Q, QuerySet, Subquery
+from django.db.models import Count, Q, QuerySet, Subquery
 from django.template.defaultfilters import pluralize
 
 from cronium_admin.accounts.models import User
@@ -45,7 +45,8 @@ def find_place(run: Run) -> Place:
     own = Subquery(Run.objects.filter(pk=run.pk).annotate(order=ORDER).values("order"))
     older = Q(created_at__lt=run.created_at) | Q(created_at=run.created_at, pk__lt=run.pk)
     before = waiting.filter(Q(order__lt=own) | Q(order=own) & older)
-    return Place(before.count() + 1, before.filter(priority__gt=run.priority).count())
+    counts = before.aggregate(number=Count("pk"), higher=Count("pk", filter=Q(priority__gt=run.priority)))
+    return Place(counts["number"] + 1, counts["higher"])
 
 
 def find_full_job(run: Run) -> Obstacle | None:
