@@ -42,7 +42,7 @@ GIVEN = frozenset(
     database_now database_work deconstruct default default_log_limit_mb exists first_version following
     form_valid formatMessage health hurry later living login main now output output_hash output_unified
     password_change patch_job post post_job readable readinto ready seek tell recv recv_into shutdown startup text
-    translated_errors variable_history visible_to who_am_i why_it_waits wrapper
+    translated_errors variable_history visible_to visit who_am_i why_it_waits wrapper
     """.split()  # noqa: SIM905
 )
 RIDDLES = {

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
-from django.db.models import Count, Q, QuerySet, Subquery
+from django.db.models import Count, Q, Subquery
 from django.template.defaultfilters import pluralize
 
 from cronium_admin.accounts.models import User
+from cronium_admin.accounts.projects import ProjectQuerySet
 from cronium_admin.jobs.models import QueueLimit
 from cronium_admin.runs.claim_order import IS_QUEUED, ORDER
 from cronium_admin.runs.concurrency import describe_limit, format_numbers
@@ -81,6 +82,6 @@ def find_full_queue(run: Run, user: User) -> Obstacle | None:
     return Obstacle(words, behind=tuple(active.visible_to(user)[:MAX_NAMED]))
 
 
-def _select_active() -> "QuerySet[Run]":
+def _select_active() -> "ProjectQuerySet[Run]":
     columns = ("pk", "number", "job_slug", "job_name", "created_at")
     return Run.objects.filter(status__in=ON_HOST).order_by("created_at", "pk").only(*columns)
