@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass
 
-from django.db.models import Count, Q, Subquery
+from django.db.models import Count, Q, QuerySet, Subquery
 from django.template.defaultfilters import pluralize
 
 from cronium_admin.accounts.models import User
-from cronium_admin.accounts.projects import ProjectQuerySet
 from cronium_admin.jobs.models import QueueLimit
 from cronium_admin.runs.claim_order import IS_QUEUED, ORDER
 from cronium_admin.runs.concurrency import describe_limit, format_numbers
@@ -56,7 +55,7 @@ def find_full_job(run: Run) -> Obstacle | None:
     if limit is None:
         return None
     key = run.concurrency_key
-    active = _select_active().filter(job=run.job_id, concurrency_key=key)
+    active = _select_active(Run.objects.filter(job=run.job_id, concurrency_key=key))
     rows = list(active[:limit])
     if len(rows) < limit:
         return None
@@ -74,14 +73,14 @@ def find_full_queue(run: Run, user: User) -> Obstacle | None:
     if row.max_running == 0:
         text = f"The queue {run.queue} is held: its limit is 0. An administrator can change it on the page Hosts."
         return Obstacle(text, stuck=True)
-    active = _select_active().filter(queue=run.queue)
-    number = active.count()
+    number = Run.objects.filter(status__in=ON_HOST, queue=run.queue).count()
     if number < row.max_running:
         return None
+    visible = Run.objects.visible_to(user).filter(queue=run.queue)
     words = f"The queue {run.queue} is full: {number} of {row.max_running} run, on all hosts together."
-    return Obstacle(words, behind=tuple(active.visible_to(user)[:MAX_NAMED]))
+    return Obstacle(words, behind=tuple(_select_active(visible)[:MAX_NAMED]))
 
 
-def _select_active() -> "ProjectQuerySet[Run]":
+def _select_active(runs: "QuerySet[Run]") -> "QuerySet[Run]":
     columns = ("pk", "number", "job_slug", "job_name", "created_at")
-    return Run.objects.filter(status__in=ON_HOST).order_by("created_at", "pk").only(*columns)
+    return runs.filter(status__in=ON_HOST).order_by("created_at", "pk").only(*columns)
