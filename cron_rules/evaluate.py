@@ -179,7 +179,7 @@ def list_changed(rule: ClockRule, first: int, last: int, part: range | None = No
             break
         days.append(day)
     segments = rule.zone.list_segments(first, last)
-    labels = _bound_labels(segments, part)
+    labels = _compute_label_bounds(segments, part)
     list_labels: Callable[[ClockRule, list[int], list[Segment], range], Iterator[Occurrence]]
     list_labels = _list_fixed if rule.is_fixed else _list_frequent
     listed = sorted(
@@ -188,7 +188,7 @@ def list_changed(rule: ClockRule, first: int, last: int, part: range | None = No
     return _merge(found for found in listed if part is None or part.start <= found.at < part.stop)
 
 
-def _bound_labels(segments: list[Segment], part: range | None) -> range:
+def _compute_label_bounds(segments: list[Segment], part: range | None) -> range:
     """All labels whose instant can be in the part. The offset of each instant is one of those of the segments."""
     if part is None:
         return range(segments[0].start - DAY, segments[-1].end + DAY)
@@ -196,7 +196,7 @@ def _bound_labels(segments: list[Segment], part: range | None) -> range:
     return range(part.start + min(offsets), part.stop + max(offsets))
 
 
-def _slice_times(rule: ClockRule, day: int, low: int, high: int) -> Iterable[int]:
+def _list_labels_between(rule: ClockRule, day: int, low: int, high: int) -> Iterable[int]:
     """The labels of the day from `low` to before `high`."""
     times, base = rule.times, day * DAY
     return map(base.__add__, times[bisect_left(times, low - base) : bisect_left(times, high - base)])
@@ -207,7 +207,7 @@ def _list_frequent(rule: ClockRule, days: list[int], segments: list[Segment], la
         repeated_until = before.end + before.offset if before else 0  # labels of this segment below it come twice
         low, high = segment.start + segment.offset, segment.end + segment.offset
         for day in days:
-            for label in _slice_times(rule, day, max(low, labels.start), min(high, labels.stop)):
+            for label in _list_labels_between(rule, day, max(low, labels.start), min(high, labels.stop)):
                 is_second = label < repeated_until
                 yield Occurrence(label - segment.offset, (label,), "doubled" if is_second else "", is_second)
         if before and segment.offset > before.offset:
@@ -217,13 +217,13 @@ def _list_frequent(rule: ClockRule, days: list[int], segments: list[Segment], la
 def _list_skipped(rule: ClockRule, days: list[int], gap: Transition, labels: range) -> Iterator[Occurrence]:
     low, high = max(gap.at + gap.before, labels.start), min(gap.at + gap.after, labels.stop)
     for day in days:
-        for label in _slice_times(rule, day, low, high):
+        for label in _list_labels_between(rule, day, low, high):
             yield Occurrence(label - gap.before, (label,), "skipped")
 
 
 def _list_fixed(rule: ClockRule, days: list[int], segments: list[Segment], labels: range) -> Iterator[Occurrence]:
     for day in days:
-        for label in _slice_times(rule, day, labels.start, labels.stop):
+        for label in _list_labels_between(rule, day, labels.start, labels.stop):
             yield from _place_label(rule, label, segments)
 
 

@@ -16,7 +16,7 @@ DEFAULT_WINDOW = 3600
 MAX_KEPT = 10_000  # nominal times of one schedule with a row of their own, per tick
 
 
-# Of each due time the next one, so that no search starts anew for each of thousands.
+# Of each due time the next one, so that thousands of times need no search each.
 Following = dict[int, PlannedTime | None]
 
 
@@ -69,7 +69,7 @@ class _Due:
 def decide_due(schedule: Schedule, plan: Plan, now: int, downtime: Downtime | None) -> Outcome:
     """The decisions for all times after the schedule's cursor that are due at `now`, in order, equal ones joined."""
     due = _collect_due(schedule, plan, now)
-    following = _map_following(plan, due.times)
+    following = _find_following(plan, due.times)
     running = [time for time in due.times if time.runs]
     count = _count_missed(schedule, following, running, now, downtime)
     missed, timely = running[:count], running[count:]
@@ -134,7 +134,7 @@ def _expand_moved(schedule: Schedule, plan: Plan, time: PlannedTime, decision: D
     return [*found, replace(decision, joins=False)]
 
 
-def _map_following(plan: Plan, times: list[PlannedTime]) -> Following:
+def _find_following(plan: Plan, times: list[PlannedTime]) -> Following:
     if not times:
         return {}
     return {time.at: later for time, later in pairwise([*times, plan.find_next(times[-1].at)]) if time}

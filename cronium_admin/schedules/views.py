@@ -133,6 +133,8 @@ def _launch_missed(request: HttpRequest, schedule: Schedule, count: int) -> None
         runs = catch_up.run_missed(schedule, count, get_current_user(request))
     except ApiError as error:
         messages.error(request, error.message)
+    except ValidationError as error:  # the stored job can't be launched any more
+        messages.error(request, " ".join(error.messages))
     else:
         words = "1 missed time runs now." if len(runs) == 1 else f"{len(runs)} missed times run now."
         messages.success(request, words)

@@ -1,4 +1,4 @@
-"""A process that only fires schedules; `python -m tests.engine.ticker`. It ends when it is told to (SIGTERM)."""
+"""A process that only fires schedules; `python -m tests.engine.ticker`. It ends at SIGTERM."""
 
 import signal
 import threading

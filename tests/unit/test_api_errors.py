@@ -179,7 +179,6 @@ OPERATION_IDS = [
     *("preview_crontab", "import_crontab"),
     *("list_incidents", "get_incident", "list_checks", "create_check", "get_check", "change_check", "remove_check"),
     *("rotate_check", "list_pings"),
-    *("list_incidents", "get_incident"),
     *("list_queues", "get_queue", "change_queue"),
 ]
 

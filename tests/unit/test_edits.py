@@ -99,7 +99,7 @@ FORMS: dict[str, tuple[dict[str, str], str, tuple[str, str, Any]]] = {
 NO_EDIT = {
     "makes a row": {"jobs:new", "profiles:create", "secrets:create", "variables:new", "access:tokens", "access:add"}
     | {"images:registry-new", "images:image-new", "images:image-build", "schedules:new"}
-    | {"expectations:check-new"},
+    | {"expectations:check-new", "schedules:import"},
     "asks hosts for a check or a pull": {"images:check", "images:check-all", "images:pull"},
     "acts on a run": {
         "runs:launch",
