@@ -57,7 +57,7 @@ def test_a_wrong_value_is_refused_at_its_field(value: Any, problem: str) -> None
 def test_every_reason_is_one_that_a_run_can_have() -> None:
     own = {"exit_code", "timeout"}
     assert set(REASONS) - own <= set(DESCRIPTIONS)
-    never = {"restored", "copied", "superseded", "job_disabled", "retry_expired"}
+    never = {"restored", "copied", "superseded", "job_disabled", "retry_expired", "concurrency_skipped"}
     assert {name for name in DESCRIPTIONS if not name.startswith("build_")} - never == set(REASONS) - own
 
 
