@@ -72,7 +72,7 @@ function formatLocal(at) {
   return `${part.weekday} ${part.day} ${part.month} ${part.year} ${part.hour}:${part.minute}${seconds} ${part.timeZoneName}`;
 }
 /** Fields for local times name the reader's zone; without this script they are in UTC. */
-function nameReaderZone(from) {
+function fillReaderZone(from) {
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
   for (const input of zone ? findAll("[data-reader-zone]", from) : []) input.value = zone;
   for (const name of zone ? findAll("[data-reader-zone-name]", from) : []) name.textContent = zone;
@@ -165,7 +165,7 @@ addEventListener("pageshow", () => { for (const form of findAll("form[data-sent]
 document.body.addEventListener("htmx:beforeRequest", (event) => {
   if (document.hidden && /\bevery\b/.test(event.target.getAttribute("hx-trigger"))) event.preventDefault();
 });
-document.body.addEventListener("htmx:load", (event) => { formatTimes(event.target); nameReaderZone(event.target); });
+document.body.addEventListener("htmx:load", (event) => { formatTimes(event.target); fillReaderZone(event.target); });
 document.body.addEventListener("htmx:oobAfterSwap", (event) => formatTimes(event.target));
 
 // A form with errors reopens its dialog.
@@ -173,7 +173,7 @@ for (const dialog of findAll("dialog[data-reopen]")) dialog.showModal();
 
 applyTheme(root.getAttribute("data-theme-choice") || "auto");
 formatTimes(document);
-nameReaderZone(document);
+fillReaderZone(document);
 monitorConnection();
 startListFilters();
 monitorSession();
