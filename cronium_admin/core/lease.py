@@ -7,6 +7,9 @@ the lease was lost; therefore each row's change is conditional on the row's own 
 
 `acquire_rows`, `renew_rows`, `release_rows` and `is_held` work on any model with the columns of `Leased`, such as a
 host. The other functions work on a `Lease` by its name.
+
+After the database's clock was set back, the lease of a process that died expires far in the future. Who asks for it
+shortens it to its length from now. A living owner renews it in that time.
 """
 
 import os
@@ -23,6 +26,7 @@ from cronium_admin.core.database.clock import Now
 from cronium_admin.core.models import Lease, Leased
 
 L = TypeVar("L", bound=Leased)
+STEP = timedelta(seconds=5)  # a smaller difference is a slow query, or a time server that slews the clock
 
 
 class LeaseLost(Exception):
@@ -42,7 +46,17 @@ def acquire_rows(rows: "QuerySet[L]", owner: str, duration: timedelta, or_if: Q 
     is_free = Q(owner="") | Q(owner=owner) | Q(lease_expires_at=None) | Q(lease_expires_at__lte=Now())
     if or_if is not None:
         is_free |= or_if
-    return bool(rows.filter(is_free).update(owner=owner, lease_expires_at=Now() + duration, **columns))
+    if rows.filter(is_free).update(owner=owner, lease_expires_at=Now() + duration, **columns):
+        return True
+    shorten_rows(rows, duration)
+    return False
+
+
+def shorten_rows(rows: "QuerySet[L]", duration: timedelta) -> int:
+    """Ends leases that would last longer than `duration`: the database's clock was set back since their last
+    renewal."""
+    longer = rows.filter(lease_expires_at__gt=Now() + duration + STEP)
+    return longer.update(lease_expires_at=Now() + duration)
 
 
 def renew_rows(rows: "QuerySet[L]", owner: str, duration: timedelta, **columns: Any) -> bool:

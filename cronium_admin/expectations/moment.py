@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import Case, F, Q, When
-
-from cronium_admin.core.database.clock import Now, database_now
+from cronium_admin.core.database.clock import database_now
+from cronium_admin.core.downtime import record_look
 from cronium_admin.core.edit_versions import format_utc
 from cronium_admin.expectations.models import JudgeBeat
 from cronium_admin.schedules.models import Heartbeat
@@ -43,13 +42,7 @@ class Moment:
 def record_moment() -> Moment:
     """Records that a process judges now. Finds the last downtime of all processes."""
     before = JudgeBeat.objects.filter(pk=1).values_list("judged_at", flat=True).first()
-    is_late = Q(judged_at__lt=Now() - DOWNTIME)
-    changed = JudgeBeat.objects.filter(pk=1).update(
-        down_from=Case(When(is_late, then=F("judged_at")), default=F("down_from")),
-        down_until=Case(When(is_late, then=Now()), default=F("down_until")),
-        judged_at=Now(),
-    )
-    if not changed:
+    if not record_look(JudgeBeat.objects.filter(pk=1), "judged_at", DOWNTIME):
         JudgeBeat.objects.bulk_create([JudgeBeat(pk=1, judged_at=database_now())], ignore_conflicts=True)
     row = JudgeBeat.objects.get(pk=1)
     down = (row.down_from, row.down_until) if row.down_from and row.down_until else None

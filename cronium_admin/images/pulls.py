@@ -13,6 +13,8 @@ from cronium_admin.images.reference import canonicalize_reference
 
 USE_STEP = timedelta(hours=1)  # the precision of `last_used_at`
 STALE_AFTER = timedelta(minutes=2)  # a pull without progress for this long has no process any more
+# A time in the future: the database's clock was set back.
+_IS_STALE = Q(changed_at__lt=Now() - STALE_AFTER) | Q(changed_at__gt=Now() + STALE_AFTER)
 
 
 def request_pull(reference: str, host: str = "") -> list[str]:
@@ -26,7 +28,7 @@ def request_pull(reference: str, host: str = "") -> list[str]:
                 host=each, reference=name, defaults={"state": PullState.REQUESTED, "requested_at": Now()}
             )
             if not is_new:
-                idle = Q(state__in=(PullState.PRESENT, PullState.FAILED)) | Q(changed_at__lt=Now() - STALE_AFTER)
+                idle = Q(state__in=(PullState.PRESENT, PullState.FAILED)) | _IS_STALE
                 asked = PulledImage.objects.filter(idle, pk=row.pk)
                 asked.update(state=PullState.REQUESTED, requested_at=Now(), changed_at=Now(), reason="", message="")
     return hosts

@@ -68,7 +68,8 @@ def request_all_checks() -> None:
 
 def _request_checks(which: Q) -> None:
     # A requested check stays as it is until its time is over: a host may be making it.
-    is_open = Q(check_requested_at__gt=Now() - CHECK_TIME)
+    # A time in the future: the database's clock was set back.
+    is_open = Q(check_requested_at__gt=Now() - CHECK_TIME, check_requested_at__lt=Now() + CHECK_TIME)
     Registry.objects.filter(which).exclude(is_open).update(check_requested_at=Now(), check_host="")
 
 

@@ -11,12 +11,13 @@ from datetime import timedelta
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
-from django.db.models import Case, F, Q, When
+from django.db.models import Q
 
 from cronium_admin.accounts.models import User
 from cronium_admin.accounts.permissions import Permission, can
 from cronium_admin.core.database.clock import Now, database_now
 from cronium_admin.core.database.outage import find_outage
+from cronium_admin.core.downtime import record_look
 from cronium_admin.core.errors import ApiError
 from cronium_admin.runs.attempt_ends import end_superseded_attempt
 from cronium_admin.runs.cancel import cancel
@@ -51,13 +52,7 @@ class Tick:
 
 def record_tick() -> Tick:
     """Records that a process looks for due schedules now. Finds the last downtime of all processes."""
-    is_late = Q(ticked_at__lt=Now() - timedelta(seconds=DOWNTIME_SECONDS))
-    changed = Heartbeat.objects.filter(pk=1).update(
-        down_from=Case(When(is_late, then=F("ticked_at")), default=F("down_from")),
-        down_until=Case(When(is_late, then=Now()), default=F("down_until")),
-        ticked_at=Now(),
-    )
-    if not changed:
+    if not record_look(Heartbeat.objects.filter(pk=1), "ticked_at", timedelta(seconds=DOWNTIME_SECONDS)):
         Heartbeat.objects.bulk_create([Heartbeat(pk=1, ticked_at=database_now())], ignore_conflicts=True)
     row = Heartbeat.objects.get(pk=1)
     return Tick(to_instant(row.ticked_at), _find_downtime(row))

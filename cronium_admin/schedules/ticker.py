@@ -4,7 +4,7 @@ import time
 
 from django.db.models import Min
 
-from cronium_admin.core.database.clock import database_now
+from cronium_admin.core.database.clock import Now
 from cronium_admin.core.lease import HeldLease, make_owner
 from cronium_admin.core.leased_task import LeasedTask
 from cronium_admin.schedules.firing import BATCH, Tick, fire_due, record_tick
@@ -48,8 +48,8 @@ class ScheduleTicker(LeasedTask):
     def _fire_and_find_pause(self) -> float:
         """Fires what is due; returns the seconds until the next search."""
         waiting = Schedule.objects.filter(enabled=True, due_at__isnull=False)  # as in the index, for SQLite
-        next_due = waiting.aggregate(at=Min("due_at"))["at"]
-        seconds = MAX_PAUSE_SECONDS if next_due is None else (next_due - database_now()).total_seconds()
+        left = waiting.aggregate(left=Min("due_at") - Now())["left"]  # by the clock of the database at this moment
+        seconds = MAX_PAUSE_SECONDS if left is None else left.total_seconds()
         if seconds > 0:
             if time.monotonic() - self._ticked_at > HEARTBEAT_SECONDS:
                 self._record_tick()

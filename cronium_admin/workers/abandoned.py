@@ -1,13 +1,9 @@
 """Settles the runs of hosts that are away: requeues runs whose script had not begun, and ends the others as lost."""
 
 import logging
-import math
-import threading
-import time
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from django.conf import settings
-from django.db.models import DateTimeField
 
 from cronium_admin.core.database.clock import Now
 from cronium_admin.core.periodic import PeriodicTask
@@ -19,45 +15,21 @@ from cronium_admin.runs.state_machine import Ending
 from cronium_admin.secrets import retired_values
 from cronium_admin.secrets.models import RetiredSecret
 from cronium_admin.workers import lease
-from cronium_admin.workers.hosts.models import Host
+from cronium_admin.workers.clock_steps import ClockStepDetector, repair_after_step_back
 
 log = logging.getLogger("cronium.recovery")
 CANCELLED_BEFORE_START = Ending(Status.CANCELLED, "cancelled", "Cancelled before the script began.")
 SWEEP_SECONDS = 10.0
-STEP_SECONDS = 5.0  # a smaller difference is a slow query, or a time server that slews the clock
-
-
-class ClockStepDetector:
-    """Detects that the database's clock was set forward, which makes all leases seem expired."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._last: tuple[datetime, float] | None = None
-        self._steady_at = -math.inf
-
-    def is_steady(self) -> bool:
-        """False for the duration of a lease after a step. Queries the database's clock and compares it with the last
-        call."""
-        row = Host.objects.order_by("pk").values_list(Now(output_field=DateTimeField())).first()
-        if row is None:
-            return True  # no worker has started yet
-        with self._lock:
-            before, self._last = self._last, (row[0], time.monotonic())
-            if before is not None:
-                step = (row[0] - before[0]).total_seconds() - (self._last[1] - before[1])
-                if step > STEP_SECONDS:
-                    message = "the database's clock was set forward by %.0f s; no run is settled as abandoned for %d s"
-                    log.warning(message, step, lease.LEASE_DURATION.total_seconds())
-                    self._steady_at = time.monotonic() + lease.LEASE_DURATION.total_seconds()
-            return time.monotonic() >= self._steady_at
-
-
 clock_steps = ClockStepDetector()
 
 
 def settle_abandoned_runs() -> int:
     """Requeue or end the runs whose host is away; any process may call this. Returns the number of settled runs."""
-    if not clock_steps.is_steady():
+    is_steady = clock_steps.is_steady()
+    if clock_steps.may_have_gone_back:
+        repair_after_step_back()
+        clock_steps.may_have_gone_back = False
+    if not is_steady:
         return 0  # all leases may seem expired: every live process renews its own within seconds
     expired = Run.objects.filter(status__in=ON_HOST, lease_expires_at__lt=Now())
     led_hosts = lease.list_led_hosts()

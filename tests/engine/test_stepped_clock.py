@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -35,6 +36,8 @@ CREATE FUNCTION fake.statement_timestamp() RETURNS timestamptz LANGUAGE sql STAB
   AS 'SELECT pg_catalog.statement_timestamp() + (SELECT shift FROM fake.clock)';
 """
 RULES = ["* * * * * *", "*/7 * * * * *", "*/20 * * * * *", "* * * * *", "0,30 2 * * *", "*/15 2 * * *", "5 * * * *"]
+TIMELY = "(SELECT count(*) FROM schedules_occurrence WHERE state = 'ran')"
+HOLDER = "(SELECT owner FROM core_lease WHERE name = 'schedules')"
 SEED = f"""
 from cronium_admin.jobs.service import create_job
 from cronium_admin.schedules.service import create_schedule
@@ -96,11 +99,10 @@ class World:
 
     def stop(self) -> None:
         for ticker in self.tickers:
-            ticker.send_signal(signal.SIGCONT)
             ticker.terminate()
         for ticker in self.tickers:
             ticker.wait(60)
-        self.admin.close()
+        self.tickers.clear()
 
 
 @pytest.fixture
@@ -115,6 +117,7 @@ def world(prepared: Prepared, tmp_path: Path) -> Iterator[World]:
             yield made
         finally:
             made.stop()
+            made.admin.close()
 
 
 def torment(world: World, choose: random.Random) -> Counter[str]:
@@ -148,6 +151,13 @@ def wait_until_decided(world: World, seconds: float = 90) -> None:
         time.sleep(0.5)
 
 
+def wait_for(world: World, condition: str, seconds: float) -> None:
+    give_up_at = time.monotonic() + seconds
+    while not world.query(f"SELECT {condition}")[0][0]:
+        assert time.monotonic() < give_up_at, (world.folder / "tickers.log").read_text()[-3000:]
+        time.sleep(0.2)
+
+
 def check_ledger(world: World, pk: object, rule: str, created: datetime) -> Counter[str]:
     """The rows of a schedule are exactly its nominal times; runs are those of the rows that launched one."""
     rows = world.query(
@@ -159,15 +169,27 @@ def check_ledger(world: World, pk: object, rule: str, created: datetime) -> Coun
     expected = list_times(parse_cron(rule, load_zone("Europe/Berlin")), first, last + 1)
     found: list[int] = []
     for nominal, end, count, _, _ in rows:
-        span = [one for one in expected if nominal.timestamp() <= one <= end.timestamp()]  # type: ignore[attr-defined]
+        begin, after = bisect_left(expected, nominal.timestamp()), bisect_right(expected, end.timestamp())  # type: ignore[attr-defined]
+        span = expected[begin:after]
         assert len(span) == count, (rule, nominal, end, count)
         found += span
     assert found == list(expected), (rule, set(expected) ^ set(found))
     launched = [run for _, _, _, state, run in rows if state in ("ran", "late", "caught_up")]
     assert None not in launched
-    (stored,) = world.query(f"SELECT count(*) FROM runs_run WHERE caused_by = 'schedule:{pk}'")[0]
-    assert stored == len(set(launched)) == len(launched), rule
+    check_runs(world, pk)
     return Counter(str(state) for _, _, _, state, _ in rows)
+
+
+def check_runs(world: World, pk: object) -> None:
+    """Each run has its nominal time's row, and no nominal time has two. A run without a launch has the job's limit."""
+    runs = world.query(
+        "SELECT r.scheduled_for, o.nominal_at, o.state, r.status FROM runs_run r"
+        f" LEFT JOIN schedules_occurrence o ON o.run_id = r.id WHERE r.caused_by = 'schedule:{pk}'"
+    )
+    assert all(planned == nominal for planned, nominal, _, _ in runs), [one for one in runs if one[0] != one[1]]
+    assert len({planned for planned, _, _, _ in runs}) == len(runs)
+    ended = {(state, status) for _, _, state, status in runs if state not in ("ran", "late", "caught_up")}
+    assert ended <= {("overlapped", "cancelled")}, ended
 
 
 def test_each_time_has_one_row_while_clock_database_and_processes_fail(world: World) -> None:
@@ -178,11 +200,30 @@ def test_each_time_has_one_row_while_clock_database_and_processes_fail(world: Wo
     time.sleep(5)
     print(torment(world, choose))
     wait_until_decided(world)
+    wait_for(world, f"{TIMELY} > 20", 60)
+    world.stop()  # else further times come while the rows are counted
     total: Counter[str] = Counter()
     for pk, rule, created in world.query("SELECT id, rule, created_at FROM schedules_schedule ORDER BY id"):
         assert isinstance(created, datetime)
         states = check_ledger(world, pk, str(rule), created.astimezone(UTC))
         print(rule, dict(states))
         total += states
-    assert total["ran"] > 20
     assert total["missed"] + total["caught_up"] > 0, "the clock went forward: some times were missed"
+
+
+def test_after_a_step_back_another_process_replaces_the_one_that_dies(world: World) -> None:
+    """Its lease would last for two hours more."""
+    world.start(2)
+    wait_for(world, f"{TIMELY} > 0", 60)
+    world.step_clock("-2 hours")
+    [(holder,)] = world.query(f"SELECT {HOLDER}")
+    (dead,) = [ticker for ticker in world.tickers if f":{ticker.pid}:" in str(holder)]
+    dead.kill()
+    dead.wait()
+    world.tickers.remove(dead)
+    killed_at = time.monotonic()
+    wait_for(world, f"{HOLDER} <> '{holder}'", 30)
+    print(f"replaced after {time.monotonic() - killed_at:.1f} s")
+    [(before,)] = world.query(f"SELECT {TIMELY}")
+    world.step_clock("2 hours")
+    wait_for(world, f"{TIMELY} > {before}", 30)

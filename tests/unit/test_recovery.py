@@ -16,6 +16,7 @@ from cronium_admin.runs.state_machine import LEASE_DURATION
 from cronium_admin.secrets.models import RetiredSecret, Secret
 from cronium_admin.secrets.service import delete_secret, rotate_secrets, save_secret
 from cronium_admin.workers import abandoned, lease, run_spec, takeover
+from cronium_admin.workers.clock_steps import ClockStepDetector
 from cronium_admin.workers.gc import runs as gc_runs
 from cronium_admin.workers.hosts.models import Host
 from cronium_admin.workers.leadership import Leadership
@@ -302,7 +303,7 @@ class TestAbandoned:
         self, run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         """After a step of an hour all leases seem expired, for the seconds until the workers renew them."""
-        monkeypatch.setattr(abandoned, "clock_steps", abandoned.ClockStepDetector())
+        monkeypatch.setattr(abandoned, "clock_steps", ClockStepDetector())
         put(run, Status.RUNNING, lease_expires_at=timezone.now() + LEASE_DURATION)
         lease.acquire_lease("a", "living")
         assert abandoned.settle_abandoned_runs() == 0
