@@ -15,7 +15,7 @@ from cronium_admin.runs.state_machine import Ending
 from cronium_admin.secrets import retired_values
 from cronium_admin.secrets.models import RetiredSecret
 from cronium_admin.workers import lease
-from cronium_admin.workers.clock_steps import ClockStepDetector, repair_after_step_back
+from cronium_admin.workers.clock_steps import ClockStepDetector, shorten_future_times
 
 log = logging.getLogger("cronium.recovery")
 CANCELLED_BEFORE_START = Ending(Status.CANCELLED, "cancelled", "Cancelled before the script began.")
@@ -27,7 +27,7 @@ def settle_abandoned_runs() -> int:
     """Requeue or end the runs whose host is away; any process may call this. Returns the number of settled runs."""
     is_steady = clock_steps.is_steady()
     if clock_steps.may_have_gone_back:
-        repair_after_step_back()
+        shorten_future_times()
         clock_steps.may_have_gone_back = False
     if not is_steady:
         return 0  # all leases may seem expired: every live process renews its own within seconds

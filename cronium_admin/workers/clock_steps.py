@@ -53,7 +53,7 @@ class ClockStepDetector:
             self.may_have_gone_back = True
 
 
-def repair_after_step_back() -> None:
+def shorten_future_times() -> None:
     """Ends what would last until the clock has caught up: leases and heartbeats of hosts, leases of runs, and the times
     since sandboxes were taken. Living processes renew their own. Named leases: see `core.lease`."""
     shorten_rows(Host.objects.all(), LEASE_DURATION)
