@@ -9,7 +9,7 @@ from ninja import Body, Query, Router
 from ninja.responses import Status
 
 from cron_rules.errors import RuleError
-from cron_rules.plan import Plan, list_plan_warnings
+from cron_rules.plan import list_plan_warnings
 from cron_rules.zones import TZDATA_VERSION
 from cronium_admin.accounts.api_auth import get_caller, require_project_permission
 from cronium_admin.accounts.permissions import Permission
@@ -19,13 +19,13 @@ from cronium_admin.core.errors import ERROR_STATUSES, ErrorBody
 from cronium_admin.core.paging import filter_after, make_cursor, parse_cursor
 from cronium_admin.jobs.lookup import find_job
 from cronium_admin.schedules import catch_up, service
+from cronium_admin.schedules.calendars.choice import find_chosen_calendar
 from cronium_admin.schedules.listing import parse_position
 from cronium_admin.schedules.models import Schedule
 from cronium_admin.schedules.preview import preview_plan
 from cronium_admin.schedules.rules import (
     RuleFields,
-    build_closures,
-    build_rule,
+    build_fields_plan,
     describe_rule,
     list_rule_warnings,
     to_instant,
@@ -59,11 +59,13 @@ def preview_schedule(request: HttpRequest, body: PreviewIn) -> PreviewOut:
     """Stores nothing. The times are those at which a schedule with this rule runs."""
     check_choices(body.model_dump())
     fields = RuleFields(
-        **body.model_dump(exclude={"after", "count", "blackouts"}), blackouts=strip_lines(body.blackouts)
+        **body.model_dump(exclude={"after", "count", "blackouts", "calendar"}),
+        blackouts=strip_lines(body.blackouts),
+        calendar=find_chosen_calendar(body.calendar),
     )
     after = to_instant(body.after or database_now())
     try:
-        plan = Plan(build_rule(fields), build_closures(fields))
+        plan = build_fields_plan(fields)
         times = preview_plan(plan, fields.timezone, after, body.count)
         words = describe_rule(fields)
         warnings = list_rule_warnings(fields) + list_plan_warnings(plan, after)

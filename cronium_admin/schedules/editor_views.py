@@ -28,7 +28,10 @@ from cronium_admin.schedules.models import Schedule
 from cronium_admin.schedules.validation import RULE_FIELDS
 
 # The fields whose errors the live preview shows.
-LIVE_FIELDS = ("rule", "every", "anchor", "at", "timezone", "starts_at", "ends_at", "blackouts")
+LIVE_FIELDS = (
+    *("rule", "every", "anchor", "at", "timezone", "starts_at", "ends_at"),
+    *("calendar", "on_closed", "blackouts"),
+)
 _GONE = "This schedule was deleted in the meantime. Save to create it again."
 
 

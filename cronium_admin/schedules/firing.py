@@ -13,6 +13,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 
+from cron_rules.errors import RuleError
 from cronium_admin.accounts.models import User
 from cronium_admin.accounts.permissions import Permission, can
 from cronium_admin.core.database.clock import Now, database_now
@@ -86,6 +87,9 @@ def fire_due(tick: Tick, limit: int = BATCH) -> int:
             fire_schedule(pk, tick)
         except AlreadyDecided:
             continue
+        except RuleError as error:  # such as a calendar whose holidays are not installed
+            log.warning("the schedule %s can't run: %s", pk, error)
+            _put_off(pk, error)
         except Exception as error:
             if find_outage(error):
                 raise

@@ -16,9 +16,8 @@ from cronium_admin.schedules.preview import PreviewTime, preview_plan
 from cronium_admin.schedules.rules import (
     PLAN_FIELDS,
     RuleFields,
-    build_closures,
+    build_fields_plan,
     build_plan,
-    build_rule,
     describe_rule,
     list_rule_warnings,
     to_instant,
@@ -75,7 +74,7 @@ def preview_form(values: Mapping[str, Any], stored: Schedule | None, *, enabled:
 def _build_form_plan(fields: RuleFields, values: Mapping[str, Any]) -> Plan:
     starts, ends = values.get("starts_at"), values.get("ends_at")
     after = None if starts is None else to_instant(starts) - 1
-    return Plan(build_rule(fields), build_closures(fields), after, None if ends is None else to_instant(ends))
+    return build_fields_plan(fields, after, None if ends is None else to_instant(ends))
 
 
 def list_next_times(schedule: Schedule, count: int) -> list[PreviewTime]:
@@ -123,7 +122,7 @@ def _list_used(kind: str) -> set[str]:
 
 def _count_year(fields: RuleFields, now: datetime) -> str:
     try:
-        plan = Plan(build_rule(fields), build_closures(fields))
+        plan = build_fields_plan(fields)
     except RuleError:
         return "unknown"
     start = to_instant(now)

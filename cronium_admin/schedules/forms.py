@@ -12,7 +12,19 @@ from cronium_admin.core.form_errors import PlainForm
 from cronium_admin.core.json_text import format_indented
 from cronium_admin.jobs.forms import parse_json
 from cronium_admin.runs.zone_times import format_field, parse_field
-from cronium_admin.schedules.models import ActsAs, DayMatch, DstGap, DstRepeat, Kind, Missed, Overlap, Schedule
+from cronium_admin.schedules.calendars.choice import list_choices
+from cronium_admin.schedules.models import (
+    ActsAs,
+    Calendar,
+    DayMatch,
+    DstGap,
+    DstRepeat,
+    Kind,
+    Missed,
+    OnClosed,
+    Overlap,
+    Schedule,
+)
 from cronium_admin.schedules.validation import FIELDS, RULE_FIELDS, strip_lines
 
 UNITS = [("1", "seconds"), ("60", "minutes"), ("3600", "hours"), ("86400", "days")]
@@ -37,6 +49,8 @@ class ScheduleForm(PlainForm):
     dst_repeat = forms.ChoiceField(label="Clock goes back", choices=DstRepeat.choices, required=False)
     starts_at = forms.CharField(label="Not before", required=False, max_length=40)
     ends_at = forms.CharField(label="Not after", required=False, max_length=40)
+    calendar = forms.ChoiceField(label="Calendar", required=False)
+    on_closed = forms.ChoiceField(label="Times of closed days", choices=OnClosed.choices, required=False)
     blackouts = forms.CharField(label="Blackout windows", required=False, max_length=10_000)
     jitter_seconds = forms.IntegerField(label="Spread", required=False)
     overlap = forms.ChoiceField(label="If a run is live", choices=Overlap.choices)
@@ -52,6 +66,10 @@ class ScheduleForm(PlainForm):
     def __init__(self, data: Mapping[str, Any] | None = None, *, stored: Schedule | None = None) -> None:
         self.stored = stored
         super().__init__(data, initial=read_initial(stored or Schedule()))
+        self._calendars = {calendar.name: calendar for calendar in list_choices()}
+        calendar: Any = self.fields["calendar"]
+        calendar.choices = [("", "None"), *((name, name) for name in self._calendars)]
+        calendar.error_messages["invalid_choice"] = "There is no calendar %(value)s. Choose another."
 
     @property
     def more_is_open(self) -> bool:
@@ -60,11 +78,14 @@ class ScheduleForm(PlainForm):
         usual = read_initial(Schedule())
         return any(
             self[name].errors or _strip_blanks(self[name].value()) != _strip_blanks(usual[name])
-            for name in (*names, "blackouts", "acts_as")
+            for name in (*names, "calendar", "on_closed", "blackouts", "acts_as")
         )
 
     def clean_input(self) -> Any:
         return parse_json(str(self.cleaned_data["input"]))
+
+    def clean_calendar(self) -> Calendar | None:
+        return self._calendars.get(str(self.cleaned_data["calendar"]))
 
     def clean_blackouts(self) -> str:
         return strip_lines(str(self.cleaned_data["blackouts"]).splitlines())
@@ -128,18 +149,22 @@ class ScheduleForm(PlainForm):
         return found
 
 
-_DEFAULTS = {"day_match": DayMatch.ANY, "dst_gap": DstGap.RUN_AFTER, "dst_repeat": DstRepeat.FIRST}
+_DEFAULTS: dict[str, str] = {"on_closed": OnClosed.SKIP, "day_match": DayMatch.ANY}
+_DEFAULTS |= {"dst_gap": DstGap.RUN_AFTER, "dst_repeat": DstRepeat.FIRST}
 
 
 def read_initial(schedule: Schedule) -> dict[str, Any]:
     """The texts of the fields."""
-    plain = ("name", "kind", "rule", "timezone", "day_match", "dst_gap", "dst_repeat", "blackouts", "overlap", "missed")
-    found = {name: getattr(schedule, name) for name in (*plain, "missed_max", "jitter_seconds", "acts_as", "enabled")}
+    plain = ("name", "kind", "rule", "timezone", "day_match", "dst_gap", "dst_repeat", "blackouts", "overlap")
+    found = {
+        name: getattr(schedule, name)
+        for name in (*plain, "missed", "on_closed", "missed_max", "jitter_seconds", "acts_as", "enabled")
+    }
     found |= {name: format_field(getattr(schedule, name), schedule.timezone) for name in TIMES}
     found["every"], found["every_unit"] = _split_span(schedule.every_seconds, "3600")
     found["missed_within"], found["missed_within_unit"] = _split_span(schedule.missed_within_seconds, "60")
     found["input"] = "" if schedule.input is None else format_indented(schedule.input, sys.maxsize)[0]
-    return found | {"take_over": False}
+    return found | {"calendar": schedule.calendar.name if schedule.calendar else "", "take_over": False}
 
 
 def _split_span(seconds: int | None, unit: str) -> tuple[int | str, str]:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.conf import settings
+from django.core.validators import RegexValidator
 from django.db import models
 
 from cronium_admin.accounts.projects import InProject
@@ -59,6 +60,13 @@ class Overlap(models.TextChoices):
     ALLOW = "allow", "Run beside it"
 
 
+class OnClosed(models.TextChoices):
+    """A time on a closed day of the calendar."""
+
+    SKIP = "skip", "Skip this time"
+    NEXT_WORKING_DAY = "next_working_day", "Run on the next open day"
+
+
 class ActsAs(models.TextChoices):
     OWNER = "owner", "Its owner"
     PROJECT = "project", "The project"
@@ -82,6 +90,31 @@ class State(models.TextChoices):
 LAUNCHED = (State.RAN, State.LATE, State.CAUGHT_UP)
 
 
+class Calendar(Edited):
+    """A named list of closed days, for schedules of all projects. Administrators edit it."""
+
+    name = models.CharField(
+        max_length=40,
+        unique=True,
+        validators=[
+            RegexValidator(r"\A[a-z][a-z0-9-]*\Z", "Lower-case letters, digits and hyphens, beginning with a letter.")
+        ],
+    )
+    weekdays = models.CharField(max_length=27, blank=True, default="")  # as sat,sun
+    dates = models.TextField(blank=True, default="")  # a date or a range a line, with its text
+    country = models.CharField(max_length=2, blank=True, default="")  # ISO 3166, with its national holidays
+    subdivision = models.CharField(max_length=40, blank=True, default="")
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def list_weekdays(self) -> list[str]:
+        return self.weekdays.split(",") if self.weekdays else []
+
+
 class Schedule(InProject, Edited):
     """`cursor_at`: the fate of all nominal times up to it is decided. The next times follow from it and the rule.
 
@@ -102,6 +135,10 @@ class Schedule(InProject, Edited):
     dst_repeat = models.CharField(max_length=8, choices=DstRepeat.choices, default=DstRepeat.FIRST)
     day_match = models.CharField(max_length=4, choices=DayMatch.choices, default=DayMatch.ANY)
     blackouts = models.TextField(blank=True, default="", db_default="")  # a window a line
+    calendar = models.ForeignKey(Calendar, null=True, blank=True, on_delete=models.PROTECT, related_name="schedules")
+    on_closed = models.CharField(
+        max_length=16, choices=OnClosed.choices, default=OnClosed.SKIP, db_default=OnClosed.SKIP
+    )
     enabled = models.BooleanField(default=True)
     starts_at = models.DateTimeField(null=True, blank=True)
     ends_at = models.DateTimeField(null=True, blank=True)

@@ -10,7 +10,7 @@ from cron_rules.plan import Plan, PlannedTime
 from cron_rules.rules import Rule
 from cronium_admin.schedules.decisions import format_minute
 from cronium_admin.schedules.notes import describe_note
-from cronium_admin.schedules.rules import RuleFields, build_closures, build_rule, format_local, to_datetime
+from cronium_admin.schedules.rules import RuleFields, build_fields_plan, format_local, to_datetime
 
 MAX_COUNT = 1000
 MAX_SEARCHED = 20_000  # times, for one preview
@@ -32,7 +32,7 @@ class PreviewTime:
 
 def preview_times(fields: RuleFields, after: int, count: int) -> list[PreviewTime]:
     """The next `count` times after the instant `after`. Raises RuleError."""
-    return preview_plan(Plan(build_rule(fields), build_closures(fields)), fields.timezone, after, count)
+    return preview_plan(build_fields_plan(fields), fields.timezone, after, count)
 
 
 def preview_plan(plan: Plan, zone: str, after: int, count: int) -> list[PreviewTime]:

@@ -8,19 +8,22 @@ from itertools import islice
 
 from cron_rules.blackout import parse_windows
 from cron_rules.calendar_rules import parse_calendar
+from cron_rules.closed_days import ClosedDays
 from cron_rules.cron import parse_cron
 from cron_rules.errors import RuleError
-from cron_rules.plan import Closures, Plan, PlannedTime
+from cron_rules.plan import Closures, Plan, PlannedTime, check_can_move
 from cron_rules.rules import IntervalRule, OnceRule, Rule, StartRule
 from cron_rules.warnings import list_warnings
 from cron_rules.words import describe_calendar, describe_cron, describe_interval
 from cron_rules.zones import TZDATA_VERSION, Zone, load_zone
-from cronium_admin.schedules.models import DayMatch, DstGap, DstRepeat, Kind, Schedule
+from cronium_admin.schedules.calendars.closed_days import build_closed_days
+from cronium_admin.schedules.calendars.national_holidays import find_version
+from cronium_admin.schedules.models import Calendar, DayMatch, DstGap, DstRepeat, Kind, OnClosed, Schedule
 
 # The fields of a schedule that decide its times, without its start and its end.
 PLAN_FIELDS = (
     *("kind", "rule", "every_seconds", "anchor", "at", "timezone", "dst_gap", "dst_repeat", "day_match"),
-    "blackouts",
+    *("blackouts", "calendar", "on_closed"),
 )
 MIN_INTERVAL, MAX_INTERVAL = 1, 366 * 86_400 * 10
 
@@ -39,6 +42,8 @@ class RuleFields:
     dst_repeat: str = DstRepeat.FIRST
     day_match: str = DayMatch.ANY
     blackouts: str = ""
+    calendar: Calendar | None = None
+    on_closed: str = OnClosed.SKIP
     seed: str = ""
 
     @classmethod
@@ -88,29 +93,58 @@ def _build_interval(fields: RuleFields) -> IntervalRule:
 
 def build_closures(fields: RuleFields, load: Callable[[str], Zone] = load_zone) -> Closures | None:
     """Raises RuleError."""
-    if not fields.blackouts:
+    if not fields.blackouts and fields.calendar is None:
         return None
     zone = load(fields.timezone)
-    return Closures(zone, parse_windows(fields.blackouts.splitlines(), zone))
+    days = None if fields.calendar is None else _build_days(fields.calendar)
+    moves = days is not None and fields.on_closed == OnClosed.NEXT_WORKING_DAY
+    return Closures(zone, parse_windows(fields.blackouts.splitlines(), zone), days, moves)
+
+
+def _build_days(calendar: Calendar) -> ClosedDays:
+    try:
+        return build_closed_days(calendar)
+    except RuleError as error:
+        raise RuleError("calendar", f"The calendar {calendar.name} can't be used. {error}") from None
+
+
+def build_fields_plan(
+    fields: RuleFields,
+    after: int | None = None,
+    until: int | None = None,
+    load: Callable[[str], Zone] = load_zone,
+) -> Plan:
+    """Raises RuleError."""
+    plan = Plan(build_rule(fields, load), build_closures(fields, load), after, until)
+    if plan.closures is not None and plan.closures.moves:
+        check_can_move(plan.rule)
+    return plan
 
 
 def build_plan(schedule: Schedule, load: Callable[[str], Zone] = load_zone) -> Plan:
     """Raises RuleError."""
-    fields = RuleFields.from_schedule(schedule)
     bounds = [to_instant(schedule.planned_after)] if schedule.planned_after else []
     if schedule.starts_at is not None:
         bounds.append(to_instant(schedule.starts_at) - 1)
     until = None if schedule.ends_at is None else to_instant(schedule.ends_at)
-    return Plan(build_rule(fields, load), build_closures(fields, load), max(bounds, default=None), until)
+    return build_fields_plan(RuleFields.from_schedule(schedule), max(bounds, default=None), until, load)
 
 
 def describe_rule(fields: RuleFields) -> str:
     """Sentences. Raises RuleError."""
     closures = build_closures(fields)
     words = _describe_times(fields)
+    if fields.calendar is not None:
+        words += _describe_calendar(fields.calendar.name, fields.on_closed)
     if closures is not None and closures.windows:
         words += f" Not in the blackout {', '.join(window.name for window in closures.windows)}."
     return words
+
+
+def _describe_calendar(name: str, on_closed: str) -> str:
+    if on_closed == OnClosed.NEXT_WORKING_DAY:
+        return f" A time on a closed day of the calendar {name} runs on the next open day."
+    return f" Not on closed days of the calendar {name}."
 
 
 def _describe_times(fields: RuleFields) -> str:
@@ -143,8 +177,13 @@ def format_local(instant: int, zone: str) -> str:
 
 
 def make_cache_key(schedule: Schedule) -> str:
-    """What the cached next time was computed for."""
-    return f"{schedule.rule_number}:{TZDATA_VERSION}"
+    """What the cached next time was computed for: with a country's holidays, also the version of their package."""
+    with_holidays = schedule.calendar is not None and schedule.calendar.country
+    return f"{schedule.rule_number}:{make_holidays_key() if with_holidays else ''}{TZDATA_VERSION}"
+
+
+def make_holidays_key() -> str:
+    return f"h{find_version()[:12] or '-'}:"
 
 
 def compute_jitter(schedule: Schedule, nominal: int, distance: int | None) -> int:

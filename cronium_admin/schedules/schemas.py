@@ -23,6 +23,10 @@ DAY_MATCH = "any or all: a cron rule with a day of the month and a day of the we
 BLACKOUTS = (
     "Windows in which no run starts, such as 01:00-04:00, sat 22:00-sun 06:00, 2026-12-24 18:00 - 2026-12-27 06:00."
 )
+CALENDAR = "The name of a calendar, whose closed days count; null: none."
+ON_CLOSED = (
+    "skip or next_working_day: a time on a closed day of the calendar does not run, or runs on the next open day."
+)
 MISSED = "none, latest or all: times that passed while Cronium did not run."
 OVERLAP = "skip, queue_one, queue_all, cancel_running or allow: a time while a run of the schedule is live."
 WITHIN = "Older times are not run; null: an hour, or the time to the next if that is shorter."
@@ -43,6 +47,8 @@ class PreviewIn(BaseModel):
     dst_repeat: Annotated[StrictStr, Field(description=REPEAT)] = "first"
     day_match: Annotated[StrictStr, Field(description=DAY_MATCH)] = "any"
     blackouts: Annotated[list[StrictStr], Field(max_length=100, description=BLACKOUTS)] = []
+    calendar: Annotated[StrictStr | None, Field(description=CALENDAR)] = None
+    on_closed: Annotated[StrictStr, Field(description=ON_CLOSED)] = "skip"
     after: Annotated[UtcDatetime | None, Field(description="Times later than this; now without it.")] = None
     count: Annotated[StrictInt, Field(ge=1, le=MAX_COUNT)] = 10
 
@@ -82,6 +88,8 @@ class SchedulePatch(BaseModel):
     dst_repeat: Annotated[StrictStr, Field(description=REPEAT)] = OMITTED
     day_match: Annotated[StrictStr, Field(description=DAY_MATCH)] = OMITTED
     blackouts: Annotated[list[StrictStr], Field(max_length=100, description=BLACKOUTS)] = OMITTED
+    calendar: Annotated[StrictStr | None, Field(description=CALENDAR)] = OMITTED
+    on_closed: Annotated[StrictStr, Field(description=ON_CLOSED)] = OMITTED
     enabled: StrictBool = OMITTED
     starts_at: Annotated[UtcDatetime | None, Field(description="No time before it.")] = OMITTED
     ends_at: Annotated[UtcDatetime | None, Field(description="No time after it.")] = OMITTED
@@ -124,6 +132,8 @@ class ScheduleOut(BaseModel):
     dst_repeat: str
     day_match: str
     blackouts: list[str]
+    calendar: str | None = Field(description="The name of its calendar.")
+    on_closed: str
     enabled: bool
     starts_at: AwareDatetime | None
     ends_at: AwareDatetime | None
@@ -147,13 +157,14 @@ class ScheduleOut(BaseModel):
 
     @classmethod
     def from_schedule(cls, schedule: Schedule) -> "ScheduleOut":
-        names = cls.model_fields.keys() - {"job", "owner", "words", "updated_by", "next_at", "blackouts"}
+        names = cls.model_fields.keys() - {"job", "owner", "words", "updated_by", "next_at", "blackouts", "calendar"}
         return cls(
             **{name: getattr(schedule, name) for name in names},
             job=schedule.job.slug,
             owner=schedule.owner.get_username() if schedule.owner else None,
             updated_by=schedule.updated_by.get_username() if schedule.updated_by else None,
             blackouts=schedule.blackouts.splitlines(),
+            calendar=schedule.calendar.name if schedule.calendar else None,
             words=describe_stored(schedule),
             next_at=schedule.next_at if schedule.enabled else None,
         )

@@ -16,6 +16,7 @@ from cronium_admin.core.database.clock import database_now
 from cronium_admin.core.edit_versions import check_deletion, check_version, write_edit
 from cronium_admin.core.errors import ApiError
 from cronium_admin.jobs.models import Job
+from cronium_admin.schedules.calendars.choice import lock_chosen_calendar
 from cronium_admin.schedules.decisions import list_waiting
 from cronium_admin.schedules.firing import AlreadyDecided, Tick, read_tick, settle_due
 from cronium_admin.schedules.models import Occurrence, Schedule, State
@@ -27,7 +28,7 @@ _MAX_COUNTED = 1_000_000
 
 
 def list_schedules(user: User) -> QuerySet[Schedule]:
-    return Schedule.objects.visible_to(user).select_related("job", "owner", "updated_by")
+    return Schedule.objects.visible_to(user).select_related("job", "owner", "updated_by", "calendar")
 
 
 def find_schedule(user: User, pk: int, permission: Permission = Permission.VIEW) -> Schedule:
@@ -42,6 +43,7 @@ def find_schedule(user: User, pk: int, permission: Permission = Permission.VIEW)
 def create_schedule(job: Job, data: Mapping[str, Any], by: User) -> Schedule:
     """Stores a schedule, whose first time is after now. Raises ValidationError by field, ApiError."""
     with transaction.atomic():
+        data = lock_chosen_calendar(data)
         Job.objects.select_for_update(of=("self",)).filter(pk=job.pk).first()
         if job.schedules.count() >= MAX_PER_JOB:
             raise ApiError(409, "too_many", f"The job {job.slug} has {MAX_PER_JOB} schedules, which is the most.")
@@ -60,12 +62,13 @@ def create_schedule(job: Job, data: Mapping[str, Any], by: User) -> Schedule:
 def edit_schedule(schedule: Schedule, data: Mapping[str, Any], by: User, version: int | None = None) -> Schedule:
     """Writes `data` over the stored row. Another rule or time zone begins now: nothing of the past runs."""
     with transaction.atomic():
+        data = lock_chosen_calendar(data)
         stored = _lock_schedule(schedule)
         check_version(stored, version)
         before = {name: getattr(stored, name) for name in FIELDS}
         tick = read_tick()
         now = tick.now
-        waiting = _settle(stored, tick) if stored.enabled else []
+        waiting = settle_before_change(stored, tick) if stored.enabled else []
         apply_changes(stored, data, before)
         changes = {name: getattr(stored, name) for name in FIELDS if getattr(stored, name) != before[name]}
         if "acts_as" in changes or (data.get("take_over") and stored.owner_id != by.pk):
@@ -73,14 +76,15 @@ def edit_schedule(schedule: Schedule, data: Mapping[str, Any], by: User, version
         if not changes:
             return stored
         if changes.keys() & {*RULE_FIELDS, "enabled"}:
-            _record_waiting(stored, waiting)
+            change = "changed" if stored.enabled else "disabled"
+            record_waiting(stored, waiting, f"It waited to start when the schedule was {change}")
             changes |= _restart(stored, before, now)
         changes["problem"] = _find_refusal(stored)
         _write(stored, changes, by)
     return stored
 
 
-def _settle(stored: Schedule, tick: Tick) -> list[int]:
+def settle_before_change(stored: Schedule, tick: Tick) -> list[int]:
     """Decides the times that are due, by the rule as it was; returns those that passed and are not due yet.
 
     A stored rule that this version refuses has none.
@@ -139,9 +143,8 @@ def _restart(stored: Schedule, before: Mapping[str, Any], now: int) -> dict[str,
     return changes | {name: getattr(stored, name) for name in names}
 
 
-def _record_waiting(stored: Schedule, waiting: list[int]) -> None:
-    """A row for each time that waited for its jitter or an open day when the schedule was changed."""
-    change = "changed" if stored.enabled else "disabled"
+def record_waiting(stored: Schedule, waiting: list[int], reason: str) -> None:
+    """A row for each time that waited for its jitter or an open day, and does not run because of a change."""
     for nominal in waiting:
         if stored.occurrences.filter(nominal_at=to_datetime(nominal)).exclude(state=State.GAP).exists():
             continue
@@ -151,7 +154,7 @@ def _record_waiting(stored: Schedule, waiting: list[int]) -> None:
             last_nominal_at=to_datetime(nominal),
             rule_number=stored.rule_number,
             state=State.MISSED if stored.enabled else State.DISABLED,
-            reason=f"It waited to start when the schedule was {change}",
+            reason=reason,
         )
 
 

@@ -10,8 +10,8 @@ from cronium_admin.core.database.clock import database_now
 from cronium_admin.core.form_errors import translated_errors
 from cronium_admin.core.line_text import find_line_problem
 from cronium_admin.jobs.validation import validate_input
-from cronium_admin.schedules.models import Kind, Schedule
-from cronium_admin.schedules.rules import PLAN_FIELDS, RuleFields, build_closures, build_rule
+from cronium_admin.schedules.models import Kind, OnClosed, Schedule
+from cronium_admin.schedules.rules import PLAN_FIELDS, RuleFields, build_fields_plan
 
 RULE_FIELDS = (*PLAN_FIELDS, "starts_at", "ends_at", "jitter_seconds")
 FIELDS = (
@@ -49,7 +49,7 @@ def apply_changes(schedule: Schedule, data: Mapping[str, Any], before: Mapping[s
     try:
         with translated_errors():
             unchanged = set(FIELDS).difference(changed)
-            schedule.clean_fields(exclude=["job", "owner", "updated_by", "input", *problems, *unchanged])
+            schedule.clean_fields(exclude=["job", "owner", "updated_by", "input", "calendar", *problems, *unchanged])
     except ValidationError as error:
         problems |= {name: list(texts) for name, texts in error.message_dict.items()}
     if {*RULE_FIELDS} & {*changed} or (schedule.enabled and "enabled" in changed):
@@ -83,6 +83,8 @@ def _clear_unused(schedule: Schedule) -> None:
         schedule.anchor = None
     if schedule.kind != Kind.ONCE:
         schedule.at = None
+    if schedule.calendar is None and schedule.on_closed in OnClosed.values:
+        schedule.on_closed = OnClosed.SKIP
 
 
 def _find_rule_problems(schedule: Schedule, known: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -93,8 +95,7 @@ def _find_rule_problems(schedule: Schedule, known: Mapping[str, Any]) -> dict[st
         return {"ends_at": ["The end is not after the start."]}
     fields = RuleFields.from_schedule(schedule)
     try:
-        build_rule(fields)
-        build_closures(fields)
+        build_fields_plan(fields)
     except RuleError as error:
         return {name_rule_field(error.field): [str(error)]}
     return {}

@@ -68,7 +68,7 @@ def open_zone_archive(path: Path) -> ZoneArchive:
 def find_moves(archive: ZoneArchive, now: datetime, days: int) -> Iterator[Move]:
     """The enabled schedules that have other times with `archive` in the next `days` days, by their id."""
     start = to_instant(now)
-    rows = Schedule.objects.filter(enabled=True, kind__in=[Kind.CRON, Kind.CALENDAR]).select_related("job")
+    rows = Schedule.objects.filter(enabled=True, kind__in=[Kind.CRON, Kind.CALENDAR]).select_related("job", "calendar")
     for schedule in rows.order_by("pk").iterator(chunk_size=500):
         try:
             plan, other = build_plan(schedule), build_plan(schedule, archive.load)

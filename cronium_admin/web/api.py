@@ -46,6 +46,7 @@ from cronium_admin.registries.images_api import router as images
 from cronium_admin.registries.policies_api import router as policies
 from cronium_admin.retention.api import router as runs
 from cronium_admin.schedules.api import router as schedules
+from cronium_admin.schedules.calendars.api import router as calendars
 from cronium_admin.schedules.crontab.api import router as crontab
 from cronium_admin.secrets.api import router as secrets
 from cronium_admin.settings import DATA_UPLOAD_MAX_MEMORY_SIZE, VERSION
@@ -79,6 +80,7 @@ api.add_router("", runs)
 api.add_router("", logs)
 api.add_router("", waiting)
 api.add_router("", schedules)
+api.add_router("/calendars", calendars)
 api.add_router("", crontab)
 api.add_router("", expectations)
 api.add_router("", checks)

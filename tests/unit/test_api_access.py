@@ -18,7 +18,7 @@ from cronium_admin.jobs.models import Job
 from cronium_admin.registries.models import ImagePolicy
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run
-from cronium_admin.schedules.models import Occurrence, Schedule
+from cronium_admin.schedules.models import Calendar, Occurrence, Schedule
 from cronium_admin.secrets.crypto import encrypt
 from cronium_admin.secrets.models import Secret
 from cronium_admin.variables import service
@@ -111,6 +111,11 @@ ROUTES: list[tuple[str, str, Any, str, int]] = [
     ("DELETE", "/schedules/1", None, "editor", 204),
     ("GET", "/schedules/1/occurrences", None, "viewer", 200),
     ("POST", "/schedules/1/run-missed", None, "operator", 202),
+    ("GET", "/calendars", None, "viewer", 200),
+    ("POST", "/calendars", {"name": "more", "weekdays": ["sun"]}, "admin", 201),
+    ("GET", "/calendars/berlin", None, "viewer", 200),
+    ("PATCH", "/calendars/berlin", {"country": ""}, "admin", 200),
+    ("DELETE", "/calendars/berlin", None, "admin", 204),
     ("POST", "/crontab/preview", {"text": "0 2 * * * true"}, "editor", 200),
     ("POST", "/crontab/import", {"text": "0 2 * * * true"}, "editor", 200),
     ("GET", "/incidents", None, "viewer", 200),
@@ -153,6 +158,7 @@ def furnished(run: Run, make_job: Callable[..., Job]) -> Run:
     )
     Incident.objects.create(pk=1, job=run.job, kind="start_by", expected_from=missed, due_at=missed, reason="Late")
     Check.objects.create(pk=1, name="backup", period_seconds=3600)
+    Calendar.objects.create(name="berlin", weekdays="sat,sun", country="DE", subdivision="BE")
     ended = launch(run.job, get_admin())
     Run.objects.filter(pk=ended.pk).update(status="failed", finished_at=timezone.now())
     User.objects.create(username="pat")

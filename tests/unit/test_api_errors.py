@@ -177,6 +177,7 @@ OPERATION_IDS = [
     *("preview_schedule", "list_schedules", "list_job_schedules", "create_schedule", "get_schedule"),
     *("change_schedule", "remove_schedule", "list_occurrences", "run_missed_times"),
     *("preview_crontab", "import_crontab"),
+    *("list_calendars", "create_calendar", "get_calendar", "change_calendar", "remove_calendar"),
     *("list_incidents", "get_incident", "list_checks", "create_check", "get_check", "change_check", "remove_check"),
     *("rotate_check", "list_pings"),
     *("list_queues", "get_queue", "change_queue"),

@@ -17,7 +17,7 @@ from cronium_admin.jobs.models import Job, QueueLimit
 from cronium_admin.profiles.models import Profile
 from cronium_admin.registries.models import ImagePolicy, Registry
 from cronium_admin.runs.models import Run
-from cronium_admin.schedules.models import Schedule
+from cronium_admin.schedules.models import Calendar, Schedule
 from cronium_admin.secrets.crypto import encrypt
 from cronium_admin.secrets.models import Secret
 from cronium_admin.variables import service
@@ -75,6 +75,12 @@ FORMS: dict[str, tuple[dict[str, str], str, tuple[str, str, Any]]] = {
     "schedules:edit": (SCHEDULE, 'value="0 6 * * *"', ("PATCH", "/schedules/1", {"rule": "0 5 * * *"})),
     "schedules:switch": ({"enabled": "off"}, "", ("PATCH", "/schedules/1", {"rule": "0 5 * * *"})),
     "schedules:delete": ({}, "", ("PATCH", "/schedules/1", {"rule": "0 5 * * *"})),
+    "calendars:edit": (
+        {"name": "berlin", "weekdays": "sun", "dates": "2026-12-24 mine"},
+        "2026-12-24 mine</textarea>",
+        ("PATCH", "/calendars/berlin", {"dates": ["2026-12-31 theirs"]}),
+    ),
+    "calendars:delete": ({}, "", ("PATCH", "/calendars/berlin", {"dates": ["2026-12-31 theirs"]})),
     "expectations:check-edit": (CHECK, 'value="backup of mail"', ("PATCH", "/checks/1", {"grace_seconds": 900})),
     "expectations:check-switch": ({"enabled": "off"}, "", ("PATCH", "/checks/1", {"grace_seconds": 900})),
     "expectations:check-rotate": ({}, "", ("PATCH", "/checks/1", {"grace_seconds": 900})),
@@ -98,7 +104,7 @@ FORMS: dict[str, tuple[dict[str, str], str, tuple[str, str, Any]]] = {
 # Forms that edit nothing that another person may have edited in between.
 NO_EDIT = {
     "makes a row": {"jobs:new", "profiles:create", "secrets:create", "variables:new", "access:tokens", "access:add"}
-    | {"images:registry-new", "images:image-new", "images:image-build", "schedules:new"}
+    | {"images:registry-new", "images:image-new", "images:image-build", "schedules:new", "calendars:new"}
     | {"expectations:check-new", "schedules:import"},
     "asks hosts for a check or a pull": {"images:check", "images:check-all", "images:pull"},
     "acts on a run": {
@@ -110,7 +116,7 @@ NO_EDIT = {
         "retention:many",
     },
     "runs missed times, each once": {"schedules:run-missed"},
-    "only reads": {"jobs:image-info", "schedules:preview"},
+    "only reads": {"jobs:image-info", "schedules:preview", "calendars:preview"},
     "is one's own, or ends sessions": {"access:end-sessions", "account:password", "account:end-others"},
 }
 
@@ -142,6 +148,7 @@ def browser(people: dict[str, User]) -> Client:
 
 def _rows() -> list[Any]:
     models = (Job, Profile, Secret, ImageOverride, Host, Registry, ImagePolicy, CustomImage, ImageVersion, Schedule)
+    models = (*models, Calendar)
     models = (*models, QueueLimit)
     found = [list(model.objects.order_by("pk").values()) for model in models]
     return [*found, list(User.objects.order_by("pk").values("role", "is_active", "password", "version"))]

@@ -40,7 +40,7 @@ TYPED = {
     **{"egress_text": "api.example.com:443", "launch_env_text": "DAY", "before": "2026-01-01"},
 }
 
-ONLY_READ = ("jobs:image-info", "schedules:preview", "schedules:import")
+ONLY_READ = ("jobs:image-info", "schedules:preview", "calendars:preview", "schedules:import")
 
 
 @pytest.fixture
@@ -129,6 +129,10 @@ def forms(browser: Client, get_urls: list[str]) -> dict[str, odd.Form]:
         found[view].values.pop("then", None)  # "Show times" stores nothing
         found[view].values |= {"name": "fresh"}
     found["schedules:preview"] = odd.Form("/schedules/preview/", "post", dict(found["schedules:edit"].values))
+    found["calendars:preview"] = odd.Form("/calendars/preview/", "post", dict(found["calendars:edit"].values))
+    for view in ("calendars:new", "calendars:edit"):
+        found[view].values.pop("then", None)
+        found[view].values |= {"name": "fresh" if view == "calendars:new" else "berlin"}
     return found
 
 

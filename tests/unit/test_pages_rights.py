@@ -20,7 +20,7 @@ from cronium_admin.images.image_tests import request_test
 from cronium_admin.jobs.models import Job
 from cronium_admin.registries.models import Registry
 from cronium_admin.runs.models import Run
-from cronium_admin.schedules.models import Occurrence, Schedule
+from cronium_admin.schedules.models import Calendar, Occurrence, Schedule
 from cronium_admin.variables import service
 from cronium_admin.workers.hosts.models import Host
 from tests.custom_images import make_ready_image
@@ -118,6 +118,15 @@ PAGES = [
     ("get", "schedules:new", "job", "editor"),
     ("post", "schedules:new", "job", "editor"),
     ("get", "schedules:of-job", "job", "viewer"),
+    ("get", "calendars:list", "", "viewer"),
+    ("get", "calendars:calendar", "calendar", "viewer"),
+    ("get", "calendars:new", "", "admin"),
+    ("post", "calendars:new", "", "admin"),
+    ("post", "calendars:preview", "", "admin"),
+    ("get", "calendars:edit", "calendar", "admin"),
+    ("post", "calendars:edit", "calendar", "admin"),
+    ("get", "calendars:delete", "calendar", "admin"),
+    ("post", "calendars:delete", "calendar", "admin"),
     ("get", "expectations:list", "", "viewer"),
     ("get", "expectations:of-job", "job", "viewer"),
     ("get", "expectations:checks", "", "viewer"),
@@ -184,6 +193,7 @@ def address(run: Run) -> Callable[[str, str], str]:
     )
     parts["schedule"] = [schedule.pk]
     parts["check"] = [Check.objects.create(pk=1, name="backup", period_seconds=3600).pk]
+    parts["calendar"] = [Calendar.objects.create(name="berlin", weekdays="sat,sun", country="DE").name]
     return lambda view, kind: reverse(view, args=parts[kind])
 
 
@@ -230,6 +240,7 @@ def test_changes_need_post_and_a_csrf_token(
     has_page |= {"retention:many", "images:registry-new", "images:registry", "images:image-new", "images:image-edit"}
     has_page |= {"schedules:edit", "schedules:delete", "schedules:new", "schedules:import"}
     has_page |= {f"expectations:check-{act}" for act in ("new", "edit", "delete")}
+    has_page |= {f"calendars:{act}" for act in ("new", "edit", "delete")}
     if view not in has_page:
         assert client.get(address(view, kind)).status_code == 405
 

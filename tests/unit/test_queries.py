@@ -15,7 +15,7 @@ from cronium_admin.jobs.models import Job
 from cronium_admin.registries.models import ImagePolicy, Registry
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run
-from cronium_admin.schedules.models import Occurrence, Schedule
+from cronium_admin.schedules.models import Calendar, Occurrence, Schedule
 from cronium_admin.secrets.crypto import encrypt
 from cronium_admin.secrets.models import Secret
 from cronium_admin.variables import service
@@ -51,6 +51,8 @@ READS = [
     ("/profiles/small", 3),
     ("/secrets", 3),
     ("/secrets/API_KEY", 3),
+    ("/calendars", 2),
+    ("/calendars/calendar-1", 3),
     ("/schedules", 2),
     ("/schedules?job=report", 3),
     ("/jobs/report/schedules", 3),
@@ -89,7 +91,9 @@ def plenty(job: Job, make_job: Callable[..., Job]) -> Run:
 
 def _make_schedule(run: Run, name: str) -> None:
     """With one time that ran, and one that was missed."""
-    schedule = Schedule.objects.create(job=run.job, name=name, rule="0 2 * * *", owner=get_admin())
+    calendar = Calendar.objects.create(name=name.replace("schedule ", "calendar-"), weekdays="sun", updated_by=get_admin())
+    values = {"owner": get_admin(), "calendar": calendar}
+    schedule = Schedule.objects.create(job=run.job, name=name, rule="0 2 * * *", **values)
     for at, state, launched in ((run.created_at, "ran", run), (run.created_at - timedelta(days=1), "missed", None)):
         values = {"nominal_at": at, "last_nominal_at": at, "state": state, "run": launched}
         Occurrence.objects.create(schedule=schedule, rule_number=1, **values)
@@ -162,7 +166,9 @@ def test_writes(
         ("/schedules/", 6),
         ("/jobs/report/schedule-rows/", 5),
         ("/schedules/{schedule}/", 6),
-        ("/schedules/{schedule}/edit/", 4),
+        ("/schedules/{schedule}/edit/", 5),
+        ("/calendars/", 3),
+        ("/calendars/calendar-1/", 5),
     ],
 )
 def test_pages_that_are_asked_for_again_and_again(

@@ -1,0 +1,1 @@
+"""Calendars: named lists of closed days that schedules skip."""
