@@ -40,7 +40,7 @@ def test_a_calendar_is_created_and_chosen(visit: Callable[..., Visitor], server:
     shoot(page, "form")
     page.get_by_role("button", name="Create calendar").click()
     page.wait_for_url(re.compile(r"/calendars/berlin/$"))
-    expect(page.get_by_text("Each Saturday and Sunday").first).to_be_visible()
+    expect(page.get_by_text("Closed each Saturday and Sunday.")).to_be_visible()
     assert barriers(page) == []
     shoot(page, "calendar")
 

@@ -125,6 +125,8 @@ def apply_fields(calendar: Calendar, data: Mapping[str, Any]) -> None:
     for name in FIELDS:
         if name in data:
             setattr(calendar, name, _normalize(name, data[name]))
+    if data.get("country") == "" and "subdivision" not in data:
+        calendar.subdivision = ""
     if calendar.name in RESERVED_NAMES:
         raise ValidationError({"name": [f"The name {calendar.name!r} is reserved. Choose another."]})
     problems: dict[str, list[str]] = {}
