@@ -1,6 +1,6 @@
 """What a change of a calendar does to its schedules: nothing of the past runs, and their next times are computed again.
 
-A time of a closed day that waits for the next open day goes on waiting, if it still moves to a later time.
+A time of a closed day that waits for the next open day keeps waiting, if it still moves to a later time.
 """
 
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ def settle_schedules(calendar: Calendar) -> tuple[list[SettledSchedule], Tick]:
     return found, tick
 
 
-def recompute_schedule(settled: SettledSchedule, calendar: Calendar, tick: Tick) -> None:
+def update_schedule_times(settled: SettledSchedule, calendar: Calendar, tick: Tick) -> None:
     """Writes the columns that follow from the changed calendar."""
     schedule, waiting = settled.schedule, settled.waiting
     schedule.calendar = calendar

@@ -111,7 +111,7 @@ def delete_calendar(request: HttpRequest, name: str) -> HttpResponse:
             conflict, calendar = error, error.stored
         except ApiError as error:
             messages.error(request, error.message)
-            return redirect("calendars:list" if error.status == 404 else calendar_url(calendar))
+            return redirect("calendars:list" if error.status == 404 else make_calendar_url(calendar))
         else:
             messages.success(request, f"The calendar {name} is deleted.")
             return redirect("calendars:list")
@@ -131,7 +131,7 @@ def preview_calendar(request: HttpRequest) -> HttpResponse:
     return render(request, "calendars/_live_preview.html", {"form": form, "preview": preview, "live": live})
 
 
-def calendar_url(calendar: Calendar) -> str:
+def make_calendar_url(calendar: Calendar) -> str:
     return reverse("calendars:calendar", args=[calendar.name])
 
 
@@ -189,7 +189,7 @@ def _save_or_show(request: HttpRequest, form: CalendarForm, calendar: Calendar |
         form.add_error("name" if "name" in error.fields else None, error.message)
         return _render_form(request, form, calendar, status=error.status)
     messages.success(request, f"The calendar {saved.name} is saved. Its closed days count from now.")
-    return redirect(calendar_url(saved))
+    return redirect(make_calendar_url(saved))
 
 
 def _render_form(
