@@ -17,7 +17,7 @@ from cronium_admin.core.edit_versions import check_deletion, check_version, writ
 from cronium_admin.core.errors import ApiError
 from cronium_admin.core.form_errors import translated_errors
 from cronium_admin.schedules.calendars.closed_days import build_closed_days
-from cronium_admin.schedules.calendars.recompute import update_schedule_times, settle_schedules
+from cronium_admin.schedules.calendars.recompute import settle_schedules, update_schedule_times
 from cronium_admin.schedules.models import Calendar, Schedule
 from cronium_admin.schedules.validation import strip_lines
 
