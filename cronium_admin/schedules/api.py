@@ -33,6 +33,7 @@ from cronium_admin.schedules.rules import (
 from cronium_admin.schedules.schemas import (
     OccurrenceOut,
     OccurrencePage,
+    PreviewDayOut,
     PreviewIn,
     PreviewOut,
     PreviewTimeOut,
@@ -44,6 +45,7 @@ from cronium_admin.schedules.schemas import (
     SchedulePage,
 )
 from cronium_admin.schedules.validation import check_choices, name_rule_field, strip_lines
+from cronium_admin.schedules.year import list_days
 
 router = Router(tags=["schedules"], auth=require_project_permission(Permission.VIEW))
 PAGE_SIZE = 100
@@ -56,10 +58,13 @@ PAGE_SIZE = 100
     exclude_unset=True,
 )
 def preview_schedule(request: HttpRequest, body: PreviewIn) -> PreviewOut:
-    """Stores nothing. The times are those at which a schedule with this rule runs."""
+    """Stores nothing. The times are those at which a schedule with this rule runs.
+
+    `days` adds the number of runs of each day, from the local day of `after` on.
+    """
     check_choices(body.model_dump())
     fields = RuleFields(
-        **body.model_dump(exclude={"after", "count", "blackouts", "calendar"}),
+        **body.model_dump(exclude={"after", "count", "days", "blackouts", "calendar"}),
         blackouts=strip_lines(body.blackouts),
         calendar=find_chosen_calendar(body.calendar),
     )
@@ -69,11 +74,12 @@ def preview_schedule(request: HttpRequest, body: PreviewIn) -> PreviewOut:
         times = preview_plan(plan, fields.timezone, after, body.count)
         words = describe_rule(fields)
         warnings = list_rule_warnings(fields) + list_plan_warnings(plan, after)
+        days = [PreviewDayOut.from_day(day) for day in list_days(plan, fields.timezone, after, body.days)]
     except RuleError as error:
         raise ValidationError({name_rule_field(error.field): [str(error)]}) from None
-    return PreviewOut(
-        times=[PreviewTimeOut.from_time(time) for time in times], words=words, warnings=warnings, tzdata=TZDATA_VERSION
-    )
+    shown = [PreviewTimeOut.from_time(time) for time in times]
+    given = {"days": days} if body.days else {}
+    return PreviewOut(times=shown, words=words, warnings=warnings, tzdata=TZDATA_VERSION, **given)
 
 
 @router.get("/schedules", response={200: SchedulePage, ERROR_STATUSES: ErrorBody}, summary="All schedules, by name")

@@ -2,14 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
-from itertools import islice
+from datetime import datetime
 from typing import Any
 
 from cron_rules.errors import RuleError
-from cron_rules.evaluate import list_times
 from cron_rules.plan import Plan, list_plan_warnings
-from cron_rules.zones import TZDATA_VERSION
+from cron_rules.zones import DAY, TZDATA_VERSION
 from cronium_admin.core.database.clock import database_now
 from cronium_admin.schedules.models import Kind, Schedule
 from cronium_admin.schedules.preview import PreviewTime, preview_plan
@@ -24,10 +22,9 @@ from cronium_admin.schedules.rules import (
 )
 from cronium_admin.schedules.schemas import describe_stored
 from cronium_admin.schedules.validation import RULE_FIELDS, name_rule_field
+from cronium_admin.schedules.year import Year, build_year, list_days
 
 SHOWN = 10
-MAX_COUNTED = 10_000  # runs in a year
-MAX_SEARCHED = 50_000  # times of a year with closed times
 
 
 @dataclass(frozen=True)
@@ -49,6 +46,7 @@ class RulePreview:
     times: list[PreviewTime] = field(default_factory=list)
     effects: list[Effect] = field(default_factory=list)
     problems: dict[str, str] = field(default_factory=dict)
+    year: Year | None = None
     tzdata: str = TZDATA_VERSION
 
 
@@ -68,7 +66,8 @@ def preview_form(values: Mapping[str, Any], stored: Schedule | None, *, enabled:
         effects = _list_effects(stored, values, fields, words, times, now, enabled) if stored else []
     except RuleError as error:
         return RulePreview(zone=fields.timezone, problems={name_rule_field(error.field): str(error)})
-    return RulePreview(fields.timezone, words, warnings, times, effects)
+    year = build_year(plan, fields.timezone, to_instant(now))
+    return RulePreview(fields.timezone, words, warnings, times, effects, year=year)
 
 
 def _build_form_plan(fields: RuleFields, values: Mapping[str, Any]) -> Plan:
@@ -86,6 +85,17 @@ def list_next_times(schedule: Schedule, count: int) -> list[PreviewTime]:
         return preview_plan(build_plan(schedule), schedule.timezone, to_instant(after), count)
     except RuleError:
         return []
+
+
+def build_schedule_year(schedule: Schedule) -> Year | None:
+    """None as in `list_next_times`."""
+    if not schedule.enabled:
+        return None
+    after = max(database_now(), schedule.cursor_at)
+    try:
+        return build_year(build_plan(schedule), schedule.timezone, to_instant(after))
+    except RuleError:
+        return None
 
 
 def _list_effects(
@@ -121,16 +131,9 @@ def _list_used(kind: str) -> set[str]:
 
 
 def _count_year(fields: RuleFields, now: datetime) -> str:
+    until = to_instant(now) + 365 * DAY - 1
     try:
-        plan = build_fields_plan(fields)
+        plan = replace(build_fields_plan(fields), until=until)
     except RuleError:
         return "unknown"
-    start = to_instant(now)
-    end = start + int(timedelta(days=365).total_seconds())
-    if plan.closures is None:
-        count, passed = len(list_times(plan.rule, start + 1, end, MAX_COUNTED)), 0
-    else:
-        times = [time for time in islice(plan.iterate(start), MAX_SEARCHED) if time.at < end]
-        count, passed = sum(time.runs for time in times), len(times)
-    is_more = count >= MAX_COUNTED or passed >= MAX_SEARCHED
-    return f"{min(count, MAX_COUNTED):,} or more" if is_more else f"{count:,}"
+    return f"{sum(day.count for day in list_days(plan, fields.timezone, to_instant(now))):,}"

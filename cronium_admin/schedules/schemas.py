@@ -11,6 +11,7 @@ from cronium_admin.core.timestamps import UtcDatetime
 from cronium_admin.schedules.models import Occurrence, Schedule
 from cronium_admin.schedules.preview import MAX_COUNT, PreviewTime
 from cronium_admin.schedules.rules import RuleFields, describe_rule
+from cronium_admin.schedules.year import MAX_DAYS, YearDay
 
 KIND = "cron, interval, calendar or once."
 RULE = "A cron rule with 5 fields, 6 with seconds first, or a nickname; or a calendar rule."
@@ -51,6 +52,7 @@ class PreviewIn(BaseModel):
     on_closed: Annotated[StrictStr, Field(description=ON_CLOSED)] = "skip"
     after: Annotated[UtcDatetime | None, Field(description="Times later than this; now without it.")] = None
     count: Annotated[StrictInt, Field(ge=1, le=MAX_COUNT)] = 10
+    days: Annotated[StrictInt, Field(ge=0, le=MAX_DAYS, description="How many days to count the runs of.")] = 0
 
 
 class PreviewTimeOut(BaseModel):
@@ -68,11 +70,23 @@ class PreviewTimeOut(BaseModel):
         return cls(at=at, local=time.local, note=time.note, runs=False, count=time.count)
 
 
+class PreviewDayOut(BaseModel):
+    date: str = Field(description="The local day, in the time zone of the schedule.")
+    count: int = Field(description="The runs of the day; of the first day, those later than `after`.")
+    closed: int = Field(description="The times that don't run, in a blackout window or on a closed day.")
+    note: str = Field(description="Empty, or a change of the clock, a blackout or a closed day.")
+
+    @classmethod
+    def from_day(cls, day: YearDay) -> "PreviewDayOut":
+        return cls(date=day.date.isoformat(), count=day.count, closed=day.closed, note=day.note)
+
+
 class PreviewOut(BaseModel):
     times: list[PreviewTimeOut]
     words: str
     warnings: list[str] = Field(description="Rules that people write and mean differently.")
     tzdata: str = Field(description="The version of the time-zone data.")
+    days: list[PreviewDayOut] = Field(default=[], description="Given if the request has `days`: from today on.")
 
 
 class SchedulePatch(BaseModel):

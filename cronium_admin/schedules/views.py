@@ -18,7 +18,7 @@ from cronium_admin.core.errors import ApiError
 from cronium_admin.jobs.lookup import find_job
 from cronium_admin.schedules import catch_up, listing, service
 from cronium_admin.schedules.editor_views import describe_next
-from cronium_admin.schedules.form_preview import list_next_times
+from cronium_admin.schedules.form_preview import build_schedule_year, list_next_times
 from cronium_admin.schedules.models import Schedule
 from cronium_admin.schedules.policy_words import describe_actor, describe_policies
 from cronium_admin.schedules.schemas import describe_stored
@@ -146,6 +146,7 @@ def _render_schedule(request: HttpRequest, schedule: Schedule, status: int = 200
         "schedule": schedule,
         "words": describe_stored(schedule),
         "times": list_next_times(schedule, SHOWN_TIMES),
+        "year": build_schedule_year(schedule),
         "policies": describe_policies(schedule),
         "actor": describe_actor(schedule),
         "tzdata": TZDATA_VERSION,
