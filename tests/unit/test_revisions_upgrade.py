@@ -1,5 +1,6 @@
 """The upgrade to revisions loses nothing: each run keeps every value that it had, and each job gets its revision."""
 
+import functools
 import hashlib
 import json
 from collections.abc import Callable, Iterator
@@ -76,14 +77,18 @@ def upgrade(transactional_db: None) -> Iterator[Callable[[], None]]:
     migrate()
 
 
+@functools.cache
+def load_models(*nodes: tuple[str, str]) -> Any:
+    """The models as of these migrations. Cached: each load takes seconds of CPU."""
+    return MigrationExecutor(connection).loader.project_state(list(nodes)).apps
+
+
 def old_model(app: str, name: str) -> Any:
-    return MigrationExecutor(connection).loader.project_state(list(OLD.items())).apps.get_model(app, name)
+    return load_models(*OLD.items()).get_model(app, name)
 
 
 def old_model_of(app: str, migration: str, name: str) -> Any:
-    executor = MigrationExecutor(connection)
-    nodes = [(app, migration), *OLD.items()]
-    return executor.loader.project_state(nodes).apps.get_model(app, name)
+    return load_models((app, migration), *OLD.items()).get_model(app, name)
 
 
 def has_surrogate(env: dict[str, str]) -> bool:
@@ -197,6 +202,7 @@ def check_runs_of_the_api(admin: Api) -> None:
             assert format_exact(again.input) == format_exact(run.input)
 
 
+@pytest.mark.chaos  # each upgrade takes 15 s of CPU, and its migrations do not change
 def test_an_interrupted_upgrade_goes_on(upgrade: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
     """After every batch of one run."""
     before = collect_old()
@@ -221,6 +227,7 @@ def test_an_interrupted_upgrade_goes_on(upgrade: Callable[[], None], monkeypatch
     assert JobRevision.objects.filter(is_partial=True).count() == 6
 
 
+@pytest.mark.chaos  # each upgrade takes 15 s of CPU, and its migrations do not change
 def test_all_rows_go_to_the_default_project(upgrade: Callable[[], None]) -> None:
     encrypted = {"encrypted": "x"}
     MigrationExecutor(connection).migrate([("access", "0007_retired_versions")])
