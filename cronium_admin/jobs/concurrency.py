@@ -19,6 +19,7 @@ from cronium_admin.profiles.limits import Bound
 LIMIT = Bound("limit", 1, 1000, "runs")
 PRIORITY = Bound("priority", 1, 5, "levels")
 DEFAULT_PRIORITY = 3
+PRIORITY_NAMES = {5: "5 (highest)", 4: "4 (high)", 3: "3 (normal)", 2: "2 (low)", 1: "1 (lowest)"}
 MAX_EXPRESSION = 300  # characters
 MAX_KEY = 100  # characters of a key that is stored as it is
 COMMON_KEY = ""
@@ -30,9 +31,9 @@ _EXAMPLE = '{"limit": 1}'
 class WhenFull(models.TextChoices):
     """What happens to a launch while as many runs as the limit allows are live."""
 
-    QUEUE = "queue", "Wait"
-    SKIP = "skip", "Do not run"
-    CANCEL_OLDEST = "cancel_oldest", "Cancel the oldest run"
+    QUEUE = "queue", "The new run waits"
+    SKIP = "skip", "The new run is not run"
+    CANCEL_OLDEST = "cancel_oldest", "The oldest live run is cancelled"
 
 
 _DEFAULTS: dict[str, Any] = {"limit": None, "key": "", "when_full": WhenFull.QUEUE.value}
@@ -46,6 +47,11 @@ def validate_priority(value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, int):
         raise ValidationError("Must be a whole number, 1 (lowest) to 5.", code="type")
     PRIORITY.check_value(value)
+
+
+def list_priorities(highest: int) -> list[tuple[int, str]]:
+    """Number and name of the priorities up to `highest`, the highest first."""
+    return [(number, name) for number, name in PRIORITY_NAMES.items() if number <= highest]
 
 
 def validate_concurrency(value: Any) -> None:
@@ -169,3 +175,12 @@ def compute_key(setting: Mapping[str, Any] | None, run_input: Any) -> str:
     if len(text) <= MAX_KEY and text.isprintable():
         return text
     return f"sha256:{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()}"
+
+
+def describe_concurrency(setting: Mapping[str, Any] | None) -> str:
+    """In one line, such as "at most 1 at once for each customer.id; the new run waits"; None is "no limit"."""
+    if setting is None:
+        return "no limit"
+    each = f" for each {setting['key']}" if setting["key"] else ""
+    label = WhenFull(setting["when_full"]).label
+    return f"at most {setting['limit']:,} at once{each}; {label[0].lower()}{label[1:]}"

@@ -12,6 +12,9 @@ from django.template.defaultfilters import pluralize
 from cronium_admin.core.errors import ApiError
 from cronium_admin.core.strict_json import parse_request_json
 from cronium_admin.images.models import Language
+from cronium_admin.jobs.concurrency_form import LABELS as CONCURRENCY_LABELS
+from cronium_admin.jobs.concurrency_form import SETTING_FIELDS as CONCURRENCY_FIELDS
+from cronium_admin.jobs.concurrency_form import ConcurrencyFields, make_concurrency_initial
 from cronium_admin.jobs.expected_by import EXPECTED_LABELS, ExpectedByForm, split_expected
 from cronium_admin.jobs.job_fields import EXPECTED_FIELDS
 from cronium_admin.jobs.models import Job, Network, OnLogLimit, Streams
@@ -40,6 +43,7 @@ LABELS = {
     "input_text": "Input", "tags_text": "Tags", "queue": "Queue", "log_keep_days": "Logs kept, days",
     "log_keep_runs": "Logs kept, runs", "run_keep_days": "Runs kept, days", "run_keep_runs": "Runs kept, number",
     "read_only_root": "Read-only root", **EXPECTED_LABELS, **RETRY_LABELS,
+    **CONCURRENCY_LABELS,
     "enabled": "Enabled", "__all__": "Job",
 }  # fmt: skip
 _ON_LOG_LIMIT_HINTS = {
@@ -54,7 +58,7 @@ _NUMBER_ERRORS = {"invalid": "Must be a number."}
 _INTEGER_ERRORS = {"invalid": "Must be a whole number."}
 
 
-class JobForm(ExpectedByForm, RetryFields):
+class JobForm(ExpectedByForm, RetryFields, ConcurrencyFields):
     """Call `collect_values` on a valid form; `add_service_errors` shows the service's errors beside the fields."""
 
     name = forms.CharField(error_messages={"required": "Give the job a name."})
@@ -91,7 +95,8 @@ class JobForm(ExpectedByForm, RetryFields):
     run_keep_runs = forms.IntegerField(required=False, error_messages=_INTEGER_ERRORS)
 
     def __init__(self, data: QueryDict | None = None, *, job: Job | None = None, script: str = "") -> None:
-        super().__init__(data, initial=_make_initial(job, script) | make_retry_initial(job))
+        initial = _make_initial(job, script) | make_retry_initial(job) | make_concurrency_initial(job)
+        super().__init__(data, initial=initial)
         self.read_retry_on(data, job)
         self.secret_names: list[str] = job.secrets if job else []
         self.env_rows: list[tuple[str, str]] = list(job.env.items()) if job else []
@@ -128,22 +133,25 @@ class JobForm(ExpectedByForm, RetryFields):
         elif twice := sorted({name for name in names if names.count(name) > 1}):
             self._add_list_error("env", f"{twice[0][:40]} is listed twice. Remove one of the rows.")
         self.collect_retry()
+        self.collect_concurrency()
         return self.cleaned_data
 
     def collect_values(self) -> dict[str, Any]:
         """Values by the job's field names, without the fields that have form errors.
 
         Fields that the browser did not send keep the job's values: network (a disabled choice is not sent) and its
-        egress list, queue, launch_env, on_log_limit and streams.
+        egress list, queue, launch_env, on_log_limit, streams and priority.
         """
         of_others = {"revision", *EXPECTED_FIELDS, *(f"{name}_unit" for name in EXPECTED_FIELDS), *RETRY_LABELS}
+        of_others.update(CONCURRENCY_FIELDS)
         typed_values = {name: value for name, value in self.cleaned_data.items() if name not in of_others}
-        data = {_JOB_FIELDS.get(typed, typed): value for typed, value in typed_values.items()} | self.collect_retry()
+        data = {_JOB_FIELDS.get(typed, typed): value for typed, value in typed_values.items()}
+        data |= self.collect_retry() | self.collect_concurrency()
         for name in ("network", "egress"):
             if not self.data.get("network"):
                 data.pop(name, None)
-        for name in ("on_log_limit", "streams"):
-            if name not in self.data:
+        for name in ("on_log_limit", "streams", "priority"):
+            if not self.data.get(name):
                 data.pop(name, None)
         if "launch_env_text" not in self.data:
             data.pop("launch_env", None)

@@ -16,7 +16,13 @@ from cronium_admin.core.json_text import JsonTextField
 from cronium_admin.core.line_text import fold_case, make_sort_key
 from cronium_admin.images.models import Language
 from cronium_admin.images.reference import validate_reference
-from cronium_admin.jobs.concurrency import DEFAULT_PRIORITY, validate_concurrency, validate_priority
+from cronium_admin.jobs.concurrency import (
+    DEFAULT_PRIORITY,
+    PRIORITY_NAMES,
+    describe_concurrency,
+    validate_concurrency,
+    validate_priority,
+)
 from cronium_admin.jobs.egress_rules import validate_egress
 from cronium_admin.jobs.expected_by import ExpectedBy, find_expected_problems
 from cronium_admin.jobs.job_fields import DEFAULTS
@@ -188,6 +194,14 @@ class Job(InProject, ExpectedBy):
     @property
     def retry_words(self) -> str:
         return describe_retry(self.retry)
+
+    @property
+    def concurrency_words(self) -> str:
+        return describe_concurrency(self.concurrency)
+
+    @property
+    def priority_name(self) -> str:
+        return PRIORITY_NAMES.get(self.priority, str(self.priority))
 
     @property
     def limits(self) -> Limits:

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from cronium_admin.jobs import image_views, views
+from cronium_admin.jobs import image_views, key_views, views
 
 app_name = "jobs"
 urlpatterns = [
@@ -10,6 +10,7 @@ urlpatterns = [
     path("jobs/new/", views.add_job, name="new"),
     path("job-rows/", views.render_job_rows, name="rows"),
     path("job-image/", image_views.render_image_info, name="image-info"),
+    path("job-key/", key_views.render_key, name="try-key"),
     path("job-states/", views.render_live_cells, name="live"),
     path("jobs/<slug:slug>/", views.show_job, name="job"),
     path("jobs/<slug:slug>/runs/", views.render_run_rows, name="runs"),

@@ -31,8 +31,10 @@ from cronium_admin.core.paging import Page, fetch_newest_or_first_page
 from cronium_admin.images.custom_choices import list_options
 from cronium_admin.images.models import Language
 from cronium_admin.images.resolution import RULES, resolve_image
+from cronium_admin.jobs.concurrency import PRIORITY, list_priorities
 from cronium_admin.jobs.forms import LABELS, JobForm
 from cronium_admin.jobs.image_info import build_image_info, list_default_images
+from cronium_admin.jobs.key_views import try_expression
 from cronium_admin.jobs.lookup import find_job
 from cronium_admin.jobs.models import Job, Network
 from cronium_admin.jobs.network_policy import list_choices
@@ -92,6 +94,7 @@ def show_job(request: HttpRequest, slug: str) -> HttpResponse:
         "image_why": RULES[choice.rule],
         **build_image_info(job.project_id, job.language, job.image, job.script, job.slug),
         "profiles": list_launch_profiles(job.profile, user, job),
+        "priorities": list_priorities(PRIORITY.high if can(user, Permission.EDIT, job) else job.priority),
         "bound": BOUNDS["timeout_seconds"],
         "can": Permissions(user, job),
         "variable_count": job.variables.filter(text__isnull=False).count(),
@@ -305,6 +308,7 @@ def _render_editor(
     user = get_current_user(request)
     project = job or _make_new_job(user)
     language, image, script = (str(form[name].value() or "") for name in ("language", "image", "script"))
+    expression, input_text = (str(form[name].value() or "") for name in ("concurrency_key", "input_text"))
     context = {
         "form": form,
         "job": job,
@@ -319,6 +323,7 @@ def _render_editor(
         "image_options": list_options(project.project_id),
         "bounds": BOUNDS,
         "starters": STARTERS,
+        "key_tries": try_expression(expression, input_text, job),
         "nav": "jobs",
         **build_image_info(project.project_id, language, image, script, project.slug),
     }

@@ -19,6 +19,7 @@ class LaunchForm(PlainForm):
     profile = forms.CharField(required=False)
     timeout_seconds = forms.IntegerField(required=False, error_messages={"invalid": "Must be a whole number."})
     input = forms.CharField(required=False, strip=False)
+    priority = forms.IntegerField(required=False, error_messages={"invalid": "Must be a whole number, 1 to 5."})
 
     start_at = forms.CharField(required=False, max_length=40)
     start_zone = forms.CharField(required=False, max_length=64)  # the browser's time zone
@@ -41,7 +42,7 @@ class LaunchForm(PlainForm):
         return UNSET if not text.strip() else parse_json(text)
 
     def to_overrides(self) -> Overrides:
-        names = ("profile", "timeout_seconds", "input", "not_before")
+        names = ("profile", "timeout_seconds", "input", "priority", "not_before")
         return Overrides(**{name: self.cleaned_data[name] for name in names})
 
     def add_service_errors(self, error: ValidationError) -> None:

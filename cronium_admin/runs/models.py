@@ -13,7 +13,7 @@ from cronium_admin.accounts.projects import InProject
 from cronium_admin.core.database.clock import Now
 from cronium_admin.core.json_text import JsonText, JsonTextField, parse_stored
 from cronium_admin.images.models import Language
-from cronium_admin.jobs.concurrency import COMMON_KEY, DEFAULT_PRIORITY
+from cronium_admin.jobs.concurrency import COMMON_KEY, DEFAULT_PRIORITY, PRIORITY_NAMES
 from cronium_admin.jobs.models import Job, JobRevision, OnLogLimit, Streams
 from cronium_admin.jobs.retry import describe_retry
 from cronium_admin.jobs.validation import DEFAULT_QUEUE
@@ -346,6 +346,10 @@ class Run(InProject):
     def retry_words(self) -> str:
         """Empty without retries."""
         return describe_retry(self.retry) if self.retry else ""
+
+    @property
+    def priority_name(self) -> str:
+        return PRIORITY_NAMES.get(self.priority, str(self.priority))
 
     @property
     def group_id(self) -> uuid.UUID:

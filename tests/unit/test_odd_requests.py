@@ -40,7 +40,7 @@ TYPED = {
     **{"egress_text": "api.example.com:443", "launch_env_text": "DAY", "before": "2026-01-01"},
 }
 
-ONLY_READ = ("jobs:image-info", "schedules:preview", "calendars:preview", "schedules:import")
+ONLY_READ = ("jobs:image-info", "jobs:try-key", "schedules:preview", "calendars:preview", "schedules:import")
 
 
 @pytest.fixture
@@ -124,6 +124,8 @@ def forms(browser: Client, get_urls: list[str]) -> dict[str, odd.Form]:
     found["images:override"].values["confirmed"] = "all"  # as its second page sends it
     checked = {"language": "python", "image": "cronium/custom/x:1", "script": "import x", "job": "report", "v": ""}
     found["jobs:image-info"] = odd.Form("/job-image/", "post", checked)  # the editor's, while its form changes
+    tried = {"concurrency_key": "customer.id", "input_text": '{"customer": {"id": 1}}', "job": "report"}
+    found["jobs:try-key"] = odd.Form("/job-key/", "post", tried)
     found["schedules:import"].values.pop("then", None)  # it shows the entries first
     for view in ("schedules:new", "schedules:edit"):
         found[view].values.pop("then", None)  # "Show times" stores nothing

@@ -40,6 +40,7 @@ PAGES = [
     ("get", "jobs:edit", "job", "editor"),
     ("post", "jobs:edit", "job", "editor"),
     ("post", "jobs:image-info", "", "editor"),
+    ("post", "jobs:try-key", "", "editor"),
     ("get", "images:missing-module", "run", "editor"),
     ("post", "jobs:delete", "job", "editor"),
     ("get", "runs:list", "", "viewer"),
