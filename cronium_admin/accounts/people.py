@@ -157,7 +157,12 @@ def reset_password(by: User, person: User, password: str = "", version: int | No
 
 def _lock_person(person: User, version: int | None) -> User:
     # The user's current row, locked until the end of the transaction
-    stored = User.objects.select_for_update(of=("self",)).select_related("updated_by").filter(pk=person.pk).first()
+    stored = (
+        User.objects.select_for_update(of=("self",), no_key=True)
+        .select_related("updated_by")
+        .filter(pk=person.pk)
+        .first()
+    )
     if stored is None:
         raise _explain_refusal(person)
     check_version(stored, version)
@@ -196,7 +201,12 @@ def delete_person(by: User, person: User, version: int | None = None) -> None:
     if person.pk == by.pk:
         raise ApiError(409, "own_account", "You can't delete your own account. Ask another administrator to do it.")
     with _lock_administrators(by):
-        stored = User.objects.select_for_update(of=("self",)).select_related("updated_by").filter(pk=person.pk).first()
+        stored = (
+            User.objects.select_for_update(of=("self",), no_key=True)
+            .select_related("updated_by")
+            .filter(pk=person.pk)
+            .first()
+        )
         if stored is None:
             raise _explain_refusal(person)
         check_deletion(stored, version)
@@ -231,7 +241,8 @@ def change_own_password(user: User, session: SessionBase, current: str, new: str
 def _lock_administrators(by: User) -> Iterator[None]:
     # Serializes changes of users. Raises ApiError 403 if `by` is no longer an administrator.
     with transaction.atomic():
-        locked = User.objects.select_for_update().filter(_IS_ADMINISTRATOR).order_by("pk")
+        # `no_key`: a transaction that stores a row which refers to a user waits for none.
+        locked = User.objects.select_for_update(no_key=True).filter(_IS_ADMINISTRATOR).order_by("pk")
         if by.pk not in list(locked.values_list("pk", flat=True)):
             raise ApiError(403, "forbidden", "You need the role Administrator for this.")
         yield

@@ -10,6 +10,7 @@ from cronium_admin.expectations.incidents import close_incidents
 from cronium_admin.expectations.models import Closing, Kind, Watch
 from cronium_admin.jobs.job_fields import EXPECTED_FIELDS
 from cronium_admin.jobs.models import Job
+from cronium_admin.runs.row_locks import lock_job
 
 _OF_KIND = {
     Kind.START_BY: ("start_by",),
@@ -55,6 +56,7 @@ def _make_watch(job_id: int, settings: dict[str, Any], now: datetime) -> Watch:
 
 @transaction.atomic
 def _stop_watching(watch: Watch) -> None:
+    lock_job(watch.job_id)
     is_disabled = not watch.job.enabled
     closing = Closing.DISABLED if is_disabled else Closing.REMOVED
     text = "The job was disabled." if is_disabled else "The setting was removed from the job."
@@ -65,6 +67,7 @@ def _stop_watching(watch: Watch) -> None:
 @transaction.atomic
 def _follow_job(watch: Watch, now: datetime) -> None:
     """Copies the job's settings. A changed setting begins now."""
+    lock_job(watch.job_id)
     for kind, names in _OF_KIND.items():
         if all(getattr(watch, name) == getattr(watch.job, name) for name in names):
             continue

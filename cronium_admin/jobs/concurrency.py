@@ -19,6 +19,7 @@ from cronium_admin.profiles.limits import Bound
 LIMIT = Bound("limit", 1, 1000, "runs")
 PRIORITY = Bound("priority", 1, 5, "levels")
 DEFAULT_PRIORITY = 3
+HIGHEST_PRIORITY = 5
 PRIORITY_NAMES = {5: "5 (highest)", 4: "4 (high)", 3: "3 (normal)", 2: "2 (low)", 1: "1 (lowest)"}
 MAX_EXPRESSION = 300  # characters
 MAX_KEY = 100  # characters of a key that is stored as it is

@@ -168,7 +168,8 @@ def delete_job(job: Job, revision: int | None = None) -> None:
     With `revision`, only if that is still the job's revision; else raises ChangedMeanwhile.
     """
     with transaction.atomic():
-        # The lock blocks launches until the transaction ends.
+        # In the order of `runs.row_locks`. The lock of the job blocks launches until the transaction ends.
+        list(job.schedules.order_by("pk").select_for_update().values_list("pk"))
         rows = Job.objects.select_for_update(of=("self",)).select_related("updated_by")
         stored = rows.filter(pk=job.pk).first()
         if stored is None:
@@ -182,6 +183,7 @@ def delete_job(job: Job, revision: int | None = None) -> None:
                 f"{live} run{pluralize(live)} of {job.slug} {pluralize(live, 'is,are')} still live. "
                 "Cancel them or wait for their end, then delete the job.",
             )
+        list(stored.runs.order_by("pk").select_for_update(no_key=True).values_list("pk"))
         retire_slug(stored.project_id, stored.slug, stored.last_run_number)
         retire_version(KIND, stored.slug, stored.revision, stored.project_id)
         if stored.run_keep_days is not None or stored.log_keep_days is not None:

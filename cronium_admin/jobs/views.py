@@ -31,7 +31,7 @@ from cronium_admin.core.paging import Page, fetch_newest_or_first_page
 from cronium_admin.images.custom_choices import list_options
 from cronium_admin.images.models import Language
 from cronium_admin.images.resolution import RULES, resolve_image
-from cronium_admin.jobs.concurrency import PRIORITY, list_priorities
+from cronium_admin.jobs.concurrency import HIGHEST_PRIORITY, list_priorities
 from cronium_admin.jobs.forms import LABELS, JobForm
 from cronium_admin.jobs.image_info import build_image_info, list_default_images
 from cronium_admin.jobs.key_views import try_expression
@@ -94,7 +94,7 @@ def show_job(request: HttpRequest, slug: str) -> HttpResponse:
         "image_why": RULES[choice.rule],
         **build_image_info(job.project_id, job.language, job.image, job.script, job.slug),
         "profiles": list_launch_profiles(job.profile, user, job),
-        "priorities": list_priorities(PRIORITY.high if can(user, Permission.EDIT, job) else job.priority),
+        "priorities": list_priorities(HIGHEST_PRIORITY if can(user, Permission.EDIT, job) else job.priority),
         "bound": BOUNDS["timeout_seconds"],
         "can": Permissions(user, job),
         "variable_count": job.variables.filter(text__isnull=False).count(),

@@ -11,7 +11,7 @@ from datetime import datetime
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
 from cronium_admin.accounts.models import Project, User
@@ -22,6 +22,7 @@ from cronium_admin.jobs.models import Job
 from cronium_admin.logs.retention import prune
 from cronium_admin.logs.throttle import Throttle
 from cronium_admin.runs.models import TERMINAL, Run
+from cronium_admin.runs.row_locks import lock_runs
 
 log = logging.getLogger("cronium.retention")
 BATCH_SIZE = 100  # runs a transaction
@@ -43,6 +44,8 @@ def delete_runs(run_ids: Sequence[UUID], pace: Throttle) -> int:
 @retry(retry=retry_if_exception_type(IntegrityError), stop=stop_after_attempt(3), reraise=True)
 def _delete_rows(run_ids: Sequence[UUID]) -> int:
     with transaction.atomic():
+        # Their reruns and later attempts, some of which may be live, lose the reference to them.
+        lock_runs(Run.objects.filter(Q(parent__in=run_ids) | Q(retry_of__in=run_ids)))
         ended = Run.objects.filter(pk__in=run_ids, status__in=TERMINAL).only("pk")
         return ended.delete()[1].get(Run._meta.label, 0)
 

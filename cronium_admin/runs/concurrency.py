@@ -5,16 +5,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db import connection, transaction
+from django.db import transaction
 
 from cronium_admin.core.wakeup import wake_workers
 from cronium_admin.jobs.concurrency import COMMON_KEY, KeyFailed, WhenFull, compute_key
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs import events
 from cronium_admin.runs.models import LIVE, Run, Status
+from cronium_admin.runs.row_locks import lock_runs
 from cronium_admin.runs.start_time import is_due
 
-_LAUNCH_LOCK = 0x63726C  # PostgreSQL's advisory lock
 SKIPPED = "concurrency_skipped"  # the reason of a run that its job's limit did not allow
 
 
@@ -36,25 +36,14 @@ def compute_run_key(job: Job, run_input: Any) -> str:
         raise ValidationError({"input": [text]}) from None
 
 
-def lock_live_runs(job: Job | None, columns: Mapping[str, Any]) -> None:
-    """Before the job's row, because the end of a run locks its row first, and the job's for the next attempt.
-
-    One such launch of a job at a time, so that none waits for a run that another has locked.
-    """
-    if job is not None and _find_setting(job, columns)[1] == WhenFull.CANCEL_OLDEST:
-        if connection.vendor == "postgresql":
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_LAUNCH_LOCK, job.pk % 2**31])
-        rows = Run.objects.filter(job=job, concurrency_key=columns["concurrency_key"], status__in=LIVE)
-        list(rows.order_by("pk").select_for_update(no_key=True).values_list("pk"))
-
-
 def find_full_limit(job: Job | None, columns: Mapping[str, Any]) -> FullLimit | None:
     """None: the limit allows one more run. Call it in the transaction that has locked the job's row for a launch."""
     if job is None or not job.concurrency:
         return None
     limit, when_full = _find_setting(job, columns)
     key = columns["concurrency_key"]
+    if when_full == WhenFull.CANCEL_OLDEST:
+        lock_runs(Run.objects.filter(job=job, concurrency_key=key, status__in=LIVE))
     rows = Run.objects.filter(is_due(), job=job, concurrency_key=key, status__in=LIVE).order_by("created_at", "pk")
     rows = rows.only("pk", "number", "cancel_requested_at")
     if when_full == WhenFull.QUEUE:

@@ -18,7 +18,7 @@ from cronium_admin.core.wakeup import wake_workers
 from cronium_admin.jobs.models import Job, JobRevision
 from cronium_admin.jobs.revisions import canonicalize_job, digest_script, ensure_revision
 from cronium_admin.runs import events, outbox, trace
-from cronium_admin.runs.concurrency import find_full_limit, lock_live_runs, settle_launch
+from cronium_admin.runs.concurrency import find_full_limit, settle_launch
 from cronium_admin.runs.errors import make_deleted_error
 from cronium_admin.runs.idempotency import IdempotencyRecord
 from cronium_admin.runs.models import BUILD_TRIGGER, OutboxConsumer, Run
@@ -127,7 +127,6 @@ def create_queued_run(
     `job` is None only for a rerun of a run whose job was deleted.
     """
     with transaction.atomic():
-        lock_live_runs(job, snapshot)
         if job is not None:
             number, has_consumer, revision_id, digest = _take_next_number(job)
             names = {"job_name": job.name, "job_slug": job.slug, "number": number}

@@ -17,10 +17,12 @@ from django.db.models import F, Q
 from cronium_admin.core import notify
 from cronium_admin.core.database.clock import Now
 from cronium_admin.core.database.compiled import CompiledQuery
+from cronium_admin.jobs.retry import STATUSES as RETRIED_STATUSES
 from cronium_admin.runs import events, outbox, retries
 from cronium_admin.runs.claim_order import CLAIM_ORDER
 from cronium_admin.runs.limits import WITHIN_LIMITS
 from cronium_admin.runs.models import LIVE, ON_HOST, TERMINAL, Run, RunEvent, Status
+from cronium_admin.runs.row_locks import lock_job_of_retried, lock_runs
 from cronium_admin.runs.shared_texts import store_report
 from cronium_admin.runs.start_time import is_due
 from cronium_admin.runs.timeline import describe_claim
@@ -214,6 +216,8 @@ def end_queued(run_id: UUID, ending: Ending, by: str, only_if: Q = ALWAYS) -> bo
 
 def _end_if(run_id: UUID, expected: Q, ending: Ending, by: str = "") -> bool:
     with transaction.atomic():
+        if ending.status in RETRIED_STATUSES:
+            lock_job_of_retried(run_id)
         is_changed = _change_row(
             run_id,
             expected,
@@ -294,7 +298,9 @@ def prune_log(run_id: UUID, why: str, lines: int, bytes_: int) -> bool:
 def hide_logs(run_ids: Collection[UUID], why: str) -> int:
     # `prune_log` for runs that are about to be deleted, without recording the log's facts
     ended = Run.objects.filter(pk__in=run_ids, status__in=TERMINAL, log_pruned_at=None)
-    return ended.update(log_pruned_at=Now(), log_pruned_why=why)
+    with transaction.atomic():
+        lock_runs(ended)
+        return ended.update(log_pruned_at=Now(), log_pruned_why=why)
 
 
 def record_note(run_id: UUID, kind: str, message: str) -> None:

@@ -27,7 +27,7 @@ from cronium_admin.core.paging import fetch_newest_or_first_page
 from cronium_admin.core.templatetags.ui import STATES
 from cronium_admin.images.custom import parse_engine_tag
 from cronium_admin.images.resolution import RULES
-from cronium_admin.jobs.concurrency import PRIORITY, list_priorities
+from cronium_admin.jobs.concurrency import HIGHEST_PRIORITY, list_priorities
 from cronium_admin.jobs.lookup import find_job
 from cronium_admin.jobs.models import Job
 from cronium_admin.profiles.limits import BOUNDS
@@ -131,7 +131,7 @@ def launch_job(request: HttpRequest, slug: str) -> HttpResponse:
     profiles = list_launch_profiles(job.profile, user, job)
     context = {"job": job, "form": form, "profiles": profiles, "bound": BOUNDS["timeout_seconds"], "nav": "jobs"}
     context["can"] = Permissions(user, job)
-    context["priorities"] = list_priorities(PRIORITY.high if can(user, Permission.EDIT, job) else job.priority)
+    context["priorities"] = list_priorities(HIGHEST_PRIORITY if can(user, Permission.EDIT, job) else job.priority)
     return render(request, "runs/launch.html", context, status=422)
 
 

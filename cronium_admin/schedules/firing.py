@@ -20,11 +20,13 @@ from cronium_admin.core.database.clock import Now, database_now
 from cronium_admin.core.database.outage import find_outage
 from cronium_admin.core.downtime import record_look
 from cronium_admin.core.errors import ApiError
+from cronium_admin.jobs.concurrency import WhenFull
 from cronium_admin.runs.attempt_ends import end_superseded_attempt
 from cronium_admin.runs.cancel import cancel
 from cronium_admin.runs.launch import Origin, launch
 from cronium_admin.runs.models import LIVE, Run, Status
 from cronium_admin.runs.overrides import NO_OVERRIDES, Overrides
+from cronium_admin.runs.row_locks import lock_job, lock_runs
 from cronium_admin.schedules.decisions import DOWNTIME_SECONDS, Decision, Downtime, decide_due
 from cronium_admin.schedules.ledger import extend_row, find_label, record_gaps, write_row
 from cronium_admin.schedules.models import ActsAs, Heartbeat, Overlap, Schedule, State
@@ -153,6 +155,9 @@ def _execute_decision(schedule: Schedule, decision: Decision, label: str | None)
         write_row(schedule, replace(decision, state=State.DISABLED, reason="The job is disabled", late_by=None), label)
         return schedule.problem
     live = [] if schedule.overlap == Overlap.ALLOW else list_live_runs(schedule)
+    if _cancels_runs(schedule, live):
+        _lock_live_runs(schedule)
+        live = list_live_runs(schedule)
     yielding = [run for run in live if _can_be_superseded(schedule, run)]
     live = [run for run in live if run not in yielding]
     if refusal := _find_overlap(schedule, live):
@@ -178,6 +183,20 @@ def _execute_decision(schedule: Schedule, decision: Decision, label: str | None)
 def _write_overlap(schedule: Schedule, decision: Decision, label: str | None, reason: str) -> str:
     write_row(schedule, replace(decision, state=State.OVERLAPPED, reason=reason, late_by=None), label)
     return schedule.problem
+
+
+def _cancels_runs(schedule: Schedule, live: list[Run]) -> bool:
+    return bool(live) and (
+        schedule.overlap == Overlap.CANCEL_RUNNING or any(_can_be_superseded(schedule, run) for run in live)
+    )
+
+
+def _lock_live_runs(schedule: Schedule) -> None:
+    """Those that this decision and its launch may cancel."""
+    lock_job(schedule.job_id)
+    runs = Run.objects.filter(status__in=LIVE)
+    is_full_job = (schedule.job.concurrency or {}).get("when_full") == WhenFull.CANCEL_OLDEST
+    lock_runs(runs.filter(job=schedule.job_id) if is_full_job else runs.filter(caused_by=f"schedule:{schedule.pk}"))
 
 
 def _can_be_superseded(schedule: Schedule, run: Run) -> bool:
