@@ -157,12 +157,7 @@ def reset_password(by: User, person: User, password: str = "", version: int | No
 
 def _lock_person(person: User, version: int | None) -> User:
     # The user's current row, locked until the end of the transaction
-    stored = (
-        User.objects.select_for_update(of=("self",), no_key=True)
-        .select_related("updated_by")
-        .filter(pk=person.pk)
-        .first()
-    )
+    stored = _select_locked().filter(pk=person.pk).first()
     if stored is None:
         raise _explain_refusal(person)
     check_version(stored, version)
@@ -201,12 +196,7 @@ def delete_person(by: User, person: User, version: int | None = None) -> None:
     if person.pk == by.pk:
         raise ApiError(409, "own_account", "You can't delete your own account. Ask another administrator to do it.")
     with _lock_administrators(by):
-        stored = (
-            User.objects.select_for_update(of=("self",), no_key=True)
-            .select_related("updated_by")
-            .filter(pk=person.pk)
-            .first()
-        )
+        stored = _select_locked().filter(pk=person.pk).first()
         if stored is None:
             raise _explain_refusal(person)
         check_deletion(stored, version)
@@ -235,6 +225,10 @@ def change_own_password(user: User, session: SessionBase, current: str, new: str
         sessions.end_others(user, session)
     user.must_change_password = False
     log.info("%s changed their own password", user.get_username())
+
+
+def _select_locked() -> QuerySet[User]:
+    return User.objects.select_for_update(of=("self",), no_key=True).select_related("updated_by")
 
 
 @contextmanager

@@ -68,6 +68,8 @@ def _stop_watching(watch: Watch) -> None:
 def _follow_job(watch: Watch, now: datetime) -> None:
     """Copies the job's settings. A changed setting begins now."""
     lock_job(watch.job_id)
+    if not Watch.objects.filter(pk=watch.pk).exists():
+        return  # the job was deleted in the meantime
     for kind, names in _OF_KIND.items():
         if all(getattr(watch, name) == getattr(watch.job, name) for name in names):
             continue
