@@ -2,13 +2,13 @@
 
 from datetime import UTC, datetime
 
-from django.db.models import QuerySet
+from django.db.models import Count, QuerySet
 
 from cronium_admin.accounts.models import User
 from cronium_admin.core.errors import ApiError
 from cronium_admin.core.paging import Page, filter_after, make_cursor, make_cursor_error, parse_cursor
 from cronium_admin.expectations.check_models import Check
-from cronium_admin.expectations.models import OPEN, Incident
+from cronium_admin.expectations.models import OPEN, Incident, Kind
 from cronium_admin.jobs.models import Job
 
 STATES = ("open", "closed")
@@ -20,6 +20,16 @@ def list_incidents(user: User) -> "QuerySet[Incident]":
     names = [field.attname for field in Incident._meta.concrete_fields]
     of_runs = [f"{run}__{column}" for run in ("run", "closed_by") for column in _RUN_COLUMNS]
     return rows.only(*names, "job__slug", "job__name", "of_check__name", "schedule__name", *of_runs)
+
+
+def select_open(user: User) -> "QuerySet[Incident]":
+    return Incident.objects.visible_to(user).filter(OPEN)
+
+
+def count_open_by_kind() -> dict[str, int]:
+    """Of all projects, with 0 for a kind without open incidents."""
+    rows = Incident.objects.filter(OPEN).order_by().values_list("kind").annotate(number=Count("pk"))
+    return dict.fromkeys(Kind.values, 0) | dict(rows)
 
 
 def find_incident(user: User, pk: int) -> Incident:

@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 
 from cronium_admin.core import metrics
 from cronium_admin.core.database.clock import database_now
+from cronium_admin.expectations.listing import count_open_by_kind
 from cronium_admin.runs.models import LIVE, TERMINAL, Run, Status
 from cronium_admin.workers import process
 from cronium_admin.workers.hosts.service import HostView, fetch_hosts
@@ -43,6 +44,7 @@ class DatabaseState:
     ended: list[tuple[str, str, int]]  # status, reason
     live: list[tuple[str, str, str, int]]  # status, queue, host
     hosts: list[HostView]
+    incidents: dict[str, int]  # open ones by kind
 
 
 class DatabaseStateCache:
@@ -55,7 +57,7 @@ class DatabaseStateCache:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._at = -CACHE_SECONDS
-        self._state = DatabaseState([], [], [])
+        self._state = DatabaseState([], [], [], {})
         self._settled: Counter[tuple[str, str]] = Counter()
         self._reported: Counter[tuple[str, str]] = Counter()
         self._until = datetime.min.replace(tzinfo=UTC)  # settled runs were created before this time
@@ -82,7 +84,8 @@ class DatabaseStateCache:
             ended[key] = max(ended[key], number)
         self._reported = ended
         self._until = until
-        return DatabaseState([(*key, n) for key, n in ended.items()], [row[:4] for row in live], hosts)
+        numbers = [(*key, n) for key, n in ended.items()]
+        return DatabaseState(numbers, [row[:4] for row in live], hosts, count_open_by_kind())
 
 
 state_cache = DatabaseStateCache()
@@ -97,6 +100,7 @@ class _CroniumCollector(Collector):
         build.add_metric([settings.VERSION], 1)
         yield build
         yield from _build_run_families(self._state)
+        yield _build_incident_family(self._state.incidents)
         yield from _build_host_families(self._state.hosts)
         yield from metrics.WEB.collect()
         yield from _build_worker_families(self._state.hosts)
@@ -120,6 +124,15 @@ def _build_run_families(state: DatabaseState) -> Iterator[Family]:
     for labels, number in numbers.items():
         live.add_metric(labels, number)
     yield live
+
+
+def _build_incident_family(incidents: dict[str, int]) -> Family:
+    family = GaugeMetricFamily(
+        "cronium_incidents_open", "Open incidents: late jobs, and checks whose ping did not come.", labels=["kind"]
+    )
+    for kind, number in incidents.items():
+        family.add_metric([kind], number)
+    return family
 
 
 def _build_host_families(hosts: list[HostView]) -> Iterator[Family]:

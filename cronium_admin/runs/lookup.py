@@ -2,6 +2,8 @@
 
 from uuid import UUID
 
+from django.db.models import QuerySet
+
 from cronium_admin.accounts.models import User
 from cronium_admin.accounts.permissions import Permission
 from cronium_admin.accounts.projects import check_can
@@ -39,8 +41,8 @@ def make_missing_error(run_id: UUID) -> ApiError:
     return ApiError(404, "not_found", f"There is no run {run_id}.")
 
 
-def count_live_runs(user: User) -> int:
-    return Run.objects.visible_to(user).filter(status__in=LIVE).count()
+def select_live_runs(user: User) -> "QuerySet[Run]":
+    return Run.objects.visible_to(user).filter(status__in=LIVE)
 
 
 def find_project_id(run_id: UUID) -> int | None:

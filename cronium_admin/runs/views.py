@@ -36,7 +36,7 @@ from cronium_admin.runs import filters
 from cronium_admin.runs.cancel import cancel
 from cronium_admin.runs.forms import LaunchForm
 from cronium_admin.runs.launch import launch, rerun
-from cronium_admin.runs.lookup import count_live_runs, find_built_version
+from cronium_admin.runs.lookup import find_built_version, select_live_runs
 from cronium_admin.runs.models import BUILD_TRIGGER, Run, Status
 from cronium_admin.runs.overrides import NO_OVERRIDES, Overrides
 from cronium_admin.runs.presentation import output, reasons, starts
@@ -93,7 +93,7 @@ def render_rows(request: HttpRequest) -> HttpResponse:
 @require_safe
 @require_project_permission(Permission.VIEW)
 def count_live(request: HttpRequest) -> HttpResponse:
-    return HttpResponse(str(count_live_runs(get_current_user(request))), content_type="text/plain")
+    return HttpResponse(str(select_live_runs(get_current_user(request)).count()), content_type="text/plain")
 
 
 @require_safe

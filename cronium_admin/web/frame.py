@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from asgiref.sync import iscoroutinefunction
 from django.conf import settings
+from django.db.models import Func, IntegerField, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.middleware.gzip import GZipMiddleware
@@ -18,12 +19,14 @@ from django.views.defaults import server_error
 from cronium_admin.accounts.models import User
 from cronium_admin.accounts.permissions import INSTANCE, Permission, can
 from cronium_admin.core.errors import INTERNAL_ERROR, ErrorBody, convert_outage
-from cronium_admin.runs.lookup import count_live_runs
+from cronium_admin.expectations.listing import select_open
+from cronium_admin.runs.lookup import select_live_runs
 
 
 def build_frame_context(request: HttpRequest) -> dict[str, Any]:
     """`can_in_instance`, `can`: the user's permissions in the instance; pages of rows of projects replace `can` by the
-    permissions on these. `live_count`: the number of live runs, queried only by pages with a frame."""
+    permissions on these. `frame_counts`: the numbers of `live` runs and of open `incidents` that the user sees;
+    one query, and only by pages with a frame."""
     user = getattr(request, "user", None)
     permissions = {}
     if isinstance(user, User):
@@ -31,9 +34,20 @@ def build_frame_context(request: HttpRequest) -> dict[str, Any]:
     return {
         "can_in_instance": permissions,
         "can": permissions,
-        "live_count": SimpleLazyObject(lambda: count_live_runs(cast(User, user))),
+        "frame_counts": SimpleLazyObject(lambda: _count_for_frame(cast(User, user))),
         "app_version": settings.VERSION,
     }
+
+
+def _count_for_frame(user: User) -> dict[str, int]:
+    numbers = (_count_rows(select_live_runs(user)), _count_rows(select_open(user)))
+    live, incidents = User.objects.values_list(*numbers).get(pk=user.pk)
+    return {"live": live, "incidents": incidents}
+
+
+def _count_rows(rows: "QuerySet[Any]") -> Subquery:
+    # `Count` would group the rows.
+    return Subquery(rows.order_by().values(row_count=Func("pk", function="COUNT", output_field=IntegerField())))
 
 
 def _set_no_store(request: HttpRequest, response: HttpResponse) -> HttpResponse:

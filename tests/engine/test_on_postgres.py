@@ -16,6 +16,7 @@ FILES = [
     *(
         "engine/claims_on_postgres.py",
         "engine/limits_on_postgres.py",
+        "engine/lock_order_on_postgres.py",
         "unit/test_admission.py",
         "unit/test_warm_rows.py",
     ),
