@@ -155,7 +155,7 @@ def _execute_decision(schedule: Schedule, decision: Decision, label: str | None)
         write_row(schedule, replace(decision, state=State.DISABLED, reason="The job is disabled", late_by=None), label)
         return schedule.problem
     live = [] if schedule.overlap == Overlap.ALLOW else list_live_runs(schedule)
-    if _cancels_runs(schedule, live):
+    if _may_cancel(schedule, live):
         _lock_live_runs(schedule)
         live = list_live_runs(schedule)
     yielding = [run for run in live if _can_be_superseded(schedule, run)]
@@ -185,7 +185,7 @@ def _write_overlap(schedule: Schedule, decision: Decision, label: str | None, re
     return schedule.problem
 
 
-def _cancels_runs(schedule: Schedule, live: list[Run]) -> bool:
+def _may_cancel(schedule: Schedule, live: list[Run]) -> bool:
     return bool(live) and (
         schedule.overlap == Overlap.CANCEL_RUNNING or any(_can_be_superseded(schedule, run) for run in live)
     )

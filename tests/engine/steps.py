@@ -29,7 +29,7 @@ class Lockstep:
     """Runs `first` and `second` in two threads, each with a connection of its own.
 
     `first` executes `ahead` statements that may lock rows; then both take turns. A party that waits for a lock of the
-    other one, or has ended, lets the other one go on. `run` returns the two results; an exception is a result too.
+    other one, or has ended, lets the other one continue. `run` returns the two results; an exception is a result too.
     """
 
     def __init__(self, first: Callable[[], object], second: Callable[[], object], ahead: int) -> None:
