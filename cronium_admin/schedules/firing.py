@@ -1,10 +1,9 @@
-"""Fires due schedules: launches their runs, and writes the ledger.
+"""Fires a due schedule: launches its runs, and writes the ledger.
 
 Correct in any number of processes: the ledger's unique constraints and the conditional update of the cursor allow each
 nominal time once. Locks only save work. The clock is the database's.
 """
 
-import logging
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -13,11 +12,9 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 
-from cron_rules.errors import RuleError
 from cronium_admin.accounts.models import User
 from cronium_admin.accounts.permissions import Permission, can
-from cronium_admin.core.database.clock import Now, database_now
-from cronium_admin.core.database.outage import find_outage
+from cronium_admin.core.database.clock import database_now
 from cronium_admin.core.downtime import record_look
 from cronium_admin.core.errors import ApiError
 from cronium_admin.jobs.concurrency import WhenFull
@@ -32,8 +29,6 @@ from cronium_admin.schedules.ledger import extend_row, find_label, record_gaps, 
 from cronium_admin.schedules.models import ActsAs, Heartbeat, Overlap, Schedule, State
 from cronium_admin.schedules.rules import build_plan, set_next, to_datetime, to_instant
 
-log = logging.getLogger("cronium.schedules")
-BATCH = 200
 MAX_QUEUED = 100  # runs of one schedule with the overlap policy queue_all
 
 
@@ -75,35 +70,6 @@ def _find_downtime(row: Heartbeat) -> Downtime | None:
     if row.down_from is None or row.down_until is None:
         return None
     return Downtime(to_instant(row.down_from), to_instant(row.down_until))
-
-
-def fire_due(tick: Tick, limit: int = BATCH) -> int:
-    """Fires the schedules that are due, the longest due first. Returns how many it handled: `limit` if there are more.
-
-    An error of one schedule is stored in its row and stops no other. A failure of the database is raised.
-    """
-    due = Schedule.objects.filter(enabled=True, due_at__lte=Now()).order_by("due_at", "pk")
-    ids = list(due.values_list("pk", flat=True)[:limit])
-    for pk in ids:
-        try:
-            fire_schedule(pk, tick)
-        except AlreadyDecided:
-            continue
-        except RuleError as error:  # such as a calendar whose holidays are not installed
-            log.warning("the schedule %s can't run: %s", pk, error)
-            _put_off(pk, error)
-        except Exception as error:
-            if find_outage(error):
-                raise
-            log.exception("the schedule %s failed", pk)
-            _put_off(pk, error)
-    return len(ids)
-
-
-def _put_off(pk: int, error: Exception) -> None:
-    # The cursor stays: nothing is lost. The next attempt comes after a minute.
-    text = f"Its times could not be computed: {error}"[:500]
-    Schedule.objects.filter(pk=pk).update(problem=text, due_at=Now() + timedelta(minutes=1))
 
 
 def fire_schedule(pk: int, tick: Tick) -> None:

@@ -7,9 +7,10 @@ from django.db.models import Min
 from cronium_admin.core.database.clock import Now
 from cronium_admin.core.lease import HeldLease, make_owner
 from cronium_admin.core.leased_task import LeasedTask
-from cronium_admin.schedules.firing import BATCH, Tick, fire_due, record_tick
+from cronium_admin.schedules.firing import Tick, record_tick
 from cronium_admin.schedules.models import Schedule
 from cronium_admin.schedules.refresh import refresh_stale
+from cronium_admin.schedules.rounds import fire_round
 from cronium_admin.schedules.zone_reports import REPORT_SECONDS, report_zone_data
 
 LEASE = "schedules"
@@ -25,6 +26,7 @@ class ScheduleTicker(LeasedTask):
     def __init__(self) -> None:
         super().__init__(LEASE, self._work, 0.5, lease_seconds=LEASE_SECONDS)
         self._ticked_at = 0.0
+        self._seen: int | None = None  # the time of the last tick, on the database's clock
         self._has_refreshed = False
         self._process, self._report_at = make_owner(), 0.0
 
@@ -54,10 +56,11 @@ class ScheduleTicker(LeasedTask):
             if time.monotonic() - self._ticked_at > HEARTBEAT_SECONDS:
                 self._record_tick()
             return min(seconds, MAX_PAUSE_SECONDS)
-        while fire_due(self._record_tick()) == BATCH and not self.stop_event.is_set():
-            pass
-        return MIN_PAUSE_SECONDS
+        seen, tick = self._seen, self._record_tick()
+        return 0.0 if fire_round(tick, tick.now if seen is None else seen) else MIN_PAUSE_SECONDS
 
     def _record_tick(self) -> Tick:
         self._ticked_at = time.monotonic()
-        return record_tick()
+        tick = record_tick()
+        self._seen = tick.now
+        return tick

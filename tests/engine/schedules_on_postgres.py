@@ -14,8 +14,9 @@ from cronium_admin.core.database.clock import database_now
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.models import Run
 from cronium_admin.schedules import catch_up, firing
-from cronium_admin.schedules.firing import AlreadyDecided, Tick, fire_due, fire_schedule
+from cronium_admin.schedules.firing import AlreadyDecided, Tick, fire_schedule
 from cronium_admin.schedules.models import Occurrence, Schedule
+from cronium_admin.schedules.rounds import fire_due, fire_round
 from cronium_admin.schedules.ticker import ScheduleTicker
 from tests.unit.schedules.conftest import instant, store_schedule
 from tests.users import get_admin
@@ -107,15 +108,18 @@ def test_missed_times_are_run_once_by_two_requests(job: Job) -> None:
     assert len(set(Run.objects.values_list("scheduled_for", flat=True))) == 5
 
 
-def explain(tick: Callable[[], object], table: str) -> str:
-    """The plan of the only query of `tick` about the table."""
+def explain(tick: Callable[[], object], table: str, count: int = 1) -> list[str]:
+    """The plans of the queries of `tick` about the table; there are `count`."""
     with CaptureQueriesContext(connection) as captured:
         tick()
     of_table = [query["sql"] for query in captured if table in query["sql"]]
-    assert len(of_table) == 1, of_table
+    assert len(of_table) == count, of_table
+    plans = []
     with connection.cursor() as cursor:
-        cursor.execute(f"EXPLAIN {of_table[0]}")
-        return "\n".join(row[0] for row in cursor.fetchall())
+        for sql in of_table:
+            cursor.execute(f"EXPLAIN {sql}")
+            plans.append("\n".join(row[0] for row in cursor.fetchall()))
+    return plans
 
 
 def test_a_tick_with_ten_thousand_schedules_reads_the_index(make_job: Callable[..., Job]) -> None:
@@ -126,11 +130,12 @@ def test_a_tick_with_ten_thousand_schedules_reads_the_index(make_job: Callable[.
     )
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
-    for tick in (ScheduleTicker()._fire_and_find_pause, lambda: fire_due(Tick(0, None))):
-        plan = explain(tick, "schedules_schedule")
-        assert "schedule_due" in plan, plan
-        assert "Limit" in plan, plan
-        assert "Seq Scan" not in plan, plan
+    ticks = (ScheduleTicker()._fire_and_find_pause, 1), (lambda: fire_due(Tick(0, None)), 1)
+    for tick, count in (*ticks, (lambda: fire_round(Tick(0, None), 0), 2)):
+        for plan in explain(tick, "schedules_schedule", count):
+            assert "schedule_due" in plan, plan
+            assert "Limit" in plan, plan
+            assert "Seq Scan on schedules_schedule" not in plan, plan
 
 
 def test_the_ledger_is_read_by_its_index(job: Job) -> None:
@@ -153,5 +158,5 @@ def test_the_ledger_is_read_by_its_index(job: Job) -> None:
     rule = firing.build_plan(schedules[3]).rule
     decision = firing.Decision(start, firing.State.RAN)
     label = firing.find_label(rule, decision)
-    plan = explain(lambda: firing._is_decided(schedules[3], decision, label), "schedules_occurrence")
+    [plan] = explain(lambda: firing._is_decided(schedules[3], decision, label), "schedules_occurrence")
     assert "Seq Scan" not in plan, plan

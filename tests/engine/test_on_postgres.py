@@ -23,6 +23,7 @@ FILES = [
     *("engine/retries_on_postgres.py", "unit/retries/test_attempts.py", "unit/retries/test_schedules.py"),
     *("engine/expectations_on_postgres.py", "unit/expectations/test_judge.py", "unit/expectations/test_pings.py"),
     *("engine/schedules_on_postgres.py", "unit/schedules/test_firing.py", "unit/schedules/test_delayed.py"),
+    *("unit/schedules/test_rounds.py", "unit/test_clock_steps.py"),
     *("unit/test_compiled_query.py", "unit/test_upsert.py", "unit/test_logs_store.py"),
     *("unit/test_revisions_races.py", f"{UPGRADES}::test_every_value_of_every_run_stays"),
     *("unit/test_logs_prune.py", "unit/test_logs_archive.py", "unit/test_logs_s3.py"),

@@ -54,7 +54,8 @@ get_instance_id()
 TICKS = """
 from cronium_admin.core.database.clock import database_now
 from cronium_admin.runs.models import Run
-from cronium_admin.schedules.firing import fire_due, record_tick
+from cronium_admin.schedules.firing import record_tick
+from cronium_admin.schedules.rounds import fire_due
 from cronium_admin.schedules.models import Occurrence, Schedule
 for _ in range(2):
     fire_due(record_tick())

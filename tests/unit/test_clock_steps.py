@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from cronium_admin.core.database.clock import Now
 from cronium_admin.core.lease import acquire_lease, holds_lease, renew_lease
 from cronium_admin.core.leased_task import LeasedTask
 from cronium_admin.core.models import Lease
@@ -25,27 +24,12 @@ from cronium_admin.workers import abandoned, lease
 from cronium_admin.workers.clock_steps import ClockStepDetector
 from cronium_admin.workers.hosts import service as hosts
 from cronium_admin.workers.hosts.models import Host
+from tests.unit.conftest import SetClock
 from tests.unit.schedules.conftest import store_schedule
 from tests.users import get_admin
 
 pytestmark = pytest.mark.django_db
 HOURS = 3600.0
-SetClock = Callable[[float], None]
-
-
-@pytest.fixture
-def set_clock(monkeypatch: pytest.MonkeyPatch) -> SetClock:
-    """Sets the database's clock to this number of seconds after the real time."""
-
-    def change(seconds: float) -> None:
-        template = f"STRFTIME('%%%%Y-%%%%m-%%%%d %%%%H:%%%%M:%%%%f001', 'NOW', '{seconds:+.3f} seconds')"
-
-        def compile_now(self: Now, compiler: Any, connection: Any, **extra: Any) -> Any:
-            return self.as_sql(compiler, connection, template=template, **extra)
-
-        monkeypatch.setattr(Now, "as_sqlite", compile_now)
-
-    return change
 
 
 @pytest.fixture(autouse=True)

@@ -9,11 +9,12 @@ from cron_rules.plan import Plan
 from cronium_admin.core.database.clock import database_now
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.models import Run
-from cronium_admin.schedules import firing, refresh, rules
-from cronium_admin.schedules.firing import AlreadyDecided, Tick, fire_due, record_tick
+from cronium_admin.schedules import firing, refresh, rounds, rules
+from cronium_admin.schedules.firing import AlreadyDecided, Tick, record_tick
 from cronium_admin.schedules.ledger import record_gaps
 from cronium_admin.schedules.models import Heartbeat, Schedule
 from cronium_admin.schedules.refresh import refresh_stale
+from cronium_admin.schedules.rounds import fire_due
 from cronium_admin.schedules.rules import to_instant
 from tests.unit.schedules.conftest import at, fire, instant, read_ledger
 
@@ -246,11 +247,11 @@ def test_the_longest_due_is_first(make_job: Callable[..., Job], monkeypatch: pyt
         fired.append(pk)
         Schedule.objects.filter(pk=pk).update(due_at=None)
 
-    monkeypatch.setattr(firing, "fire_schedule", record)
+    monkeypatch.setattr(rounds, "fire_schedule", record)
     counts = []
     while count := fire_due(Tick(to_instant(now), None)):
         counts.append(count)
-    assert counts == [firing.BATCH] * 5
+    assert counts == [rounds.BATCH] * 5
     due = {row.name: row.due_at for row in rows}
     names = dict(Schedule.objects.values_list("pk", "name"))
     ordered = [due[names[pk]] for pk in fired]

@@ -12,8 +12,9 @@ from cronium_admin.core.database.clock import database_now
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.models import Run
 from cronium_admin.schedules import firing
-from cronium_admin.schedules.firing import Tick, fire_due, read_tick
+from cronium_admin.schedules.firing import Tick, read_tick
 from cronium_admin.schedules.models import Heartbeat, Occurrence, Schedule
+from cronium_admin.schedules.rounds import fire_due, fire_round
 from cronium_admin.schedules.rules import RuleFields, build_rule
 from cronium_admin.schedules.ticker import ScheduleTicker
 from tests.conftest import Api
@@ -143,14 +144,17 @@ def test_an_idle_tick_reads_its_index_on_sqlite(make_schedule: Make) -> None:
     if connection.vendor != "sqlite":
         pytest.skip("schedules_on_postgres has the plans of PostgreSQL")
     make_schedule(cursor="2100-01-01T00:00")
-    for tick in (ScheduleTicker()._fire_and_find_pause, lambda: fire_due(Tick(0, None))):
+    ticks = (ScheduleTicker()._fire_and_find_pause, 1), (lambda: fire_due(Tick(0, None)), 1)
+    for tick, count in (*ticks, (lambda: fire_round(Tick(0, None), 0), 2)):
         with CaptureQueriesContext(connection) as captured:
             tick()
-        [sql] = [query["sql"] for query in captured if "schedules_schedule" in query["sql"]]
-        with connection.cursor() as cursor:
-            cursor.execute(f"EXPLAIN QUERY PLAN {sql}")
-            plan = " ".join(str(row[3]) for row in cursor.fetchall())
-        assert "schedule_due" in plan, plan
+        queries = [query["sql"] for query in captured if "schedules_schedule" in query["sql"]]
+        assert len(queries) == count
+        for sql in queries:
+            with connection.cursor() as cursor:
+                cursor.execute(f"EXPLAIN QUERY PLAN {sql}")
+                plan = " ".join(str(row[3]) for row in cursor.fetchall())
+            assert "schedule_due" in plan, plan
 
 
 class TestTimesThatWait:
