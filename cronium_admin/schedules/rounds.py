@@ -17,7 +17,7 @@ from cronium_admin.schedules.rules import to_datetime
 log = logging.getLogger("cronium.schedules")
 BATCH = 200
 NEW_SECONDS = 0.4  # of a round, for the schedules that became due since the last one
-OLD_SECONDS = 0.2  # for the others; so they go on, whatever comes
+OLD_SECONDS = 0.2  # for the others, so that they are fired whatever comes
 
 
 def fire_due(tick: Tick, limit: int = BATCH) -> int:

@@ -11,9 +11,10 @@ from cronium_admin.core.database.clock import database_now
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.models import Run
 from cronium_admin.schedules.calendars import national_holidays, service
-from cronium_admin.schedules.firing import Tick, fire_due
+from cronium_admin.schedules.firing import Tick
 from cronium_admin.schedules.models import Calendar, Schedule
 from cronium_admin.schedules.refresh import refresh_stale
+from cronium_admin.schedules.rounds import fire_due
 from cronium_admin.schedules.rules import to_instant
 from tests.conftest import Api
 from tests.unit.schedules.conftest import at, fire, read_ledger
