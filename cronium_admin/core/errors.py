@@ -35,9 +35,12 @@ INTERNAL_ERROR = "An internal error occurred. The server's log has the details."
 # The statuses that any route may return, for the OpenAPI document.
 ERROR_STATUSES = frozenset({400, 401, 403, 404, 409, 413, 422})
 
+_TIME = "Write a date and a time with the offset, such as 2027-03-28T09:00:00Z or 2027-03-28T09:00:00+02:00."
+_TIME_ERRORS = ("datetime_parsing", "datetime_from_date_parsing", "datetime_type", "timezone_aware")
 _SCHEMA_MESSAGES = {
     "missing": "Required.",
     "extra_forbidden": "There is no such field here. Check its spelling.",
+    **dict.fromkeys(_TIME_ERRORS, _TIME),
 }
 
 

@@ -14,3 +14,11 @@ def _convert_to_utc(at: datetime) -> datetime:
 
 
 UtcDatetime = Annotated[AwareDatetime, AfterValidator(_convert_to_utc)]
+
+
+def _convert_if_aware(at: datetime) -> datetime:
+    return at if at.tzinfo is None else _convert_to_utc(at)
+
+
+# A time or a date without an offset stays as it is: the route knows its time zone.
+PlainOrUtcDatetime = Annotated[datetime, AfterValidator(_convert_if_aware)]

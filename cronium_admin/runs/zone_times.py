@@ -39,6 +39,11 @@ def parse_field(text: str, zone: str) -> datetime | None:
         raise ValueError("Write a date and a time, such as 2027-03-28 09:00.") from None
     if local.tzinfo is not None:
         raise ValueError("Write the time in the time zone of the form, without an offset.")
+    return convert_local_time(local, zone)
+
+
+def convert_local_time(local: datetime, zone: str) -> datetime:
+    """The instant of a local time; of a time that comes twice, the first. Raises ValueError with words."""
     if not MIN_YEAR <= local.year <= MAX_YEAR:
         raise ValueError(f"The year must be in {MIN_YEAR} to {MAX_YEAR}.")
     info = get_zone_info(zone)

@@ -43,6 +43,7 @@ from cronium_admin.schedules.schemas import (
     ScheduleIn,
     ScheduleOut,
     SchedulePage,
+    resolve_plain_times,
 )
 from cronium_admin.schedules.validation import check_choices, name_rule_field, strip_lines
 from cronium_admin.schedules.year import list_days
@@ -62,13 +63,15 @@ def preview_schedule(request: HttpRequest, body: PreviewIn) -> PreviewOut:
 
     `days` adds the number of runs of each day, from the local day of `after` on.
     """
-    check_choices(body.model_dump())
+    given = body.model_dump()
+    check_choices(given)
+    given |= resolve_plain_times(given, body.timezone)
     fields = RuleFields(
-        **body.model_dump(exclude={"after", "count", "days", "blackouts", "calendar"}),
+        **{name: given[name] for name in given.keys() - {"after", "count", "days", "blackouts", "calendar"}},
         blackouts=strip_lines(body.blackouts),
         calendar=find_chosen_calendar(body.calendar),
     )
-    after = to_instant(body.after or database_now())
+    after = to_instant(given["after"] or database_now())
     try:
         plan = build_fields_plan(fields)
         times = preview_plan(plan, fields.timezone, after, body.count)
@@ -78,8 +81,8 @@ def preview_schedule(request: HttpRequest, body: PreviewIn) -> PreviewOut:
     except RuleError as error:
         raise ValidationError({name_rule_field(error.field): [str(error)]}) from None
     shown = [PreviewTimeOut.from_time(time) for time in times]
-    given = {"days": days} if body.days else {}
-    return PreviewOut(times=shown, words=words, warnings=warnings, tzdata=TZDATA_VERSION, **given)
+    optional = {"days": days} if body.days else {}
+    return PreviewOut(times=shown, words=words, warnings=warnings, tzdata=TZDATA_VERSION, **optional)
 
 
 @router.get("/schedules", response={200: SchedulePage, ERROR_STATUSES: ErrorBody}, summary="All schedules, by name")
@@ -121,7 +124,7 @@ def create_schedule(request: HttpRequest, slug: str, body: ScheduleIn) -> Status
     """Its first time is after now. The caller becomes its owner."""
     caller = get_caller(request)
     job = find_job(caller, slug, Permission.EDIT)
-    return Status(201, ScheduleOut.from_schedule(service.create_schedule(job, body.list_changes(), caller)))
+    return Status(201, ScheduleOut.from_schedule(service.create_schedule(job, body.list_changes("UTC"), caller)))
 
 
 @router.get("/schedules/{int:pk}", response={200: ScheduleOut, ERROR_STATUSES: ErrorBody}, summary="One schedule")
@@ -139,7 +142,8 @@ def change_schedule(request: HttpRequest, pk: int, body: ScheduleChange) -> Sche
     """Changes only the given fields. Another rule counts from now: nothing of the past runs."""
     caller = get_caller(request)
     schedule = service.find_schedule(caller, pk, Permission.EDIT)
-    return ScheduleOut.from_schedule(service.edit_schedule(schedule, body.list_changes(), caller, body.version))
+    changes = body.list_changes(schedule.timezone)
+    return ScheduleOut.from_schedule(service.edit_schedule(schedule, changes, caller, body.version))
 
 
 @router.delete(

@@ -1,13 +1,16 @@
 """Request and response bodies of the routes of schedules."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
+from django.core.exceptions import ValidationError
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, StrictBool, StrictInt, StrictStr
 
 from cron_rules.errors import RuleError
 from cronium_admin.core.edit_versions import CHANGE_VERSION_HELP, OMITTED
-from cronium_admin.core.timestamps import UtcDatetime
+from cronium_admin.core.timestamps import PlainOrUtcDatetime
+from cronium_admin.runs.zone_times import convert_local_time
 from cronium_admin.schedules.models import Occurrence, Schedule
 from cronium_admin.schedules.preview import MAX_COUNT, PreviewTime
 from cronium_admin.schedules.rules import RuleFields, describe_rule
@@ -16,8 +19,11 @@ from cronium_admin.schedules.year import MAX_DAYS, YearDay
 KIND = "cron, interval, calendar or once."
 RULE = "A cron rule with 5 fields, 6 with seconds first, or a nickname; or a calendar rule."
 EVERY = "Of an interval: the seconds from one time to the next."
-ANCHOR = "The time from which an interval or a calendar rule is counted; the time of creation without one."
-AT = "Of a schedule that runs once."
+ANCHOR = (
+    "The time or date from which an interval or a calendar rule is counted; the time of creation without one. "
+    "Without an offset: in the time zone of the schedule."
+)
+AT = "Of a schedule that runs once. Without an offset: in the time zone of the schedule."
 GAP = "run_after or skip: a time of day that doesn't exist, because the clock goes forward."
 REPEAT = "first or both: a time of day that comes twice, because the clock goes back."
 DAY_MATCH = "any or all: a cron rule with a day of the month and a day of the week."
@@ -41,8 +47,8 @@ class PreviewIn(BaseModel):
     kind: Annotated[StrictStr, Field(description=KIND)] = "cron"
     rule: Annotated[StrictStr, Field(description=RULE)] = ""
     every_seconds: Annotated[StrictInt | None, Field(description=EVERY)] = None
-    anchor: Annotated[UtcDatetime | None, Field(description=ANCHOR)] = None
-    at: Annotated[UtcDatetime | None, Field(description=AT)] = None
+    anchor: Annotated[PlainOrUtcDatetime | None, Field(description=ANCHOR)] = None
+    at: Annotated[PlainOrUtcDatetime | None, Field(description=AT)] = None
     timezone: StrictStr = "UTC"
     dst_gap: Annotated[StrictStr, Field(description=GAP)] = "run_after"
     dst_repeat: Annotated[StrictStr, Field(description=REPEAT)] = "first"
@@ -50,7 +56,7 @@ class PreviewIn(BaseModel):
     blackouts: Annotated[list[StrictStr], Field(max_length=100, description=BLACKOUTS)] = []
     calendar: Annotated[StrictStr | None, Field(description=CALENDAR)] = None
     on_closed: Annotated[StrictStr, Field(description=ON_CLOSED)] = "skip"
-    after: Annotated[UtcDatetime | None, Field(description="Times later than this; now without it.")] = None
+    after: Annotated[PlainOrUtcDatetime | None, Field(description="Times later than this; now without it.")] = None
     count: Annotated[StrictInt, Field(ge=1, le=MAX_COUNT)] = 10
     days: Annotated[StrictInt, Field(ge=0, le=MAX_DAYS, description="How many days to count the runs of.")] = 0
 
@@ -95,8 +101,8 @@ class SchedulePatch(BaseModel):
     kind: Annotated[StrictStr, Field(description=KIND)] = OMITTED
     rule: Annotated[StrictStr, Field(description=RULE)] = OMITTED
     every_seconds: Annotated[StrictInt | None, Field(description=EVERY)] = OMITTED
-    anchor: Annotated[UtcDatetime | None, Field(description=ANCHOR)] = OMITTED
-    at: Annotated[UtcDatetime | None, Field(description=AT)] = OMITTED
+    anchor: Annotated[PlainOrUtcDatetime | None, Field(description=ANCHOR)] = OMITTED
+    at: Annotated[PlainOrUtcDatetime | None, Field(description=AT)] = OMITTED
     timezone: Annotated[StrictStr, Field(description="Such as Europe/Berlin.")] = OMITTED
     dst_gap: Annotated[StrictStr, Field(description=GAP)] = OMITTED
     dst_repeat: Annotated[StrictStr, Field(description=REPEAT)] = OMITTED
@@ -105,8 +111,8 @@ class SchedulePatch(BaseModel):
     calendar: Annotated[StrictStr | None, Field(description=CALENDAR)] = OMITTED
     on_closed: Annotated[StrictStr, Field(description=ON_CLOSED)] = OMITTED
     enabled: StrictBool = OMITTED
-    starts_at: Annotated[UtcDatetime | None, Field(description="No time before it.")] = OMITTED
-    ends_at: Annotated[UtcDatetime | None, Field(description="No time after it.")] = OMITTED
+    starts_at: Annotated[PlainOrUtcDatetime | None, Field(description="No time before it.")] = OMITTED
+    ends_at: Annotated[PlainOrUtcDatetime | None, Field(description="No time after it.")] = OMITTED
     missed: Annotated[StrictStr, Field(description=MISSED)] = OMITTED
     missed_within_seconds: Annotated[
         StrictInt | None,
@@ -120,8 +126,10 @@ class SchedulePatch(BaseModel):
     input: Annotated[JsonValue, Field(description=INPUT)] = OMITTED
     acts_as: Annotated[StrictStr, Field(description=ACTS_AS)] = OMITTED
 
-    def list_changes(self) -> dict[str, Any]:
-        return self.model_dump(exclude_unset=True, exclude={"version"})
+    def list_changes(self, zone: str) -> dict[str, Any]:
+        """`zone` is the time zone that the schedule has, or gets without `timezone`. Raises ValidationError by field."""
+        given = self.model_dump(exclude_unset=True, exclude={"version"})
+        return given | resolve_plain_times(given, given.get("timezone", zone))
 
 
 class ScheduleIn(SchedulePatch):
@@ -233,6 +241,20 @@ def describe_stored(schedule: Schedule) -> str:
         return describe_rule(RuleFields.from_schedule(schedule))
     except RuleError as error:
         return str(error)
+
+
+def resolve_plain_times(values: Mapping[str, Any], zone: str) -> dict[str, datetime]:
+    """The times without an offset, as times of the zone. Raises ValidationError by field."""
+    resolved, problems = {}, {}
+    for name, value in values.items():
+        if isinstance(value, datetime) and value.tzinfo is None:
+            try:
+                resolved[name] = convert_local_time(value, zone)
+            except ValueError as error:
+                problems[name] = [str(error)]
+    if problems:
+        raise ValidationError(problems)
+    return resolved
 
 
 def format_utc_z(at: datetime) -> str:

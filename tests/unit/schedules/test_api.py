@@ -31,6 +31,40 @@ def test_a_preview_has_times_notes_and_words(admin: Api) -> None:
     assert (body["words"], body["tzdata"]) == ("At 02:30, every day (Europe/Berlin).", "2026f")
 
 
+@pytest.mark.parametrize(
+    ("anchor", "first"),
+    [
+        ("2026-11-30", "2026-11-30T08:00:00Z"),
+        ("2026-11-30T23:30", "2026-11-30T08:00:00Z"),
+        ("2026-11-29T23:30:00Z", "2026-11-30T08:00:00Z"),
+        ("2026-11-30T23:30:00Z", "2026-12-14T08:00:00Z"),
+    ],
+)
+def test_an_anchor_without_an_offset_is_a_time_of_the_zone(admin: Api, anchor: str, first: str) -> None:
+    rule = {"kind": "calendar", "rule": "every 2 weeks on mon at 09:00", "timezone": "Europe/Berlin"}
+    body = preview(admin, **rule, anchor=anchor, after="2026-11-26T00:00", count=1)
+    assert body["times"][0]["at"] == first
+
+
+def test_times_without_an_offset_are_stored_as_times_of_the_zone(editor: Api, job: Job) -> None:
+    body = {"name": "once", "kind": "once", "at": "2027-07-01T09:00", "timezone": "Europe/Berlin"}
+    made = editor.post(f"/jobs/{job.slug}/schedules", body).json()
+    assert made["at"] == "2027-07-01T07:00:00Z"
+    changed = editor.patch(f"/schedules/{made['id']}", {"at": "2027-12-01T09:00"}).json()
+    assert changed["at"] == "2027-12-01T08:00:00Z"
+    moved = editor.patch(f"/schedules/{made['id']}", {"at": "2027-12-01T09:00", "timezone": "America/New_York"}).json()
+    assert moved["at"] == "2027-12-01T14:00:00Z"
+    refused = editor.patch(f"/schedules/{made['id']}", {"at": "2027-03-14T02:30"})
+    assert (refused.status_code, list(refused.json()["fields"])) == (422, ["at"])
+    assert "does not exist" in refused.json()["fields"]["at"][0]
+
+
+def test_a_text_that_is_no_time_is_refused_with_an_example(editor: Api, job: Job) -> None:
+    for text in ("yesterday", "2027-13-01T00:00", ""):
+        refused = editor.post(f"/jobs/{job.slug}/schedules", {"name": "x", "kind": "once", "at": text})
+        assert (refused.status_code, "such as" in refused.json()["fields"]["at"][0]) == (422, True)
+
+
 def test_a_skipped_time_is_noted_at_the_next(admin: Api) -> None:
     more = {"timezone": "Europe/Berlin", "after": "2027-03-27T12:00:00Z", "dst_gap": "skip", "count": 1}
     [time] = preview(admin, rule="30 2 * * *", **more)["times"]
