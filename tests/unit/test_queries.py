@@ -39,7 +39,7 @@ READS = [
     ("/variables/job-2/day", 3),
     ("/variables/job-2/day/history", 3),
     ("/runs/{run}/sandbox", 2),
-    ("/runs/{run}/waiting", 7),
+    ("/runs/{run}/waiting", 8),
     ("/hosts", 4),
     ("/images", 14),
     ("/images/bash", 6),

@@ -1,8 +1,10 @@
 """Explains why a run waits and how to fix it, and finds queues whose runs no host takes. Changes nothing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
+from uuid import UUID
 
 from django.conf import settings
 from django.db.models import Count, Min
@@ -11,12 +13,11 @@ from django.template.defaultfilters import pluralize
 from cronium_admin.accounts.models import User
 from cronium_admin.core.database.clock import database_now
 from cronium_admin.runs.models import Run, Status
-from cronium_admin.runs.serial import find_earlier
 from cronium_admin.runs.start_time import is_due
 from cronium_admin.workers.hosts.models import Host
 from cronium_admin.workers.hosts.service import HostView, fetch_hosts, get_queues
 from cronium_admin.workers.scheduling.capacity import MB, Capacity, Resources, compute_required, sum_reserved
-from cronium_admin.workers.scheduling.queue_order import Obstacle, find_full_job, find_full_queue, find_place
+from cronium_admin.workers.scheduling.queue_order import FullLimits, Obstacle, find_place
 
 NO_HOSTS = "No host takes runs: no host has sent a heartbeat in the last 30 seconds. Is a worker running?"
 
@@ -54,7 +55,7 @@ def explain_wait(run: Run, user: User) -> WaitReason | None:
     number = Run.objects.visible_to(user).filter(status=Status.QUEUED, queue=run.queue).count()
     if run.not_before and run.not_before > database_now():
         return WaitReason(f"It waits until {run.not_before:%Y-%m-%d %H:%M:%S} UTC.", False, run.queue, number)
-    reason = _find_limit(run, user) or _find_lack(run)
+    reason = _Obstacles([run], user).find_obstacle(run)
     if reason is None:
         return None
     place = find_place(run)
@@ -62,30 +63,51 @@ def explain_wait(run: Run, user: User) -> WaitReason | None:
     return WaitReason(words, reason.stuck, run.queue, number, place.position, reason.behind)
 
 
-def _find_limit(run: Run, user: User) -> Obstacle | None:
-    if earlier := find_earlier(run):
-        text = f"It starts when the run #{earlier.number} of the same schedule has ended."
-        return Obstacle(text, behind=(earlier,))
-    return find_full_job(run) or find_full_queue(run, user)
+def explain_waits(runs: Iterable[Run], user: User) -> dict[UUID, Obstacle]:
+    """Why those of the runs wait that may start now and can't. In a fixed number of queries; none if no run waits."""
+    waiting = [run for run in runs if run.status == Status.QUEUED]
+    if any(run.not_before for run in waiting):
+        now = database_now()
+        waiting = [run for run in waiting if run.not_before is None or run.not_before <= now]
+    obstacles = _Obstacles(waiting, user)
+    found = {run.pk: obstacles.find_obstacle(run) for run in waiting}
+    return {pk: obstacle for pk, obstacle in found.items() if obstacle is not None}
 
 
-def _find_lack(run: Run) -> Obstacle | None:
-    """What the hosts lack for the run."""
-    takers, message = _find_takers(run.queue, fetch_hosts())
-    if not takers:
-        return Obstacle(message, stuck=True)
-    required = compute_required(run.cpu, run.memory_mb, run.network)
-    large = [host for host in takers if build_capacity(host.row).can_ever_fit(required)]
-    if not large:
-        return Obstacle(_explain_too_large(required, run.queue, takers), stuck=True)
-    free = [host for host in large if host.row.running < host.row.capacity]
-    if not free:
-        busy = ", ".join(f"{host.row.name} {host.row.running} of {host.row.capacity}" for host in large)
-        return Obstacle(f"All slots are in use ({busy}). The run starts when another run ends.")
-    in_use = sum_reserved()
-    if any(build_capacity(host.row).can_fit_now(in_use.get(host.row.name, Resources()), required) for host in free):
-        return None
-    return Obstacle(f"It waits for free resources: it needs {_format_amount(required)}, and active runs hold too much.")
+class _Obstacles:
+    """What keeps some waiting runs from starting: a limit, or what the hosts lack."""
+
+    def __init__(self, runs: Sequence[Run], user: User) -> None:
+        self._limits = FullLimits(runs, user)
+
+    def find_obstacle(self, run: Run) -> Obstacle | None:
+        return self._limits.find_obstacle(run) or self._find_lack(run)
+
+    @cached_property
+    def _hosts(self) -> list[HostView]:
+        return fetch_hosts()
+
+    @cached_property
+    def _reserved(self) -> dict[str, Resources]:
+        return sum_reserved()
+
+    def _find_lack(self, run: Run) -> Obstacle | None:
+        takers, message = _find_takers(run.queue, self._hosts)
+        if not takers:
+            return Obstacle(message, stuck=True)
+        required = compute_required(run.cpu, run.memory_mb, run.network)
+        large = [host for host in takers if build_capacity(host.row).can_ever_fit(required)]
+        if not large:
+            return Obstacle(_explain_too_large(required, run.queue, takers), stuck=True)
+        free = [host for host in large if host.row.running < host.row.capacity]
+        if not free:
+            busy = ", ".join(f"{host.row.name} {host.row.running} of {host.row.capacity}" for host in large)
+            return Obstacle(f"All slots are in use ({busy}). The run starts when another run ends.")
+        in_use = self._reserved
+        if any(build_capacity(host.row).can_fit_now(in_use.get(host.row.name, Resources()), required) for host in free):
+            return None
+        text = f"It waits for free resources: it needs {_format_amount(required)}, and active runs hold too much."
+        return Obstacle(text)
 
 
 def find_unserved_queues(hosts: list[HostView]) -> list[UnservedQueue]:

@@ -8,7 +8,7 @@ import pytest
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run, Status
-from cronium_admin.runs.serial import find_earlier, is_turn
+from cronium_admin.runs.serial import fetch_serial_runs, find_earlier, is_turn
 from cronium_admin.schedules.firing import AlreadyDecided, Tick, fire_schedule
 from cronium_admin.schedules.models import Schedule
 from tests.limits import limit_job
@@ -173,7 +173,8 @@ def test_runs_of_a_schedule_take_turns(make_schedule: Make) -> None:
         fire(schedule, f"2026-11-26T{hour}:00")
     first, second, third = Run.objects.order_by("scheduled_for")
     assert list(Run.objects.filter(is_turn())) == [first]
-    assert (find_earlier(first), find_earlier(second), find_earlier(third)) == (None, first, first)
+    serial = fetch_serial_runs({str(first.serial_key)})
+    assert [find_earlier(run, serial) for run in (first, second, third)] == [None, first, first]
     Run.objects.filter(pk=first.pk).update(status=Status.RUNNING)
     assert list(Run.objects.filter(is_turn(), status=Status.QUEUED)) == []
     Run.objects.filter(pk=first.pk).update(status=Status.SUCCEEDED)
@@ -190,7 +191,7 @@ def test_a_run_in_progress_can_be_cancelled(make_schedule: Make) -> None:
     first, second = Run.objects.order_by("scheduled_for")
     assert first.cancel_requested_at is not None
     assert first.events.filter(message="Cancel requested by the schedule nightly").exists()
-    assert find_earlier(second) == first
+    assert find_earlier(second, fetch_serial_runs({str(second.serial_key)})) == first
 
 
 def test_the_labels_of_a_gap_are_in_the_ledger(make_schedule: Make) -> None:
