@@ -1,5 +1,6 @@
 """Cron rules: five fields, six with seconds first, and the nicknames."""
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,6 +22,7 @@ NICKNAMES = {
     "@hourly": "0 * * * *",
 }
 REBOOT = "@reboot"
+_ZONE_PREFIX = re.compile(r"\s*(CRON_)?TZ\s*=", re.IGNORECASE)
 _KINDS = (SECOND, MINUTE, HOUR, DAY_OF_MONTH, MONTH, DAY_OF_WEEK)
 
 
@@ -48,6 +50,8 @@ def parse_fields(text: str, seed: str = "") -> CronFields:
     """Raises RuleError. Not for @reboot, which has no fields."""
     if len(text) > MAX_LENGTH:
         raise RuleError("rule", f"A rule has at most {MAX_LENGTH} characters; this has {len(text)}.")
+    if _ZONE_PREFIX.match(text):
+        raise RuleError("rule", "The time zone does not belong to the rule. Write it in the field for the time zone.")
     expression = _expand_nickname(text)
     parts = expression.replace("\t", " ").split(" ")
     parts = [part for part in parts if part]
@@ -92,7 +96,7 @@ def _expand_nickname(text: str) -> str:
         return NICKNAMES[name]
     if name.startswith("@every"):
         raise RuleError("rule", "@every is not a cron rule. Choose the kind interval for a time between runs.")
-    known = ", ".join([*NICKNAMES, REBOOT])
+    known = ", ".join(NICKNAMES)
     raise RuleError("rule", f"{name[:40]!a} is not known. Allowed are {known}.")
 
 

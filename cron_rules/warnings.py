@@ -28,7 +28,10 @@ def list_warnings(text: str, seed: str = "", day_match: str = "any") -> list[str
 
 def _find_uneven(name: str, field: Field) -> str:
     step = _read_step(field)
-    if not step or step >= 60 or 60 % step == 0:
+    if step >= 60:
+        whole = "hour" if name == "minute" else "minute"
+        return f"{field.text} has one value each {whole}, 0. For a longer time between runs choose the kind interval."
+    if not step or 60 % step == 0:
         return ""
     last = max(field.values)
     rest = 60 - last
@@ -40,7 +43,9 @@ def _find_uneven(name: str, field: Field) -> str:
 
 def _find_uneven_hours(field: Field) -> str:
     step = _read_step(field)
-    if not step or step >= 24 or 24 % step == 0:
+    if step >= 24:
+        return f"{field.text} has one value each day, 0. For a longer time between runs choose the kind interval."
+    if not step or 24 % step == 0:
         return ""
     last = max(field.values)
     rest = 24 - last

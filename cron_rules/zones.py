@@ -1,10 +1,12 @@
 """Time zones of the pinned `tzdata` package. The time-zone files of the machine are never read."""
 
 import importlib.resources
+import re
 import zoneinfo
 from bisect import bisect_right
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from functools import lru_cache
 
 import tzdata
@@ -14,6 +16,7 @@ from cron_rules.errors import RuleError
 DAY = 86_400
 TZDATA_VERSION: str = tzdata.IANA_VERSION
 LAST_YEAR = 9990
+_OFFSET_NAME = re.compile(r"(?:UTC|GMT)([+-])0?([1-9]|1[0-4])(?::?00)?", re.IGNORECASE | re.ASCII)
 
 zoneinfo.reset_tzpath(())  # for the whole process: a machine's older files would give other times
 
@@ -138,14 +141,29 @@ def list_zone_names() -> frozenset[str]:
 def load_zone(name: str) -> Zone:
     """Raises RuleError for a name that `tzdata` doesn't have. Names are case-sensitive."""
     if name not in list_zone_names():
-        hint = _find_similar(name)
-        text = f"{name[:60]!r} is not a time zone." + (f" Did you mean {hint}?" if hint else "")
+        text = f"{name[:60]!r} is not a time zone.{_suggest_zone(name)}"
         raise RuleError("timezone", f"{text} Write a name such as Europe/Berlin or UTC.")
     return Zone(name)
 
 
+def _suggest_zone(name: str) -> str:
+    """A sentence, or empty."""
+    if match := _OFFSET_NAME.fullmatch(name.strip()):
+        reversed_sign = "-" if match[1] == "+" else "+"
+        known = f"Etc/GMT{reversed_sign}{int(match[2])}"
+        if known in list_zone_names():
+            return (
+                f" Did you mean {known}? In these names the sign is reversed: {known} is UTC{match[1]}{int(match[2])}."
+            )
+    hint = _find_similar(name)
+    return f" Did you mean {hint}?" if hint else ""
+
+
 def _find_similar(name: str) -> str:
-    wanted = name.strip().replace(" ", "_").lower()
+    wanted = name.strip()[:60].replace(" ", "_").lower()
     by_lower = {known.lower(): known for known in list_zone_names()}
     cities = {known.rsplit("/", 1)[-1].lower(): known for known in sorted(list_zone_names(), reverse=True)}
-    return by_lower.get(wanted) or cities.get(wanted, "")
+    if found := by_lower.get(wanted) or cities.get(wanted):
+        return found
+    close = get_close_matches(wanted, by_lower, 1, 0.85)
+    return by_lower[close[0]] if close else ""

@@ -115,7 +115,9 @@ def _save_or_show(request: HttpRequest, form: ScheduleForm, job: Job, schedule: 
             return _render_form(request, form, job, None, status=422)
         form.add_error("name" if "name" in error.fields else None, error.message)
         return _render_form(request, form, job, schedule, status=error.status)
-    messages.success(request, f"{saved.name} is saved. {describe_next(saved)}")
+    never_runs = saved.enabled and saved.next_at is None
+    level = messages.WARNING if never_runs else messages.SUCCESS
+    messages.add_message(request, level, f"{saved.name} is saved. {describe_next(saved)}")
     return redirect("schedules:schedule", pk=saved.pk)
 
 

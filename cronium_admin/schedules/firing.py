@@ -7,6 +7,7 @@ nominal time once. Locks only save work. The clock is the database's.
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
@@ -24,7 +25,7 @@ from cronium_admin.runs.launch import Origin, launch
 from cronium_admin.runs.models import LIVE, Run, Status
 from cronium_admin.runs.overrides import NO_OVERRIDES, Overrides
 from cronium_admin.runs.row_locks import lock_job, lock_runs
-from cronium_admin.schedules.decisions import DOWNTIME_SECONDS, Decision, Downtime, decide_due
+from cronium_admin.schedules.decisions import DOWNTIME_SECONDS, Decision, Downtime, decide_due, format_minute
 from cronium_admin.schedules.ledger import extend_row, find_label, record_gaps, write_row
 from cronium_admin.schedules.models import ActsAs, Heartbeat, Overlap, Schedule, State
 from cronium_admin.schedules.rules import build_plan, set_next, to_datetime, to_instant
@@ -90,9 +91,10 @@ def settle_due(schedule: Schedule, tick: Tick) -> None:
     start, read = to_instant(schedule.cursor_at), schedule.cursor_at
     problem = schedule.problem
     outcome = decide_due(schedule, plan, tick.now, tick.downtime)
+    caught_up: set[UUID] = set()
     try:
         for decision in outcome.decisions:
-            problem = _execute_decision(schedule, decision, find_label(plan.rule, decision))
+            problem = _execute_decision(schedule, decision, find_label(plan.rule, decision), caught_up)
         record_gaps(schedule, plan.rule, start, outcome.end)
     except IntegrityError as error:  # another process has written one of these rows of the ledger
         raise AlreadyDecided(str(schedule)) from error
@@ -109,8 +111,11 @@ def settle_due(schedule: Schedule, tick: Tick) -> None:
         raise AlreadyDecided
 
 
-def _execute_decision(schedule: Schedule, decision: Decision, label: str | None) -> str:
-    """Launches the run of a decision, if it has one, and writes its row. Returns the problem of the schedule."""
+def _execute_decision(schedule: Schedule, decision: Decision, label: str | None, caught_up: set[UUID]) -> str:
+    """Launches the run of a decision, if it has one, and writes its row. Returns the problem of the schedule.
+
+    `caught_up`: the runs for missed times of this moment. They wait for each other, whatever the overlap policy is.
+    """
     if _is_decided(schedule, decision, label):
         return schedule.problem
     if not decision.launches:
@@ -126,12 +131,14 @@ def _execute_decision(schedule: Schedule, decision: Decision, label: str | None)
         live = list_live_runs(schedule)
     yielding = [run for run in live if _can_be_superseded(schedule, run)]
     live = [run for run in live if run not in yielding]
-    if refusal := _find_overlap(schedule, live):
+    is_catch_up = decision.state == State.CAUGHT_UP
+    blocking = [run for run in live if run.pk not in caught_up] if is_catch_up else live
+    if refusal := _find_overlap(schedule, blocking):
         return _write_overlap(schedule, decision, label, refusal)
     try:
         with transaction.atomic():
             _end_superseded_attempts(schedule, decision, yielding)
-            run = _launch(schedule, decision, live)
+            run = _launch(schedule, decision, blocking, must_wait=bool(live))
     except _AttemptStarted as error:
         return _write_overlap(schedule, decision, label, str(error))
     except (ApiError, ValidationError) as error:
@@ -142,6 +149,8 @@ def _execute_decision(schedule: Schedule, decision: Decision, label: str | None)
         raise RuntimeError(f"The run could not be stored: {error}") from error
     if not run.is_live:  # the job's limit allowed no further run
         decision = replace(decision, state=State.OVERLAPPED, reason=run.message[:300], late_by=None)
+    elif is_catch_up:
+        caught_up.add(run.pk)
     write_row(schedule, decision, label, run)
     return ""
 
@@ -174,7 +183,7 @@ def _can_be_superseded(schedule: Schedule, run: Run) -> bool:
 def _end_superseded_attempts(schedule: Schedule, decision: Decision, attempts: list[Run]) -> None:
     for run in attempts:
         by = f"the schedule {schedule.name}"
-        cause = f"The next time of {by}, {to_datetime(decision.nominal):%Y-%m-%d %H:%M} UTC, came"
+        cause = f"The next time of {by}, {format_minute(decision.nominal, schedule.timezone)}, came"
         if end_superseded_attempt(run, cause, by):
             continue
         run.refresh_from_db()
@@ -196,9 +205,9 @@ def build_overrides(schedule: Schedule) -> Overrides:
     return NO_OVERRIDES if schedule.input is None else Overrides(input=schedule.input)
 
 
-def _launch(schedule: Schedule, decision: Decision, live: list[Run]) -> Run:
+def _launch(schedule: Schedule, decision: Decision, blocking: list[Run], *, must_wait: bool) -> Run:
     if schedule.overlap == Overlap.CANCEL_RUNNING:
-        _cancel_all(schedule, live)
+        _cancel_all(schedule, blocking)
     is_catch_up = decision.state == State.CAUGHT_UP
     origin = Origin(
         trigger="catch_up" if is_catch_up else "schedule",
@@ -206,7 +215,7 @@ def _launch(schedule: Schedule, decision: Decision, live: list[Run]) -> Run:
         text=f"the schedule {schedule.name}",
         scheduled_for=to_datetime(decision.nominal),
         serial_key=None if schedule.overlap == Overlap.ALLOW else f"schedule:{schedule.pk}",
-        must_wait=bool(live),
+        must_wait=must_wait,
     )
     return launch(schedule.job, _choose_actor(schedule), build_overrides(schedule), origin=origin)
 

@@ -176,4 +176,4 @@ def _split_span(seconds: int | None, unit: str) -> tuple[int | str, str]:
 
 
 def _strip_blanks(value: Any) -> str:
-    return "" if value in (None, False) else "".join(str(value).split())
+    return "" if value is None or value is False else "".join(str(value).split())

@@ -12,6 +12,7 @@ from cronium_admin.core.errors import ApiError
 from cronium_admin.core.paging import Page, filter_after, make_cursor, make_cursor_error, parse_cursor
 from cronium_admin.jobs.models import Job
 from cronium_admin.schedules.catch_up import RUNNABLE
+from cronium_admin.schedules.ledger_page import LedgerFilter
 from cronium_admin.schedules.models import Occurrence, Schedule, State
 from cronium_admin.schedules.schemas import describe_stored
 from cronium_admin.schedules.service import list_schedules
@@ -74,11 +75,9 @@ def build_rows(schedules: Iterable[Any]) -> list[ScheduleRow]:
     return [ScheduleRow(one, describe_stored(one), last.get(one.last_row)) for one in schedules]
 
 
-def fetch_ledger(schedule: Schedule, after: str, size: int, *, only_different: bool) -> Page:
-    """Newest first. `only_different`: without the times that ran as planned."""
-    rows = _list_with_run(schedule.occurrences.all())
-    if only_different:
-        rows = rows.exclude(state=State.RAN)
+def fetch_ledger(schedule: Schedule, after: str, size: int, chosen: LedgerFilter) -> Page:
+    """Newest first."""
+    rows = chosen.select_state(chosen.select_period(_list_with_run(schedule.occurrences.all())))
     is_first = True
     if after:
         try:

@@ -1,6 +1,7 @@
 """From a schedule's fields to its rule: for the preview, the form, the list and the firing."""
 
 import hashlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,6 +26,7 @@ PLAN_FIELDS = (
     *("kind", "rule", "every_seconds", "anchor", "at", "timezone", "dst_gap", "dst_repeat", "day_match"),
     *("blackouts", "calendar", "on_closed"),
 )
+_HASHED = re.compile(r"(?<![A-Za-z])H(?![A-Za-z])", re.IGNORECASE)
 MIN_INTERVAL, MAX_INTERVAL = 1, 366 * 86_400 * 10
 
 
@@ -161,7 +163,10 @@ def _describe_times(fields: RuleFields) -> str:
 def list_rule_warnings(fields: RuleFields) -> list[str]:
     if fields.kind != Kind.CRON:
         return []
-    return list_warnings(fields.rule, fields.seed, fields.day_match)
+    found = list_warnings(fields.rule, fields.seed, fields.day_match)
+    if not fields.seed and _HASHED.search(fields.rule):
+        found.append("H follows from the schedule's id: these times are an example. Saving the schedule fixes them.")
+    return found
 
 
 def to_instant(at: datetime) -> int:

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from cronium_admin.schedules import editor_views, views
+from cronium_admin.schedules import editor_views, ledger_views, views
 from cronium_admin.schedules.crontab.views import import_crontab
 
 app_name = "schedules"
@@ -11,6 +11,8 @@ urlpatterns = [
     path("schedules/preview/", editor_views.preview_rule, name="preview"),
     path("schedules/import/", import_crontab, name="import"),
     path("schedules/<int:pk>/", views.show_schedule, name="schedule"),
+    path("schedules/<int:pk>/ledger/", ledger_views.render_ledger, name="ledger"),
+    path("schedules/<int:pk>/times/<int:row>/", ledger_views.show_single_times, name="single-times"),
     path("schedules/<int:pk>/edit/", editor_views.edit_schedule, name="edit"),
     path("schedules/<int:pk>/switch/", views.switch_schedule, name="switch"),
     path("schedules/<int:pk>/delete/", views.delete_schedule, name="delete"),

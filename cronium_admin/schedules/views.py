@@ -19,12 +19,12 @@ from cronium_admin.jobs.lookup import find_job
 from cronium_admin.schedules import catch_up, listing, service
 from cronium_admin.schedules.editor_views import describe_next
 from cronium_admin.schedules.form_preview import build_schedule_year, list_next_times
+from cronium_admin.schedules.ledger_views import build_ledger
 from cronium_admin.schedules.models import Schedule
 from cronium_admin.schedules.policy_words import describe_actor, describe_policies
 from cronium_admin.schedules.schemas import describe_stored
 
 PAGE_SIZE = 50
-LEDGER_SIZE = 50
 SHOWN_TIMES = 5
 MAX_RUN = 100  # missed times in one request
 
@@ -141,7 +141,6 @@ def _launch_missed(request: HttpRequest, schedule: Schedule, count: int) -> None
 
 
 def _render_schedule(request: HttpRequest, schedule: Schedule, status: int = 200) -> HttpResponse:
-    only_different = request.GET.get("only") == "differs"
     context = {
         "schedule": schedule,
         "words": describe_stored(schedule),
@@ -150,13 +149,8 @@ def _render_schedule(request: HttpRequest, schedule: Schedule, status: int = 200
         "policies": describe_policies(schedule),
         "actor": describe_actor(schedule),
         "tzdata": TZDATA_VERSION,
-        "page": listing.fetch_ledger(
-            schedule, request.GET.get("after", ""), LEDGER_SIZE, only_different=only_different
-        ),
-        "only_different": only_different,
-        "base": "only=differs&" if only_different else "",
-        "missed": listing.count_missed(schedule),
         "can": Permissions(get_current_user(request), schedule),
         "nav": "schedules",
+        **build_ledger(request, schedule),
     }
     return render(request, "schedules/schedule.html", context, status=status)

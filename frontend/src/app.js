@@ -4,6 +4,7 @@ import { copyFromButton } from "./clipboard.js";
 import { removeSentDrafts } from "./drafts.js";
 import { startListFilters } from "./list_filters.js";
 import { isServerSilent, monitorConnection } from "./connection_monitor.js";
+import { startSteadyRegions } from "./steady_region.js";
 import { monitorSession } from "./session_expiry.js";
 import { formatAge, formatAgo, formatDuration, formatUntil } from "./durations.js";
 
@@ -69,7 +70,7 @@ const localFormat = new Intl.DateTimeFormat("en-GB", { weekday: "short", year: "
 function formatLocal(at) {
   const part = Object.fromEntries(localFormat.formatToParts(at).map(({ type, value }) => [type, value]));
   const seconds = part.second === "00" ? "" : `:${part.second}`;
-  return `${part.weekday} ${part.day} ${part.month} ${part.year} ${part.hour}:${part.minute}${seconds} ${part.timeZoneName}`;
+  return `${part.weekday} ${part.day} ${part.month.slice(0, 3)} ${part.year} ${part.hour}:${part.minute}${seconds} ${part.timeZoneName}`;
 }
 /** Fields for local times name the reader's zone; without this script they are in UTC. */
 function fillReaderZone(from) {
@@ -176,5 +177,6 @@ formatTimes(document);
 fillReaderZone(document);
 monitorConnection();
 startListFilters();
+startSteadyRegions();
 monitorSession();
 removeSentDrafts(location.pathname);

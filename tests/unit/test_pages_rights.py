@@ -110,6 +110,8 @@ PAGES = [
     ("get", "schedules:import", "", "editor"),
     ("post", "schedules:import", "", "editor"),
     ("get", "schedules:schedule", "schedule", "viewer"),
+    ("get", "schedules:ledger", "schedule", "viewer"),
+    ("get", "schedules:single-times", "planned time", "viewer"),
     ("get", "schedules:edit", "schedule", "editor"),
     ("post", "schedules:edit", "schedule", "editor"),
     ("post", "schedules:switch", "schedule", "editor"),
@@ -184,7 +186,7 @@ def address(run: Run) -> Callable[[str, str], str]:
     service.set_variable(service.VariableRef(run.job, "day"), 1, get_admin())
     schedule = Schedule.objects.create(pk=1, job=run.job, name="nightly", rule="0 2 * * *")
     at = run.created_at
-    Occurrence.objects.create(
+    missed = Occurrence.objects.create(
         schedule=schedule,
         nominal_at=at,
         last_nominal_at=at,
@@ -192,7 +194,7 @@ def address(run: Run) -> Callable[[str, str], str]:
         state="missed",
         reason="Cronium did not run",
     )
-    parts["schedule"] = [schedule.pk]
+    parts["schedule"], parts["planned time"] = [schedule.pk], [schedule.pk, missed.pk]
     parts["check"] = [Check.objects.create(pk=1, name="backup", period_seconds=3600).pk]
     parts["calendar"] = [Calendar.objects.create(name="berlin", weekdays="sat,sun", country="DE").name]
     return lambda view, kind: reverse(view, args=parts[kind])

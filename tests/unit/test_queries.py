@@ -167,7 +167,9 @@ def test_writes(
         ("/last-lines/?run={runs}", 3),
         ("/schedules/", 6),
         ("/jobs/report/schedule-rows/", 5),
-        ("/schedules/{schedule}/", 6),
+        ("/schedules/{schedule}/", 8),  # counters of states, and sums of days
+        ("/schedules/{schedule}/ledger/", 7),
+        ("/schedules/{schedule}/ledger/?state=differs&period=7d", 7),
         ("/schedules/{schedule}/edit/", 5),
         ("/calendars/", 4),
         ("/calendars/calendar-1/", 6),

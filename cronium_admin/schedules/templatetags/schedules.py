@@ -6,7 +6,7 @@ from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from cronium_admin.runs.zone_times import format_zoned
+from cronium_admin.runs.zone_times import format_zoned, get_zone_info
 
 register = template.Library()
 
@@ -18,6 +18,22 @@ def render_zoned_time(at: datetime | None, zone: str, bare: bool = False) -> Saf
         return ""
     text = format_zoned(at, zone)
     return format_html('<time datetime="{}">{}</time>', at.isoformat(), text.rpartition(" ")[0] if bare else text)
+
+
+@register.simple_tag(name="zoned_clock")
+def render_zoned_clock(at: datetime, zone: str) -> SafeString:
+    # As "02:30 CET", for a row below its day
+    local = at.astimezone(get_zone_info(zone))
+    text, zone_name = local.strftime("%H:%M:%S" if local.second else "%H:%M"), local.strftime("%Z")
+    return format_html('<time datetime="{}">{} <span class="dim">{}</span></time>', at.isoformat(), text, zone_name)
+
+
+@register.simple_tag(name="zoned_end")
+def render_zoned_end(first: datetime, last: datetime, zone: str) -> SafeString | str:
+    # The end of a range: without its day, if that is the day of the first
+    info = get_zone_info(zone)
+    is_same_day = first.astimezone(info).date() == last.astimezone(info).date()
+    return render_zoned_clock(last, zone) if is_same_day else render_zoned_time(last, zone)
 
 
 @register.simple_tag(name="zoned_instant")

@@ -121,6 +121,32 @@ def test_all_missed_times_up_to_a_number(make_schedule: Make) -> None:
     assert ledger[0][2].endswith("over the limit of 3 runs")
 
 
+@pytest.mark.parametrize("overlap", ["skip", "queue_one", "queue_all", "cancel_running"])
+def test_runs_for_missed_times_wait_for_each_other(make_schedule: Make, overlap: str) -> None:
+    schedule = make_schedule(
+        "*/5 * * * *",
+        cursor="2026-11-26T01:30",
+        missed="all",
+        missed_max=3,
+        missed_within_seconds=7200,
+        overlap=overlap,
+    )
+    ledger = fire(schedule, "2026-11-26T02:33", ("2026-11-26T01:30", "2026-11-26T02:33"))
+    assert [state for _, state, _, _ in ledger] == ["missed", "caught_up", "caught_up", "caught_up"]
+    runs = Run.objects.order_by("created_at")
+    assert [run.status for run in runs] == ["queued"] * 3
+    assert len({run.serial_key for run in runs}) == 1
+
+
+def test_a_live_run_of_before_still_overlaps_missed_times(make_schedule: Make) -> None:
+    schedule = make_schedule(
+        "*/5 * * * *", cursor="2026-11-26T01:29", missed="all", missed_max=2, missed_within_seconds=7200
+    )
+    fire(schedule, "2026-11-26T01:30")
+    ledger = fire(schedule, "2026-11-26T01:43", ("2026-11-26T01:30", "2026-11-26T01:43"))
+    assert [state for _, state, _, _ in ledger] == ["ran", "overlapped", "overlapped"]
+
+
 def test_no_missed_time_runs_if_so_set(make_schedule: Make) -> None:
     schedule = make_schedule(cursor="2026-11-26T01:30", missed="none")
     ledger = fire(schedule, "2026-11-26T05:30", ("2026-11-26T01:30", "2026-11-26T05:30"))

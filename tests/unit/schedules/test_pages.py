@@ -13,6 +13,7 @@ from cronium_admin.accounts.models import User
 from cronium_admin.core.database.clock import database_now
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.models import Run
+from cronium_admin.schedules.forms import ScheduleForm, read_initial
 from cronium_admin.schedules.models import Occurrence, Schedule
 from tests.unit.schedules.conftest import fire
 
@@ -188,6 +189,24 @@ def test_times_are_shown_without_script_and_nothing_is_stored(
     assert not Schedule.objects.exists()
 
 
+def test_a_form_that_differs_in_nothing_lists_no_stored_value(make_schedule: Callable[..., Schedule]) -> None:
+    """A zero in a number field is a value like another."""
+    schedule = make_schedule()
+    form = ScheduleForm({**{name: str(value) for name, value in read_initial(schedule).items()}, "take_over": ""})
+    assert form.list_differences(schedule) == []
+    assert not form.more_is_open
+
+
+def test_a_time_that_has_passed_is_named(editor_page: Client, make_job: Callable[..., Job]) -> None:
+    make_job(slug="report")
+    sent = TYPED | {"kind": "once", "at": "2020-01-01T00:00"}
+    assert "This time has passed, so the schedule would never run." in read(
+        editor_page.post("/schedules/preview/", sent)
+    )
+    page = read(editor_page.post("/jobs/report/schedules/new/", sent, follow=True))
+    assert 'class="note warning' in page
+
+
 def test_what_saving_changes(editor_page: Client, make_schedule: Callable[..., Schedule]) -> None:
     schedule = make_schedule("0 4 * * *")
     same = {**TYPED, "rule": "0 4 * * *", "timezone": "UTC", "schedule": str(schedule.pk)}
@@ -245,21 +264,23 @@ def test_enable_disable_and_the_owner(
 def test_the_ledger_filters_and_pages(
     people: dict[str, User], make_schedule: Callable[..., Schedule], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cronium_admin.schedules.views.LEDGER_SIZE", 2)
+    monkeypatch.setattr("cronium_admin.schedules.ledger_views.LEDGER_SIZE", 2)
     schedule = make_schedule(cursor="2026-11-26T01:30", missed="none", overlap="allow")
     fire(schedule, "2026-11-26T05:30", ("2026-11-26T01:30", "2026-11-26T05:30"))
     fire(schedule, "2026-11-26T06:00")
     fire(schedule, "2026-11-26T07:00")
     viewer = sign_in(people["viewer"])
     page = read(viewer.get(f"/schedules/{schedule.pk}/"))
-    assert "Thu 26 Nov 2026 07:00 UTC" in page
+    assert ">07:00 <" in page
+    assert "Thursday 26 November" in page
+    assert '<span class="num">6</span> planned' in page
     assert f"/runs/{Run.objects.get(number=2).pk}/" in page
     assert "4 times" not in page
     older = re.findall(r'href="[^"]*(\?after=[^"]+)"', page)[0]
     assert "4 times" in read(viewer.get(f"/schedules/{schedule.pk}/{older}"))
     differs = read(viewer.get(f"/schedules/{schedule.pk}/?only=differs"))
     assert "4 times" in differs
-    assert "07:00 UTC" not in differs.split("Planned and actual")[1]
+    assert ">07:00 <" not in differs
     assert viewer.get(f"/schedules/{schedule.pk}/?after=nonsense").status_code == 200
 
 
