@@ -90,7 +90,7 @@ def count_states(schedule: Schedule, chosen: LedgerFilter) -> tuple[list[Counter
     return counters, found["rows"] == MAX_COUNTED
 
 
-def group_by_day(schedule: Schedule, rows: list[Occurrence]) -> list[Day]:
+def split_by_day(schedule: Schedule, rows: list[Occurrence]) -> list[Day]:
     """Newest first, with the sums of whole days, whatever the filter of the rows is."""
     info = get_zone_info(schedule.timezone)
     today = database_now().astimezone(info).date()

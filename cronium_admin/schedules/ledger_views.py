@@ -20,8 +20,8 @@ from cronium_admin.schedules.ledger_page import (
     PERIODS,
     LedgerFilter,
     count_states,
-    group_by_day,
     list_single_times,
+    split_by_day,
 )
 from cronium_admin.schedules.models import Schedule
 
@@ -64,7 +64,7 @@ def build_ledger(request: HttpRequest, schedule: Schedule) -> dict[str, Any]:
     context: dict[str, Any] = {
         "schedule": schedule,
         "page": page,
-        "days": group_by_day(schedule, page.items),
+        "days": split_by_day(schedule, page.items),
         "planned": list_next_times(schedule, SHOWN_NEXT)[::-1] if page.is_first and not chosen.state else [],
         "counters": counters,
         "is_partial": is_partial,

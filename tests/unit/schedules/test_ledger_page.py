@@ -11,7 +11,7 @@ from django.test import Client
 from cronium_admin.accounts.models import User
 from cronium_admin.core.database.clock import database_now
 from cronium_admin.schedules import ledger_page
-from cronium_admin.schedules.ledger_page import LedgerFilter, count_states, group_by_day, list_single_times
+from cronium_admin.schedules.ledger_page import LedgerFilter, count_states, list_single_times, split_by_day
 from cronium_admin.schedules.models import Occurrence, Schedule
 from tests.unit.schedules.conftest import at, fire
 from tests.unit.schedules.test_pages import read, sign_in
@@ -53,7 +53,7 @@ def test_counters_read_a_bounded_number_of_rows(make_schedule: Make, monkeypatch
     counters, is_partial = count_states(schedule, LedgerFilter())
     assert [(each.state, each.count) for each in counters] == [("", 2), ("ran", 2)]
     assert is_partial
-    [day] = group_by_day(schedule, list(schedule.occurrences.all()))
+    [day] = split_by_day(schedule, list(schedule.occurrences.all()))
     assert day.planned is None
 
 
@@ -74,7 +74,7 @@ def test_days_are_those_of_the_zone_of_the_schedule(make_schedule: Make) -> None
     add(schedule, "2025-10-26T00:30")
     last = add(schedule, "2025-10-26T22:59", "late")
     add(schedule, "2025-10-26T23:00")
-    days = group_by_day(schedule, [last, first])
+    days = split_by_day(schedule, [last, first])
     assert [(day.label, len(day.items), day.planned, day.ran) for day in days] == [("Sunday 26 October 2025", 2, 3, 1)]
     labels = [
         ledger_page.format_day(at(f"2026-11-{day}T00:00").date(), at("2026-11-29T00:00").date()) for day in (28, 29)
