@@ -1,12 +1,12 @@
 """The times of a rule. Preview, words, history and firing all use these functions."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Literal
 
-from cron_rules.rules import MAX_GAP_SECONDS, ClockRule, IntervalRule, OnceRule, Rule
+from cron_rules.rules import MAX_GAP_SECONDS, ClockRule, IntervalRule, OnceRule, Rule, StartRule
 from cron_rules.zones import DAY, LAST_YEAR, Segment, Transition
 
 Note = Literal["", "moved", "merged", "doubled", "skipped"]
@@ -45,7 +45,7 @@ def find_previous(rule: Rule, before: int) -> int | None:
 def list_times(rule: Rule, start: int, end: int, limit: int | None = None) -> list[int]:
     """The instants from `start` to before `end`, ascending; the first `limit` of them."""
     if not isinstance(rule, ClockRule):
-        times = _make_range(rule, start - 1)
+        times = _list_instants(rule, start - 1)
         return list(times[: bisect_left(times, end)][:limit])
     found: list[int] = []
     for day in _iterate_days(rule, start - 1):
@@ -61,7 +61,7 @@ def iterate_after(rule: Rule, after: int) -> Iterator[int]:
     """Strictly increasing. Ends for a rule without further times within 400 years."""
     if isinstance(rule, ClockRule):
         return chain.from_iterable(_iterate_days(rule, after))
-    return iter(_make_range(rule, after))
+    return iter(_list_instants(rule, after))
 
 
 def iterate_before(rule: Rule, before: int) -> Iterator[int]:
@@ -69,11 +69,14 @@ def iterate_before(rule: Rule, before: int) -> Iterator[int]:
     before = max(min(before, _LAST_INSTANT), -DAY)
     if isinstance(rule, ClockRule):
         return _iterate_clock_back(rule, before)
-    return iter(_make_range(rule, before, is_before=True))
+    return iter(_list_instants(rule, before, is_before=True))
 
 
-def _make_range(rule: Rule, bound: int, *, is_before: bool = False) -> range:
+def _list_instants(rule: Rule, bound: int, *, is_before: bool = False) -> Sequence[int]:
     """The instants of a rule without days: later than `bound`, ascending, or earlier, descending."""
+    if isinstance(rule, StartRule):
+        starts = rule.starts
+        return starts[: bisect_left(starts, bound)][::-1] if is_before else starts[bisect_right(starts, bound) :]
     if isinstance(rule, OnceRule):
         is_there = rule.at < bound if is_before else rule.at > bound
         return range(rule.at, rule.at + is_there)

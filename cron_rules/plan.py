@@ -13,7 +13,7 @@ from cron_rules.blackout import Window
 from cron_rules.closed_days import ClosedDays
 from cron_rules.errors import RuleError
 from cron_rules.evaluate import find_next, iterate_after
-from cron_rules.rules import ClockRule, IntervalRule, Rule
+from cron_rules.rules import ClockRule, IntervalRule, Rule, StartRule
 from cron_rules.zones import DAY, Zone
 
 MAX_CLOSED_DAYS = 100  # without an open day in as many days, a time does not move
@@ -187,6 +187,8 @@ class Plan:
 
 def check_can_move(rule: Rule) -> None:
     """Raises RuleError for a rule whose times are too many to move to another day."""
+    if isinstance(rule, StartRule):
+        raise RuleError("on_closed", "A start of the installation can't move. Choose to skip those of closed days.")
     is_often = isinstance(rule, ClockRule) and len(rule.times) > MAX_MOVED_PER_DAY
     is_often = is_often or (isinstance(rule, IntervalRule) and rule.seconds < DAY // MAX_MOVED_PER_DAY)
     if is_often:

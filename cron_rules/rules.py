@@ -56,7 +56,9 @@ class OnceRule:
 
 @dataclass(frozen=True)
 class StartRule:
-    """@reboot: once for each start of the installation. It has no times."""
+    """@reboot: once for each start of the installation. Its times are the known starts, ascending."""
+
+    starts: tuple[int, ...] = ()
 
 
 Rule = ClockRule | IntervalRule | OnceRule | StartRule

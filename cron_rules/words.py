@@ -19,7 +19,7 @@ _UNITS = ((604_800, "week"), (86_400, "day"), (3600, "hour"), (60, "minute"), (1
 def describe_cron(text: str, zone: str, seed: str = "", day_match: str = "any") -> str:
     """Raises RuleError for a text that can't be parsed."""
     if text.strip().lower() == REBOOT:
-        return "Once whenever Cronium starts."
+        return "Once each time the installation starts."
     fields = parse_fields(text, seed)
     parts = [_describe_time(fields), _describe_days(fields, day_match), _describe_months(fields)]
     sentence = ", ".join(part for part in parts if part)

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from cron_rules.errors import RuleError
 from cron_rules.evaluate import find_next
+from cron_rules.rules import StartRule
 from cronium_admin.expectations.check_models import Check, PingKind, Rhythm, Status
 from cronium_admin.schedules.rules import RuleFields, build_rule
 
@@ -13,6 +14,8 @@ def find_expected(check: Check, after: datetime) -> datetime | None:
     if check.rhythm == Rhythm.PERIOD:
         return after + timedelta(seconds=check.period_seconds or 0)
     rule = build_rule(RuleFields(kind="cron", rule=check.rule, timezone=check.timezone, seed=f"check:{check.pk}"))
+    if isinstance(rule, StartRule):
+        raise RuleError("rule", "@reboot has no times, so a check can't use it.")
     instant = find_next(rule, int(after.timestamp()))
     return None if instant is None else datetime.fromtimestamp(instant, UTC)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from itertools import islice, pairwise
 
 from cron_rules.plan import MAX_MOVED_PER_DAY, Plan, PlannedTime
+from cron_rules.rules import StartRule
 from cron_rules.zones import load_zone
 from cronium_admin.schedules.models import Missed, Schedule, State
 from cronium_admin.schedules.rules import compute_due, to_datetime, to_instant
@@ -71,10 +72,13 @@ def decide_due(schedule: Schedule, plan: Plan, now: int, downtime: Downtime | No
     due = _collect_due(schedule, plan, now)
     following = _find_following(plan, due.times)
     running = [time for time in due.times if time.runs]
-    count = _count_missed(schedule, following, running, now, downtime)
+    is_at_start = isinstance(plan.rule, StartRule)
+    count = len(running[:-1]) if is_at_start else _count_missed(schedule, following, running, now, downtime)
     missed, timely = running[:count], running[count:]
     found = {time.at: Decision(time.nominal, State.BLACKOUT, time.closed) for time in due.times if not time.runs}
-    if missed:
+    if is_at_start:
+        found |= {time.at: _merge_start(schedule, time, running[-1]) for time in missed}
+    elif missed:
         away = _explain_missed(schedule, missed[-1].at, downtime)
         later = timely[0].at if timely else None
         decided = _decide_missed(schedule, following, missed, now, away, later)
@@ -84,6 +88,11 @@ def decide_due(schedule: Schedule, plan: Plan, now: int, downtime: Downtime | No
     for time in due.times:
         decisions += _expand_moved(schedule, plan, time, found[time.at])
     return Outcome(list(_join_equal(decisions)), due.end)
+
+
+def _merge_start(schedule: Schedule, time: PlannedTime, newest: PlannedTime) -> Decision:
+    text = f"The installation started again; the run of {format_minute(newest.at, schedule.timezone)} stands for it"
+    return Decision(time.nominal, State.MERGED, text)
 
 
 def _collect_due(schedule: Schedule, plan: Plan, now: int) -> _Due:

@@ -125,6 +125,8 @@ def describe_next(schedule: Schedule) -> str:
     """For messages after a change."""
     if not schedule.enabled:
         return "It is disabled."
+    if schedule.is_at_start:
+        return "It runs when the installation starts the next time."
     if schedule.next_at is None:
         return "It has no further time."
     return f"Its next time is {format_zoned(schedule.next_at, schedule.timezone)}."

@@ -7,6 +7,7 @@ from typing import Any
 
 from cron_rules.errors import RuleError
 from cron_rules.plan import Plan, list_plan_warnings
+from cron_rules.rules import StartRule
 from cron_rules.zones import DAY, TZDATA_VERSION
 from cronium_admin.core.database.clock import database_now
 from cronium_admin.schedules.models import Kind, Schedule
@@ -48,6 +49,7 @@ class RulePreview:
     problems: dict[str, str] = field(default_factory=dict)
     year: Year | None = None
     tzdata: str = TZDATA_VERSION
+    is_at_start: bool = False
 
 
 def preview_form(values: Mapping[str, Any], stored: Schedule | None, *, enabled: bool) -> RulePreview:
@@ -66,8 +68,9 @@ def preview_form(values: Mapping[str, Any], stored: Schedule | None, *, enabled:
         effects = _list_effects(stored, values, fields, words, times, now, enabled) if stored else []
     except RuleError as error:
         return RulePreview(zone=fields.timezone, problems={name_rule_field(error.field): str(error)})
-    year = build_year(plan, fields.timezone, to_instant(now))
-    return RulePreview(fields.timezone, words, warnings, times, effects, year=year)
+    is_at_start = isinstance(plan.rule, StartRule)
+    year = None if is_at_start else build_year(plan, fields.timezone, to_instant(now))
+    return RulePreview(fields.timezone, words, warnings, times, effects, year=year, is_at_start=is_at_start)
 
 
 def _build_form_plan(fields: RuleFields, values: Mapping[str, Any]) -> Plan:
@@ -89,7 +92,7 @@ def list_next_times(schedule: Schedule, count: int) -> list[PreviewTime]:
 
 def build_schedule_year(schedule: Schedule) -> Year | None:
     """None as in `list_next_times`."""
-    if not schedule.enabled:
+    if not schedule.enabled or schedule.is_at_start:
         return None
     after = max(database_now(), schedule.cursor_at)
     try:
@@ -136,4 +139,6 @@ def _count_year(fields: RuleFields, now: datetime) -> str:
         plan = replace(build_fields_plan(fields), until=until)
     except RuleError:
         return "unknown"
+    if isinstance(plan.rule, StartRule):
+        return "one at each start"
     return f"{sum(day.count for day in list_days(plan, fields.timezone, to_instant(now))):,}"

@@ -173,6 +173,11 @@ class Schedule(InProject, Edited):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def is_at_start(self) -> bool:
+        """It runs once each time the installation starts."""
+        return self.kind == Kind.CRON and self.rule.strip().lower() == "@reboot"
+
 
 class Occurrence(models.Model):
     """A row of the ledger, written in the transaction that creates the run. Changed only if a user runs a missed time.
@@ -223,12 +228,23 @@ class Heartbeat(models.Model):
         return f"{self.ticked_at:%Y-%m-%dT%H:%M:%SZ}"
 
 
+class InstallationStart(models.Model):
+    """A process started while no other was alive. A time of the schedules with the rule @reboot."""
+
+    at = models.DateTimeField(unique=True)  # whole seconds
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%dT%H:%M:%SZ}"
+
+
 class ZoneDataReport(models.Model):
-    """The version of the time-zone data that a process uses. Processes that end leave their row until it is old."""
+    """A process that looks for due schedules, and its time-zone data. Processes that end leave their row for a day."""
 
     process = models.CharField(max_length=250, primary_key=True)
     tzdata = models.CharField(max_length=20)
     seen_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)  # null: it lives, or was killed
 
     def __str__(self) -> str:
         return f"{self.process} {self.tzdata}"

@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
 
@@ -20,6 +20,7 @@ from cron_rules.zones import TZDATA_VERSION, Zone, load_zone
 from cronium_admin.schedules.calendars.closed_days import build_closed_days
 from cronium_admin.schedules.calendars.national_holidays import find_version
 from cronium_admin.schedules.models import Calendar, DayMatch, DstGap, DstRepeat, Kind, OnClosed, Schedule
+from cronium_admin.schedules.starts import list_starts
 
 # The fields of a schedule that decide its times, without its start and its end.
 PLAN_FIELDS = (
@@ -32,7 +33,10 @@ MIN_INTERVAL, MAX_INTERVAL = 1, 366 * 86_400 * 10
 
 @dataclass(frozen=True)
 class RuleFields:
-    """What decides the times. `seed` identifies the schedule, for H in a cron rule. `blackouts` has a window a line."""
+    """What decides the times. `seed` identifies the schedule, for H in a cron rule. `blackouts` has a window a line.
+
+    `starts`: the starts of the installation, for @reboot.
+    """
 
     kind: str = Kind.CRON
     rule: str = ""
@@ -47,6 +51,7 @@ class RuleFields:
     calendar: Calendar | None = None
     on_closed: str = OnClosed.SKIP
     seed: str = ""
+    starts: tuple[int, ...] = ()
 
     @classmethod
     def from_schedule(cls, schedule: Schedule) -> "RuleFields":
@@ -67,9 +72,7 @@ def build_rule(fields: RuleFields, load: Callable[[str], Zone] = load_zone) -> R
             runs_after_gap=runs_after_gap,
             runs_in_both_passes=runs_in_both_passes,
         )
-        if isinstance(rule, StartRule):
-            raise RuleError("rule", "@reboot has no times, so a schedule can't use it.")
-        return rule
+        return StartRule(fields.starts) if isinstance(rule, StartRule) else rule
     if fields.kind == Kind.INTERVAL:
         return _build_interval(fields)
     if fields.kind == Kind.CALENDAR:
@@ -129,7 +132,10 @@ def build_plan(schedule: Schedule, load: Callable[[str], Zone] = load_zone) -> P
     if schedule.starts_at is not None:
         bounds.append(to_instant(schedule.starts_at) - 1)
     until = None if schedule.ends_at is None else to_instant(schedule.ends_at)
-    return build_fields_plan(RuleFields.from_schedule(schedule), max(bounds, default=None), until, load)
+    fields = RuleFields.from_schedule(schedule)
+    if schedule.is_at_start:
+        fields = replace(fields, starts=tuple(map(to_instant, list_starts(schedule.cursor_at))))
+    return build_fields_plan(fields, max(bounds, default=None), until, load)
 
 
 def describe_rule(fields: RuleFields) -> str:

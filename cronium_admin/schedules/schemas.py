@@ -17,7 +17,7 @@ from cronium_admin.schedules.rules import RuleFields, describe_rule
 from cronium_admin.schedules.year import MAX_DAYS, YearDay
 
 KIND = "cron, interval, calendar or once."
-RULE = "A cron rule with 5 fields, 6 with seconds first, or a nickname; or a calendar rule."
+RULE = "A cron rule with 5 fields, 6 with seconds first, or a nickname such as @daily or @reboot; or a calendar rule."
 EVERY = "Of an interval: the seconds from one time to the next."
 ANCHOR = (
     "The time or date from which an interval or a calendar rule is counted; the time of creation without one. "

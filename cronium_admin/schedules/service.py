@@ -160,7 +160,7 @@ def record_waiting(stored: Schedule, waiting: list[int], reason: str) -> None:
 
 def _record_disabled(stored: Schedule, before: Mapping[str, Any], now: int) -> None:
     """One row for the times that passed while the schedule was disabled."""
-    disabled = Schedule(pk=stored.pk, **{name: before[name] for name in RULE_FIELDS})
+    disabled = Schedule(pk=stored.pk, cursor_at=stored.cursor_at, **{name: before[name] for name in RULE_FIELDS})
     first = last = count = 0
     for nominal in build_plan(disabled).iterate_nominal(to_instant(stored.cursor_at)):
         if nominal > now or count >= _MAX_COUNTED:

@@ -1,18 +1,21 @@
 """The thread that fires due schedules. Each process may run it: one at a time does, by a lease that only saves work."""
 
+import logging
 import time
 
 from django.db.models import Min
 
 from cronium_admin.core.database.clock import Now
+from cronium_admin.core.database.threads import database_work
 from cronium_admin.core.lease import HeldLease, make_owner
 from cronium_admin.core.leased_task import LeasedTask
 from cronium_admin.schedules.firing import Tick, record_tick
 from cronium_admin.schedules.models import Schedule
 from cronium_admin.schedules.refresh import refresh_stale
 from cronium_admin.schedules.rounds import fire_round
-from cronium_admin.schedules.zone_reports import REPORT_SECONDS, report_zone_data
+from cronium_admin.schedules.starts import StartWatch
 
+log = logging.getLogger("cronium.schedules")
 LEASE = "schedules"
 LEASE_SECONDS = 15.0  # a process that dies is replaced after this time
 MAX_PAUSE_SECONDS = 1.0  # a schedule that another process saves is seen after this time
@@ -28,13 +31,19 @@ class ScheduleTicker(LeasedTask):
         self._ticked_at = 0.0
         self._seen: int | None = None  # the time of the last tick, on the database's clock
         self._has_refreshed = False
-        self._process, self._report_at = make_owner(), 0.0
+        self._watch = StartWatch(make_owner())
 
     def _take_turn(self) -> float:
-        if time.monotonic() >= self._report_at:  # also while another process holds the lease
-            report_zone_data(self._process)
-            self._report_at = time.monotonic() + REPORT_SECONDS
+        self._watch.take_turn()  # also while another process holds the lease
         return super()._take_turn()
+
+    def _release(self) -> None:
+        super()._release()
+        try:
+            with database_work():
+                self._watch.end()
+        except Exception as error:  # noqa: BLE001 - the next start waits until the last report is old
+            log.info("the end of this process was not recorded: %s", error)
 
     def _work(self, lease: HeldLease) -> float:
         """Runs for about a third of the lease's time, so that idle seconds cost no write."""
@@ -61,6 +70,7 @@ class ScheduleTicker(LeasedTask):
 
     def _record_tick(self) -> Tick:
         self._ticked_at = time.monotonic()
+        self._watch.report()  # also if very many schedules are due
         tick = record_tick()
         self._seen = tick.now
         return tick

@@ -6,8 +6,7 @@ from cron_rules.zones import TZDATA_VERSION
 from cronium_admin.core.database.clock import Now
 from cronium_admin.schedules.models import ZoneDataReport
 
-REPORT_SECONDS = 60.0
-_IS_ALIVE = timedelta(seconds=3 * REPORT_SECONDS)
+_IS_ALIVE = timedelta(minutes=3)
 _KEPT = timedelta(days=1)
 
 
@@ -21,7 +20,7 @@ def report_zone_data(process: str) -> None:
 def list_zone_data() -> dict[str, list[str]]:
     """The processes that live, by the version of their zone data; this process's version is always a key."""
     found: dict[str, list[str]] = {TZDATA_VERSION: []}
-    alive = ZoneDataReport.objects.filter(seen_at__gt=Now() - _IS_ALIVE).order_by("process")
+    alive = ZoneDataReport.objects.filter(seen_at__gt=Now() - _IS_ALIVE, ended_at=None).order_by("process")
     for process, version in alive.values_list("process", "tzdata"):
         found.setdefault(version, []).append(process)
     return found

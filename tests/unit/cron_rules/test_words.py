@@ -71,7 +71,7 @@ def test_words_of_other_rules() -> None:
     assert describe_interval(86_400, anchor).startswith("Every day, ")
     assert describe_interval(1, anchor).startswith("Every second, ")
     assert describe_calendar("EVERY 2 weeks on mon  at 09:00", "UTC") == "Every 2 weeks on mon at 09:00 (UTC)."
-    assert describe_cron(" @Reboot", "UTC") == "Once whenever Cronium starts."
+    assert describe_cron(" @Reboot", "UTC") == "Once each time the installation starts."
 
 
 EITHER = (

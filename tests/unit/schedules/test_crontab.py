@@ -48,7 +48,8 @@ def test_the_preview_stores_nothing(editor: Api) -> None:
     assert (second["command"], second["stdin"]) == ("cat", "one\ntwo\n")
     assert commented["is_commented"]
     assert "/var/backups/home.tgz" in commented["remarks"][0]["reason"]
-    assert (start["rule"], start["times"]) == ("@reboot", [])
+    assert (start["rule"], start["times"], start["rule_problem"]) == ("@reboot", [], "")
+    assert start["words"] == "Once each time the installation starts."
     assert [(remark["line"], remark["reason"][:6]) for remark in found["remarks"]] == [(1, "MAILTO"), (8, "cron r")]
     assert found["format"] == "user"
 

@@ -9,7 +9,6 @@ from django.test.utils import CaptureQueriesContext
 
 from cron_rules.errors import RuleError
 from cronium_admin.core.database.clock import database_now
-from cronium_admin.jobs.models import Job
 from cronium_admin.runs.models import Run
 from cronium_admin.schedules import firing
 from cronium_admin.schedules.firing import Tick, read_tick
@@ -104,12 +103,6 @@ class TestRulesThatAreRefused:
         answer = editor.post(f"/jobs/{schedule.job.slug}/schedules", {"name": "h", "rule": rule})
         assert (answer.status_code, list(answer.json()["fields"])) == (422, ["rule"]), answer.content
         assert Schedule.objects.count() == 1
-
-    def test_reboot_has_no_times(self, editor: Api, make_job: Callable[..., Job]) -> None:
-        make_job(slug="report")
-        answer = editor.post("/jobs/report/schedules", {"name": "a", "rule": " @Reboot"})
-        assert (answer.status_code, list(answer.json()["fields"])) == (422, ["rule"])
-        assert "@reboot has no times" in answer.json()["fields"]["rule"][0]
 
     def test_a_stored_rule_of_another_version_can_be_mended(self, editor: Api, make_schedule: Make) -> None:
         schedule = make_schedule()
