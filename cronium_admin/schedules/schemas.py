@@ -127,7 +127,7 @@ class SchedulePatch(BaseModel):
     acts_as: Annotated[StrictStr, Field(description=ACTS_AS)] = OMITTED
 
     def list_changes(self, zone: str) -> dict[str, Any]:
-        """`zone` is the time zone that the schedule has, or gets without `timezone`. Raises ValidationError by field."""
+        """`zone`: the time zone that the schedule has, or gets without `timezone`. Raises ValidationError by field."""
         given = self.model_dump(exclude_unset=True, exclude={"version"})
         return given | resolve_plain_times(given, given.get("timezone", zone))
 

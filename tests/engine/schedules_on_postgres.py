@@ -13,9 +13,10 @@ from django.test.utils import CaptureQueriesContext
 from cronium_admin.core.database.clock import database_now
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.models import Run
-from cronium_admin.schedules import catch_up, firing
+from cronium_admin.schedules import catch_up, firing, starts
+from cronium_admin.schedules.calendars import service as calendars
 from cronium_admin.schedules.firing import AlreadyDecided, Tick, fire_schedule
-from cronium_admin.schedules.models import Occurrence, Schedule
+from cronium_admin.schedules.models import InstallationStart, Occurrence, Schedule, ZoneDataReport
 from cronium_admin.schedules.rounds import fire_due, fire_round
 from cronium_admin.schedules.ticker import ScheduleTicker
 from tests.unit.schedules.conftest import instant, store_schedule
@@ -160,3 +161,45 @@ def test_the_ledger_is_read_by_its_index(job: Job) -> None:
     label = firing.find_label(rule, decision)
     [plan] = explain(lambda: firing._is_decided(schedules[3], decision, label), "schedules_occurrence")
     assert "Seq Scan" not in plan, plan
+
+
+def test_of_processes_that_register_at_once_one_starts_the_installation() -> None:
+    for attempt in range(5):
+        ZoneDataReport.objects.update(ended_at=database_now() - timedelta(minutes=1))
+        InstallationStart.objects.all().delete()
+        names = [f"{attempt}-{number}" for number in range(4)]
+
+        def start(number: int, names: list[str] = names) -> bool | None:
+            starts.register_process(names[number])
+            return starts.decide_start(names[number])
+
+        results = run_at_once(4, start)
+        assert sorted(map(str, results)) == ["None", "None", "None", "True"], results
+        for name in names:
+            starts.report_zone_data(name)
+        assert [starts.decide_start(name) for name in names].count(True) == 1, "the same one"
+        assert InstallationStart.objects.count() == 1
+
+
+def test_a_calendar_is_changed_while_its_schedules_fire(make_job: Callable[..., Job]) -> None:
+    """Each time has one row, and no thread waits for ever for another."""
+    calendar = calendars.add_calendar({"name": "home"}, get_admin())
+    start = database_now().replace(second=0, microsecond=0) - timedelta(minutes=2)
+    for number in range(20):
+        cursor = f"{start:%Y-%m-%dT%H:%M}"
+        values = {"overlap": "allow", "calendar": calendar, "name": str(number)}
+        store_schedule(make_job(), "* * * * *", cursor, **values)
+
+    def work(number: int) -> object:
+        if number == 0:
+            day = f"{start + timedelta(days=40):%Y-%m-%d} Closed"
+            return calendars.save_calendar(calendar, {"dates": [day]}, get_admin()).version
+        return fire_due(Tick(int(database_now().timestamp()), None))
+
+    results = run_at_once(3, work)
+    changed = results[0]
+    assert changed == 2 or getattr(changed, "code", "") == "changed_meanwhile", results
+    assert all(isinstance(result, int) for result in results[1:]), results
+    rows = Counter(Occurrence.objects.values_list("schedule", "nominal_at"))
+    assert set(rows.values()) == {1}
+    assert Run.objects.count() == Occurrence.objects.filter(run__isnull=False).count()

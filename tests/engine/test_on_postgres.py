@@ -24,6 +24,7 @@ FILES = [
     *("engine/expectations_on_postgres.py", "unit/expectations/test_judge.py", "unit/expectations/test_pings.py"),
     *("engine/schedules_on_postgres.py", "unit/schedules/test_firing.py", "unit/schedules/test_delayed.py"),
     *("unit/schedules/test_rounds.py", "unit/test_clock_steps.py"),
+    *("unit/schedules/test_calendars.py", "unit/schedules/test_starts.py"),
     *("unit/test_compiled_query.py", "unit/test_upsert.py", "unit/test_logs_store.py"),
     *("unit/test_revisions_races.py", f"{UPGRADES}::test_every_value_of_every_run_stays"),
     *("unit/test_logs_prune.py", "unit/test_logs_archive.py", "unit/test_logs_s3.py"),

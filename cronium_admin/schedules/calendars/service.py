@@ -103,7 +103,7 @@ def delete_calendar(calendar: Calendar, by: User, version: int | None = None) ->
 
 
 def _lock_calendar(calendar: Calendar) -> Calendar:
-    rows = Calendar.objects.select_related("updated_by").select_for_update(of=("self",))
+    rows = Calendar.objects.select_related("updated_by").select_for_update(of=("self",), no_key=True)
     stored = rows.filter(pk=calendar.pk).first()
     if stored is None:
         raise ApiError(404, "not_found", f"The calendar {calendar.name} was deleted in the meantime.")

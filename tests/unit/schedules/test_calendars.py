@@ -124,7 +124,7 @@ class TestChangesOfTheCalendar:
         assert stored.next_at > schedule.next_at
         assert (stored.rule_number, stored.version) == (1, 1)
         assert stored.cursor_at >= schedule.cursor_at
-        assert stored.due_at == schedule.next_at, "the closed time gets its row"
+        assert stored.due_at == schedule.due_at, "the closed time gets its row"
         assert not stored.occurrences.exists()
 
     def test_a_disabled_one_is_left_alone(self, make_schedule: Make, calendar: Calendar, admin: Api) -> None:
