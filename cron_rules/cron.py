@@ -96,7 +96,7 @@ def _expand_nickname(text: str) -> str:
         return NICKNAMES[name]
     if name.startswith("@every"):
         raise RuleError("rule", "@every is not a cron rule. Choose the kind interval for a time between runs.")
-    known = ", ".join(NICKNAMES)
+    known = ", ".join([*NICKNAMES, REBOOT])
     raise RuleError("rule", f"{name[:40]!a} is not known. Allowed are {known}.")
 
 

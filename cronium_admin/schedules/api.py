@@ -1,6 +1,6 @@
 """The API routes of schedules."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
@@ -20,6 +20,7 @@ from cronium_admin.core.paging import filter_after, make_cursor, parse_cursor
 from cronium_admin.jobs.lookup import find_job
 from cronium_admin.schedules import catch_up, service
 from cronium_admin.schedules.calendars.choice import find_chosen_calendar
+from cronium_admin.schedules.clock_changes import list_clock_changes
 from cronium_admin.schedules.listing import parse_position
 from cronium_admin.schedules.models import Schedule
 from cronium_admin.schedules.preview import preview_plan
@@ -31,6 +32,7 @@ from cronium_admin.schedules.rules import (
     to_instant,
 )
 from cronium_admin.schedules.schemas import (
+    ClockChangeOut,
     OccurrenceOut,
     OccurrencePage,
     PreviewDayOut,
@@ -61,13 +63,17 @@ PAGE_SIZE = 100
 def preview_schedule(request: HttpRequest, body: PreviewIn) -> PreviewOut:
     """Stores nothing. The times are those at which a schedule with this rule runs.
 
-    `days` adds the number of runs of each day, from the local day of `after` on.
+    `days` adds the number of runs of each day, from the local day of `after` on. `clock_changes` adds what the changes
+    of the clock in the 13 months after `after` do.
     """
     given = body.model_dump()
     check_choices(given)
     given |= resolve_plain_times(given, body.timezone)
     fields = RuleFields(
-        **{name: given[name] for name in given.keys() - {"after", "count", "days", "blackouts", "calendar"}},
+        **{
+            name: given[name]
+            for name in given.keys() - {"after", "count", "days", "clock_changes", "blackouts", "calendar"}
+        },
         blackouts=strip_lines(body.blackouts),
         calendar=find_chosen_calendar(body.calendar),
     )
@@ -81,7 +87,10 @@ def preview_schedule(request: HttpRequest, body: PreviewIn) -> PreviewOut:
     except RuleError as error:
         raise ValidationError({name_rule_field(error.field): [str(error)]}) from None
     shown = [PreviewTimeOut.from_time(time) for time in times]
-    optional = {"days": days} if body.days else {}
+    optional: dict[str, Any] = {"days": days} if body.days else {}
+    if body.clock_changes:
+        changes = list_clock_changes(plan, fields.timezone, after)
+        optional["clock_changes"] = [ClockChangeOut.from_change(change) for change in changes]
     return PreviewOut(times=shown, words=words, warnings=warnings, tzdata=TZDATA_VERSION, **optional)
 
 

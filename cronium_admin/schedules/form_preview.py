@@ -10,6 +10,7 @@ from cron_rules.plan import Plan, list_plan_warnings
 from cron_rules.rules import StartRule
 from cron_rules.zones import DAY, TZDATA_VERSION
 from cronium_admin.core.database.clock import database_now
+from cronium_admin.schedules.clock_changes import ClockChange, list_clock_changes
 from cronium_admin.schedules.models import Kind, Schedule
 from cronium_admin.schedules.preview import PreviewTime, preview_plan
 from cronium_admin.schedules.rules import (
@@ -48,6 +49,7 @@ class RulePreview:
     effects: list[Effect] = field(default_factory=list)
     problems: dict[str, str] = field(default_factory=dict)
     year: Year | None = None
+    changes: list[ClockChange] = field(default_factory=list)
     tzdata: str = TZDATA_VERSION
     is_at_start: bool = False
 
@@ -70,7 +72,10 @@ def preview_form(values: Mapping[str, Any], stored: Schedule | None, *, enabled:
         return RulePreview(zone=fields.timezone, problems={name_rule_field(error.field): str(error)})
     is_at_start = isinstance(plan.rule, StartRule)
     year = None if is_at_start else build_year(plan, fields.timezone, to_instant(now))
-    return RulePreview(fields.timezone, words, warnings, times, effects, year=year, is_at_start=is_at_start)
+    changes = list_clock_changes(plan, fields.timezone, to_instant(now))
+    return RulePreview(
+        fields.timezone, words, warnings, times, effects, year=year, changes=changes, is_at_start=is_at_start
+    )
 
 
 def _build_form_plan(fields: RuleFields, values: Mapping[str, Any]) -> Plan:

@@ -11,6 +11,7 @@ from cron_rules.errors import RuleError
 from cronium_admin.core.edit_versions import CHANGE_VERSION_HELP, OMITTED
 from cronium_admin.core.timestamps import PlainOrUtcDatetime
 from cronium_admin.runs.zone_times import convert_local_time
+from cronium_admin.schedules.clock_changes import ClockChange
 from cronium_admin.schedules.models import Occurrence, Schedule
 from cronium_admin.schedules.preview import MAX_COUNT, PreviewTime
 from cronium_admin.schedules.rules import RuleFields, describe_rule
@@ -59,6 +60,7 @@ class PreviewIn(BaseModel):
     after: Annotated[PlainOrUtcDatetime | None, Field(description="Times later than this; now without it.")] = None
     count: Annotated[StrictInt, Field(ge=1, le=MAX_COUNT)] = 10
     days: Annotated[StrictInt, Field(ge=0, le=MAX_DAYS, description="How many days to count the runs of.")] = 0
+    clock_changes: Annotated[StrictBool, Field(description="Whether to list the changes of the clock.")] = False
 
 
 class PreviewTimeOut(BaseModel):
@@ -74,6 +76,32 @@ class PreviewTimeOut(BaseModel):
         if time.runs:
             return cls(at=at, local=time.local, note=time.note)
         return cls(at=at, local=time.local, note=time.note, runs=False, count=time.count)
+
+
+class ChangedTimeOut(BaseModel):
+    at: str | None = Field(description="In UTC, with Z; null for a local time that does not exist and does not run.")
+    local: str = Field(description="In the time zone of the schedule.")
+    note: str = Field(description="What happens: moved, merged, doubled or skipped.")
+    runs: bool
+
+
+class ClockChangeOut(BaseModel):
+    at: str = Field(description="When the clock changes, in UTC, with Z.")
+    words: str
+    times: list[ChangedTimeOut] = Field(description="The times that the change concerns, the first 12.")
+    more: int = Field(description="How many further times it concerns.")
+    listed: bool = Field(description="False for a rule with more than 1,440 times a day: its times are not listed.")
+
+    @classmethod
+    def from_change(cls, change: ClockChange) -> "ClockChangeOut":
+        times = [
+            ChangedTimeOut(
+                at=format_utc_z(time.at) if time.at else None, local=time.local, note=time.note, runs=time.runs
+            )
+            for time in change.times
+        ]
+        at = format_utc_z(change.at)
+        return cls(at=at, words=change.words, times=times, more=change.more, listed=change.is_listed)
 
 
 class PreviewDayOut(BaseModel):
@@ -93,6 +121,7 @@ class PreviewOut(BaseModel):
     warnings: list[str] = Field(description="Rules that people write and mean differently.")
     tzdata: str = Field(description="The version of the time-zone data.")
     days: list[PreviewDayOut] = Field(default=[], description="Given if the request has `days`: from today on.")
+    clock_changes: list[ClockChangeOut] = Field(default=[], description="Given if the request has `clock_changes`.")
 
 
 class SchedulePatch(BaseModel):
