@@ -24,7 +24,7 @@ from cronium_admin.runs.zone_times import format_zoned
 from cronium_admin.schedules import service
 from cronium_admin.schedules.form_preview import RulePreview, preview_form
 from cronium_admin.schedules.forms import UNITS, ScheduleForm
-from cronium_admin.schedules.models import Schedule
+from cronium_admin.schedules.models import Kind, Schedule
 from cronium_admin.schedules.validation import RULE_FIELDS
 
 # The fields whose errors the live preview shows.
@@ -60,8 +60,16 @@ def edit_schedule(request: HttpRequest, pk: int) -> HttpResponse:
         form.add_error(None, _GONE)
         return _render_form(request, form, job, None, status=422)
     if request.method != "POST":
-        return _render_form(request, ScheduleForm(stored=schedule), schedule.job, schedule)
+        return _render_form(request, _open_form(request, schedule), schedule.job, schedule)
     return _save_or_show(request, ScheduleForm(request.POST, stored=schedule), schedule.job, schedule)
+
+
+def _open_form(request: HttpRequest, schedule: Schedule) -> ScheduleForm:
+    """With another rule, if the URL has one: a suggestion, which is saved only by the form."""
+    form = ScheduleForm(stored=schedule)
+    if schedule.kind == Kind.CRON and (rule := request.GET.get("rule", "").replace("\0", "").strip()[:500]):
+        form.initial["rule"] = rule
+    return form
 
 
 @require_POST
@@ -81,7 +89,9 @@ def _preview(form: ScheduleForm, stored: Schedule | None) -> RulePreview:
     """Adds the rule's problems to a bound form."""
     if not form.is_bound:
         values = {name: getattr(stored, name) for name in RULE_FIELDS} if stored else {}
-        return preview_form(values, stored, enabled=stored.enabled) if stored else RulePreview()
+        if stored is None:
+            return RulePreview()
+        return preview_form({**values, "rule": form["rule"].value()}, stored, enabled=stored.enabled)
     wrong = {*LIVE_FIELDS, "kind"} & form.errors.keys()
     if wrong:
         return RulePreview(zone=str(form["timezone"].value() or "UTC"))

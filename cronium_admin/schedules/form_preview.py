@@ -54,6 +54,14 @@ class RulePreview:
     is_at_start: bool = False
 
 
+def build_values_plan(values: Mapping[str, Any], own: int | None) -> Plan:
+    """The plan of a form's values. `own`: the id of the stored schedule. Raises RuleError."""
+    fields = RuleFields(**{name: values[name] for name in PLAN_FIELDS if name in values}, seed=str(own or ""))
+    if fields.anchor is None and fields.kind in {Kind.INTERVAL, Kind.CALENDAR}:
+        fields = replace(fields, anchor=database_now().replace(microsecond=0))
+    return _build_form_plan(fields, values)
+
+
 def preview_form(values: Mapping[str, Any], stored: Schedule | None, *, enabled: bool) -> RulePreview:
     """`values` are the fields of a schedule that decide its times; `stored` is the schedule that would be changed."""
     now = database_now().replace(microsecond=0)

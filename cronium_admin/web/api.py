@@ -40,6 +40,7 @@ from cronium_admin.jobs.revisions_api import router as jobs
 from cronium_admin.logs.api import router as logs
 from cronium_admin.ops.api import ROOT_ROUTES
 from cronium_admin.ops.api import router as operations
+from cronium_admin.planning.api import router as planning
 from cronium_admin.profiles.api import router as profiles
 from cronium_admin.registries.api import router as registries
 from cronium_admin.registries.images_api import router as images
@@ -80,6 +81,7 @@ api.add_router("", runs)
 api.add_router("", logs)
 api.add_router("", waiting)
 api.add_router("", schedules)
+api.add_router("", planning)
 api.add_router("/calendars", calendars)
 api.add_router("", crontab)
 api.add_router("", expectations)

@@ -22,6 +22,7 @@ urlpatterns = [
     path("", include("cronium_admin.logs.urls")),
     path("", include("cronium_admin.variables.urls")),
     path("", include("cronium_admin.schedules.urls")),
+    path("", include("cronium_admin.planning.urls")),
     path("", include("cronium_admin.schedules.calendars.urls")),
     path("", include("cronium_admin.expectations.urls")),
     path("ping/<str:key>", ping_views.receive, name="ping"),

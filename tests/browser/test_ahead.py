@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.test_pages import examine, sideways
+from tests.browser.test_pages import barriers, examine, sideways
 from tests.browser.visitor import Visitor
 from tests.engine.server import Server
 
@@ -55,3 +55,38 @@ def test_a_year_ahead(visit: Callable[..., Visitor], server: Server) -> None:
     expect(page.locator("#year table.month")).to_have_count(13)
     assert sideways(page) == 0
     photograph(page, "year-form-phone-dark")
+
+
+def test_a_week_ahead(visit: Callable[..., Visitor], server: Server) -> None:
+    slug = server.job("true")
+    for number in range(6):
+        rule = {"name": f"report {number}", "rule": "0 2 * * *", "timezone": "Europe/Berlin"}
+        server.call("POST", f"/jobs/{slug}/schedules", rule, 201)
+    server.call("POST", f"/jobs/{slug}/schedules", {"name": "hourly", "rule": "30 * * * *"}, 201)
+    page = visit("edwin").page
+    page.goto("/schedules/")
+    page.get_by_role("link", name="A week ahead").click()
+    page.get_by_label("Time zone").select_option("Europe/Berlin")
+    page.get_by_role("button", name="Show").click()
+    expect(page.locator("table.heat tbody tr")).to_have_count(7)
+    cell = page.locator("table.heat tbody tr").nth(2).locator("td").nth(2)
+    expect(cell).to_contain_text(re.compile(r"02:00: \d+ runs start"))
+    cell.hover()
+    assert (cell.locator(".tip").bounding_box() or {"height": 0})["height"] > 10
+    herd = page.locator("details.herd", has_text="report 5")
+    expect(herd.locator("summary")).to_contain_text("6 runs start at once in the queue default")
+    photograph(page, "week-light")
+    examine(page)
+    photograph(page, "week-dark")
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert sideways(page) == 0
+    photograph(page, "week-phone-dark")
+    page.set_viewport_size({"width": 1440, "height": 900})
+    herd.locator(".btn").first.click()
+    expect(page.get_by_label("Rule", exact=True)).to_have_value("H 2 * * *")
+    expect(page.locator("#preview table.effects")).to_contain_text("At 02:00")
+    expect(page.locator("#herd-hint")).to_have_text("")
+    page.get_by_label("Rule", exact=True).fill("0 2 * * *")
+    expect(page.locator("#herd-hint")).to_contain_text("it starts together with 5 other schedules")
+    assert barriers(page) == []
+    photograph(page, "week-hint-dark")

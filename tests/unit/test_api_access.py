@@ -104,6 +104,7 @@ ROUTES: list[tuple[str, str, Any, str, int]] = [
     ("GET", "/custom-images/reports/versions/1/sbom", None, "viewer", 200),
     ("GET", "/schedules", None, "viewer", 200),
     ("POST", "/schedules/preview", {"rule": "0 2 * * *"}, "viewer", 200),
+    ("GET", "/schedules/week", None, "viewer", 200),
     ("GET", "/jobs/report/schedules", None, "viewer", 200),
     ("POST", "/jobs/report/schedules", {"name": "more", "rule": "0 2 * * *"}, "editor", 201),
     ("GET", "/schedules/1", None, "viewer", 200),

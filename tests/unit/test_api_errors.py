@@ -174,7 +174,7 @@ OPERATION_IDS = [
     "remove_registry",
     "remove_image_version",
     "suggest_image_packages",
-    *("preview_schedule", "list_schedules", "list_job_schedules", "create_schedule", "get_schedule"),
+    *("preview_schedule", "get_week", "list_schedules", "list_job_schedules", "create_schedule", "get_schedule"),
     *("change_schedule", "remove_schedule", "list_occurrences", "run_missed_times"),
     *("preview_crontab", "import_crontab"),
     *("list_calendars", "create_calendar", "get_calendar", "change_calendar", "remove_calendar"),

@@ -116,7 +116,7 @@ NO_EDIT = {
         "retention:many",
     },
     "runs missed times, each once": {"schedules:run-missed"},
-    "only reads": {"jobs:image-info", "jobs:try-key", "schedules:preview", "calendars:preview"},
+    "only reads": {"jobs:image-info", "jobs:try-key", "schedules:preview", "planning:hint", "calendars:preview"},
     "is one's own, or ends sessions": {"access:end-sessions", "account:password", "account:end-others"},
 }
 

@@ -107,6 +107,8 @@ PAGES = [
     ("post", "variables:delete", "variable", "editor"),
     ("get", "schedules:list", "", "viewer"),
     ("post", "schedules:preview", "", "editor"),
+    ("get", "planning:week", "", "viewer"),
+    ("post", "planning:hint", "", "editor"),
     ("get", "schedules:import", "", "editor"),
     ("post", "schedules:import", "", "editor"),
     ("get", "schedules:schedule", "schedule", "viewer"),

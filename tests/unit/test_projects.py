@@ -53,7 +53,17 @@ ROOTS = (
 OWN_ACCOUNT = ("/me", "/tokens")
 # Rows of the whole instance that each user reads, with a role in any project.
 READ_BY_MEMBERS = ("/calendars", "calendars:list", "calendars:calendar")
-PROJECT_PAGES = ("jobs:", "runs:", "retention:", "logs:", "secrets:", "variables:", "schedules:", "hosts:waiting")
+PROJECT_PAGES = (
+    "jobs:",
+    "runs:",
+    "retention:",
+    "logs:",
+    "secrets:",
+    "variables:",
+    "schedules:",
+    "planning:",
+    "hosts:waiting",
+)
 PROJECT_PAGES += ("expectations:",)
 PROJECT_PAGES += ("images:build", "images:image", "images:version", "images:missing-module")
 ACCOUNT_PAGES = ("account:", "access:tokens")
@@ -73,6 +83,7 @@ WITHOUT_ROW: dict[tuple[str, str], dict[str, int]] = {
     ("GET", "/custom-images"): dict.fromkeys(("", *ROLES), 200),
     ("POST", "/custom-images"): {"": 403, "viewer": 403, "operator": 403, "editor": 201, "admin": 201},
     ("GET", "/schedules"): dict.fromkeys(("", *ROLES), 200),
+    ("GET", "/schedules/week"): dict.fromkeys(("", *ROLES), 200),
     ("POST", "/schedules/preview"): dict.fromkeys(("", *ROLES), 200),  # it reads no row
     ("POST", "/crontab/preview"): {"": 403, "viewer": 403, "operator": 403, "editor": 200, "admin": 200},
     ("POST", "/crontab/import"): {"": 403, "viewer": 403, "operator": 403, "editor": 200, "admin": 200},
