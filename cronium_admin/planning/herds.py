@@ -51,7 +51,7 @@ def is_herd(schedules: int, runs: int, capacity: int | None) -> bool:
     return schedules >= MIN_SCHEDULES or (over_capacity and schedules > 1)
 
 
-def rank_minutes(starts: Iterable[Start], hour: int) -> list[int]:
+def list_quiet_minutes(starts: Iterable[Start], hour: int) -> list[int]:
     """The minutes 1 to 59 of an hour of the day, that with the fewest starts first; of equal ones, spread."""
     counts = Counter(start.minute % 60 for start in starts if start.minute // 60 == hour)
     return sorted(range(1, 60), key=lambda minute: (counts[minute], minute * 37 % 60))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from cron_rules.plan import Plan
 from cron_rules.zones import DAY, load_zone
-from cronium_admin.planning.herds import is_herd, list_offers, rank_minutes
+from cronium_admin.planning.herds import is_herd, list_offers, list_quiet_minutes
 from cronium_admin.planning.week import MAX_IN_HERD, QueueWeek, compute_times, compute_week
 
 
@@ -35,7 +35,7 @@ def find_hint(plan: Plan, zone: str, queue: str, rule: str, own: int | None) -> 
         return None
     minute, schedules = found
     others = [start for start in row.starts if start.schedule != mine]
-    offers = list_offers(rule, str(own or ""), rank_minutes(others, minute // 60), 0)
+    offers = list_offers(rule, str(own or ""), list_quiet_minutes(others, minute // 60), 0)
     if own is None:
         # The id, which decides what H stands for, is not known yet.
         offers = offers[1:]

@@ -7,5 +7,5 @@ from cronium_admin.planning import views
 app_name = "planning"
 urlpatterns = [
     path("schedules/week/", views.show_week, name="week"),
-    path("schedules/week/hint/", views.hint_at_herd, name="hint"),
+    path("schedules/week/hint/", views.render_hint, name="hint"),
 ]

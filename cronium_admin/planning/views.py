@@ -57,7 +57,7 @@ def show_week(request: HttpRequest) -> HttpResponse:
 @require_POST
 @never_cache
 @require_project_permission(Permission.EDIT)
-def hint_at_herd(request: HttpRequest) -> HttpResponse:
+def render_hint(request: HttpRequest) -> HttpResponse:
     # Loaded by the form of a schedule, with its fields
     job = find_job(get_current_user(request), request.POST.get("job", "")[:80], Permission.EDIT)
     own = parse_version(request.POST.get("schedule", ""))

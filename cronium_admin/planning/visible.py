@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 from cron_rules.month_days import EPOCH
 from cronium_admin.accounts.models import User
 from cronium_admin.accounts.permissions import Permission, can
-from cronium_admin.planning.herds import Herd, list_offers, rank_minutes
+from cronium_admin.planning.herds import Herd, list_offers, list_quiet_minutes
 from cronium_admin.planning.week import DAYS, QueueWeek, Week
 from cronium_admin.schedules.models import Kind, Schedule
 
@@ -65,7 +65,7 @@ def _build_herd(week: Week, queue: QueueWeek, herd: Herd, user: User) -> Visible
     rows = [week.schedules[index] for index in herd.schedules]
     shown = [row for row in rows if can(user, Permission.VIEW, row)][:MAX_NAMED]
     hour, minute = divmod(herd.minute, 60)
-    ranked = rank_minutes(queue.starts, hour)
+    ranked = list_quiet_minutes(queue.starts, hour)
     members = [_build_member(row, ranked, place, user) for place, row in enumerate(shown)]
     days = [date.fromordinal(day + EPOCH) for day in herd.days]
     return VisibleHerd(

@@ -113,7 +113,7 @@ def _place_schedules(week: Week, place: Zone, seconds: dict[int, float]) -> None
         starts = list_starts(schedule, times, week.hours[-1].end)
         spans[queue] += place_runs(starts, length, schedule.overlap)
         if times.total <= MAX_IN_HERD:
-            queues[queue].starts += locate_starts(place, starts, index)
+            queues[queue].starts += place_starts(place, starts, index)
     for name, row in queues.items():
         row.loads = sum_hours(spans[name], steady[name], week.hours, week.now)
         row.herds = find_herds(row.starts, row.capacity)
@@ -168,6 +168,6 @@ def list_starts(schedule: Schedule, times: Times, end: int) -> list[int]:
     return [compute_due(schedule, time, following) for time, following in followed if time.runs and time.at < end]
 
 
-def locate_starts(place: Zone, starts: list[int], index: int) -> list[Start]:
+def place_starts(place: Zone, starts: list[int], index: int) -> list[Start]:
     labels = (start + place.get_offset(start) for start in starts)
     return [Start(label // DAY, label % DAY // 60, index) for label in labels]

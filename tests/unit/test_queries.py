@@ -55,7 +55,7 @@ READS = [
     ("/calendars/calendar-1", 3),
     ("/schedules", 2),
     ("/schedules?job=report", 3),
-    ("/schedules/week", 7),
+    ("/schedules/week", 6),
     ("/jobs/report/schedules", 3),
     ("/schedules/{schedule}", 2),
     ("/schedules/{schedule}/occurrences", 3),
@@ -167,7 +167,7 @@ def test_writes(
         ("/runs/", 6),
         ("/last-lines/?run={runs}", 3),
         ("/schedules/", 6),
-        ("/schedules/week/", 10),
+        ("/schedules/week/", 9),
         ("/jobs/report/schedule-rows/", 5),
         ("/schedules/{schedule}/", 8),  # counters of states, and sums of days
         ("/schedules/{schedule}/ledger/", 7),

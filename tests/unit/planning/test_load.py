@@ -12,7 +12,7 @@ from cronium_admin.planning.herds import (
     find_hashed_minute,
     find_herds,
     list_offers,
-    rank_minutes,
+    list_quiet_minutes,
 )
 from cronium_admin.planning.load import HourLoad, Steady, list_hours, place_runs, sum_hours
 
@@ -81,8 +81,8 @@ def test_herds_by_schedules_and_by_capacity() -> None:
 
 def test_quieter_minutes() -> None:
     starts = [Start(0, 120 + minute, 1) for minute in range(60) if minute not in {17, 44}] + [Start(0, 17, 1)]
-    assert sorted(rank_minutes(starts, 2)[:2]) == [17, 44]
-    assert 0 not in rank_minutes([], 2)
+    assert sorted(list_quiet_minutes(starts, 2)[:2]) == [17, 44]
+    assert 0 not in list_quiet_minutes([], 2)
 
 
 @pytest.mark.parametrize(
