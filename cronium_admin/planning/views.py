@@ -59,21 +59,17 @@ def show_week(request: HttpRequest) -> HttpResponse:
 @require_project_permission(Permission.EDIT)
 def render_hint(request: HttpRequest) -> HttpResponse:
     # Loaded by the form of a schedule, with its fields
-    job = find_job(get_current_user(request), request.POST.get("job", "")[:80], Permission.EDIT)
-    own = parse_version(request.POST.get("schedule", ""))
     form = ScheduleForm(request.POST)
-    hint = (
-        None
-        if form.errors.keys() & {"kind", "rule", "timezone", "every", "anchor", "at"}
-        else _find(form, job.queue, own)
-    )
+    is_wrong = form.errors.keys() & {"kind", "rule", "timezone", "every", "anchor", "at", "starts_at", "ends_at"}
+    hint = None if is_wrong else _find_hint(request, form)
     return render(request, "planning/_hint.html", {"hint": hint})
 
 
-def _find(form: ScheduleForm, queue: str, own: int | None) -> Hint | None:
-    values = form.collect_rule()
+def _find_hint(request: HttpRequest, form: ScheduleForm) -> Hint | None:
+    own, values = parse_version(request.POST.get("schedule", "")), form.collect_rule()
     rule = values["rule"] if values.get("kind") == Kind.CRON else ""
     try:
-        return find_hint(build_values_plan(values, own), values["timezone"], queue, rule, own)
+        job = find_job(get_current_user(request), request.POST.get("job", "")[:80], Permission.EDIT)
+        return find_hint(build_values_plan(values, own), values["timezone"], job.queue, rule, own)
     except (RuleError, ApiError):
-        return None  # the preview names the problem
+        return None  # the preview and the form name the problem
