@@ -27,11 +27,13 @@ from cronium_admin.runs.launch import launch, rerun
 from cronium_admin.runs.lookup import find_run, make_missing_error
 from cronium_admin.runs.models import Run
 from cronium_admin.runs.schemas import LaunchIn, RunDetail, RunItem, RunOut, RunPage, SandboxOut
+from cronium_admin.runs.triggers import Trigger
 
 router = Router(tags=["runs"], auth=require_project_permission(Permission.VIEW))
 _LONG = ("differs", "output")
-_QUERY = frozenset({"job", "status", "tag", "since", "after", "limit"})
+_QUERY = frozenset({"job", "status", "trigger", "tag", "since", "after", "limit"})
 State = Annotated[str, WithJsonSchema({"type": "string", "enum": list(STATES)})]
+TriggerName = Annotated[str, WithJsonSchema({"type": "string", "enum": list(Trigger.values)})]
 IdempotencyKey = Annotated[
     str | None,
     Header(alias="Idempotency-Key", description="A repeated request with the same key returns the same run."),
@@ -75,6 +77,7 @@ def list_runs(
     request: HttpRequest,
     job: Annotated[str | None, Query(max_length=80, description="The slug of a job")] = None,
     status: Annotated[list[State], Query(description="May be repeated; live: queued, starting or running")] = [],  # noqa: B006
+    trigger: Annotated[list[TriggerName], Query(description="May be repeated; what launched the run")] = [],  # noqa: B006
     tag: Annotated[str, Query(max_length=80, description="Only runs of jobs that currently have this tag")] = "",
     since: Annotated[UtcDatetime | None, Query(description="Only runs created at this time or later")] = None,
     after: Annotated[str, Query(max_length=1000, description="`next` of the previous page")] = "",
@@ -88,10 +91,13 @@ def list_runs(
     for word in status:
         if word not in STATES:
             raise _make_field_error("status", f"{word[:40]!r} is not a state. The states are: {', '.join(STATES)}.")
+    for word in trigger:
+        if word not in Trigger.values:
+            text = f"{word[:40]!r} is not a trigger. The triggers are: {', '.join(Trigger.values)}."
+            raise _make_field_error("trigger", text)
     _check_tag(tag)
-    filtered = filter_runs(
-        runs, states=status, job=None if job is None else _find_filter_job(caller, job).pk, tag=tag, since=since
-    )
+    job_id = None if job is None else _find_filter_job(caller, job).pk
+    filtered = filter_runs(runs, states=status, triggers=trigger, job=job_id, tag=tag, since=since)
     page = fetch_newest_page(filtered, after, limit)
     return RunPage(items=[RunItem.from_run(run) for run in page.items], next=page.next or None)
 

@@ -1,4 +1,4 @@
-"""Filters of lists of runs: `status`, `job`, `tag` and `since` of the page and the API."""
+"""Filters of lists of runs: `status`, `trigger`, `job`, `tag` and `since` of the page and the API."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -15,17 +15,21 @@ def filter_runs(
     runs: QuerySet[Run],
     *,
     states: Collection[str] = (),
+    triggers: Collection[str] = (),
     job: int | None = None,
     tag: str = "",
     since: datetime | None = None,
 ) -> QuerySet[Run]:
-    """Runs in any of `states`, of the job with this id, of jobs that have `tag` now, created at `since` or later.
+    """Runs in any of `states`, launched by any of `triggers`, of the job with this id, of jobs that have `tag` now,
+    created at `since` or later.
 
     An empty argument does not filter.
     """
     if states:
         statuses = {state for state in states if state != "live"} | (set(LIVE) if "live" in states else set())
         runs = runs.filter(status__in=sorted(statuses))
+    if triggers:
+        runs = runs.filter(trigger__in=sorted(set(triggers)))
     if job is not None:
         runs = runs.filter(job=job)
     if tag:

@@ -26,6 +26,7 @@ from cronium_admin.runs.overrides import NO_OVERRIDES, Overrides, check_override
 from cronium_admin.runs.rerun import build_rerun, take_number_of_deleted
 from cronium_admin.runs.run_settings import SETTINGS, find_differences, get_revision_settings
 from cronium_admin.runs.snapshot import build_snapshot, find_launch_profile
+from cronium_admin.runs.triggers import Trigger
 from cronium_admin.warm import rows as warm
 
 
@@ -54,7 +55,7 @@ def launch(
     by: User | None,
     overrides: Overrides = NO_OVERRIDES,
     *,
-    trigger: str = "api",
+    trigger: str = Trigger.API,
     idempotency_key: str = "",
     origin: Origin | None = None,
 ) -> Run:
@@ -99,7 +100,9 @@ def rerun(run: Run, by: User, *, idempotency_key: str = "") -> Run:
     if receipt and (earlier := receipt.find_run(run.job)):
         return earlier
     try:
-        return create_queued_run(run.job, by, repeat.values, Origin("rerun"), receipt, parent=run, notes=repeat.notes)
+        return create_queued_run(
+            run.job, by, repeat.values, Origin(Trigger.RERUN), receipt, parent=run, notes=repeat.notes
+        )
     except IntegrityError:
         if receipt and (earlier := receipt.find_run(run.job)):
             return earlier

@@ -80,7 +80,7 @@ class Run(InProject):
     log_keep_days = models.PositiveIntegerField(null=True)
     number = models.PositiveIntegerField()  # counts the job's runs from 1
     parent = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="reruns", db_index=False)
-    trigger = models.CharField(max_length=16, default="api")  # ui, api, rerun, build, schedule, catch_up, retry
+    trigger = models.CharField(max_length=16, default="api")  # a value of Trigger
     caused_by = models.CharField(max_length=80, blank=True, default="", db_default="")  # such as schedule:12
     scheduled_for = models.DateTimeField(null=True)  # the nominal time of a run that a schedule launched
     # The attempts of one group: the first, and its retries, which name it. `retry` is the job's setting at the launch;
@@ -190,6 +190,7 @@ class Run(InProject):
             ),
             models.Index(fields=["job", "-created_at", "-id"], name="run_of_job_newest"),
             models.Index(fields=["status", "-created_at", "-id"], name="run_by_status_newest"),
+            models.Index(fields=["trigger", "-created_at", "-id"], name="run_by_trigger_newest"),
             models.Index(
                 fields=["created_at", "id"],
                 name="run_live",

@@ -19,9 +19,10 @@ from cronium_admin.runs import events
 from cronium_admin.runs.launch import Origin, create_queued_run
 from cronium_admin.runs.models import Run
 from cronium_admin.runs.rerun import build_rerun
+from cronium_admin.runs.triggers import Trigger
 
 log = logging.getLogger("cronium.runs")
-RETRY_TRIGGER = "retry"
+RETRY_TRIGGER = Trigger.RETRY.value
 
 
 def create_next_attempt(run_id: UUID, status: str) -> None:

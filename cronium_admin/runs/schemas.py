@@ -12,6 +12,7 @@ from cronium_admin.profiles.schemas import Cpu, LimitsOut
 from cronium_admin.runs.models import Run
 from cronium_admin.runs.overrides import UNSET, Overrides
 from cronium_admin.runs.timeline import build_timeline
+from cronium_admin.runs.triggers import Trigger
 
 _EDIT = (
     "A value that differs from the job's needs the permission to edit, except for variables in the job's `launch_env`."
@@ -51,7 +52,7 @@ class RunItem(BaseModel):
     message: str
     exit_code: int | None
     condition: bool | None = Field(description="The value that the script set for follow-up rules; null: not set.")
-    trigger: str
+    trigger: str = Field(description=f"What launched it: {', '.join(Trigger.values)}.")
     scheduled_for: datetime | None = Field(description="The planned time, of a run that a schedule launched.")
     caused_by: str = Field(
         description="What launched it, such as schedule:12; empty for a user's request. Of a later attempt: what "

@@ -44,9 +44,11 @@ from cronium_admin.runs.presentation.attempts import list_attempts, list_reruns
 from cronium_admin.runs.presentation.log_panel import build_log_context
 from cronium_admin.runs.presentation.phases import build_phases, build_trace_table
 from cronium_admin.runs.timeline import build_timeline
+from cronium_admin.runs.triggers import Trigger, describe_trigger
 
 PAGE_SIZE = 50
 _LONG = ("differs", "output", "sandbox")
+_FILTERS = ("status", "job", "trigger", "tag", "since")
 
 
 @require_safe
@@ -58,6 +60,8 @@ def list_runs(request: HttpRequest) -> HttpResponse:
         requested["since"] = ""
     if requested["status"] not in filters.STATES:
         requested["status"] = ""
+    if requested["trigger"] not in Trigger.values:
+        requested["trigger"] = ""
     status, slug, after = requested["status"], requested["job"], request.GET.get("after", "")
     page = fetch_newest_or_first_page(_filter_runs(request), after, PAGE_SIZE)
     jobs = list(Job.objects.visible_to(user).only("name", "slug", "last_run_number"))
@@ -71,6 +75,8 @@ def list_runs(request: HttpRequest) -> HttpResponse:
         "show_job": True,
         "query": query,
         "query_base": f"{query}&" if query else "",
+        "trigger": requested["trigger"],
+        "triggers": Trigger.choices,
         "tag": requested["tag"],
         "since": requested["since"],
         "unread_since": unread_since[:40],
@@ -163,7 +169,7 @@ def rerun_run(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 def _launch_and_redirect(request: HttpRequest, job: Job, overrides: Overrides) -> HttpResponse:
     try:
-        run = launch(job, get_current_user(request), overrides, trigger="ui")
+        run = launch(job, get_current_user(request), overrides, trigger=Trigger.MANUAL)
     except ApiError as error:
         messages.error(request, error.message)
         return redirect("jobs:job", slug=job.slug)
@@ -186,7 +192,7 @@ def _describe_error(error: ApiError | ValidationError) -> str:
 
 
 def _read_filters(request: HttpRequest) -> dict[str, str]:
-    return {name: request.GET.get(name, "").replace("\x00", "") for name in ("status", "job", "tag", "since")}
+    return {name: request.GET.get(name, "").replace("\x00", "") for name in _FILTERS}
 
 
 def _filter_runs(request: HttpRequest) -> QuerySet[Run]:
@@ -198,6 +204,7 @@ def _filter_runs(request: HttpRequest) -> QuerySet[Run]:
     return filters.filter_runs(
         Run.objects.visible_to(user).select_related("created_by").defer(*_LONG),
         states=[requested["status"]] if requested["status"] in filters.STATES else [],
+        triggers=[requested["trigger"]] if requested["trigger"] in Trigger.values else [],
         job=job,
         tag=requested["tag"],
         since=_parse_time(requested["since"]),
@@ -251,6 +258,7 @@ def _build_context(request: HttpRequest, run: Run) -> dict[str, Any]:
         "phases": steps,
         "trace": build_trace_table(run.trace_offsets),
         "is_build": run.trigger == BUILD_TRIGGER,
+        "trigger_words": describe_trigger(run.trigger),
         "built": find_built_version(run),
         "image_name": str(parse_engine_tag(run.image) or run.image),
         "image_why": RULES.get(run.image_rule, run.image_rule),

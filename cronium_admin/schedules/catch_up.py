@@ -12,6 +12,7 @@ from cronium_admin.core.database.clock import database_now
 from cronium_admin.core.errors import ApiError
 from cronium_admin.runs.launch import Origin, launch
 from cronium_admin.runs.models import Run
+from cronium_admin.runs.triggers import Trigger
 from cronium_admin.schedules.firing import build_overrides
 from cronium_admin.schedules.models import Occurrence, Schedule, State
 from cronium_admin.schedules.rules import RuleFields, build_rule, to_datetime, to_instant
@@ -65,7 +66,7 @@ def _run_times(schedule: Schedule, rule: Rule, row: Occurrence, chosen: list[int
 
 def _run_time(schedule: Schedule, row: Occurrence, nominal: int, by: User) -> Run:
     origin = Origin(
-        trigger="catch_up",
+        trigger=Trigger.CATCH_UP,
         caused_by=f"schedule:{schedule.pk}",
         text=f"the schedule {schedule.name}, for a missed time,",
         scheduled_for=to_datetime(nominal),

@@ -25,6 +25,7 @@ from cronium_admin.runs.launch import Origin, launch
 from cronium_admin.runs.models import LIVE, Run, Status
 from cronium_admin.runs.overrides import NO_OVERRIDES, Overrides
 from cronium_admin.runs.row_locks import lock_job, lock_runs
+from cronium_admin.runs.triggers import Trigger
 from cronium_admin.schedules.decisions import DOWNTIME_SECONDS, Decision, Downtime, decide_due, format_minute
 from cronium_admin.schedules.ledger import extend_row, find_label, record_gaps, write_row
 from cronium_admin.schedules.models import ActsAs, Heartbeat, Overlap, Schedule, State
@@ -210,7 +211,7 @@ def _launch(schedule: Schedule, decision: Decision, blocking: list[Run], *, must
         _cancel_all(schedule, blocking)
     is_catch_up = decision.state == State.CAUGHT_UP
     origin = Origin(
-        trigger="catch_up" if is_catch_up else "schedule",
+        trigger=Trigger.CATCH_UP if is_catch_up else Trigger.SCHEDULE,
         caused_by=f"schedule:{schedule.pk}",
         text=f"the schedule {schedule.name}",
         scheduled_for=to_datetime(decision.nominal),

@@ -148,7 +148,7 @@ def test_save_and_run_goes_to_the_run(client: Client) -> None:
     answer = client.post("/jobs/new/", {**GOOD, "then": "run"}, follow=True)
     run = Run.objects.get()
     assert answer.redirect_chain[-1] == (f"/runs/{run.pk}/", 302)
-    assert (run.script, run.trigger) == ("print('one')\nprint('two')\n", "ui")
+    assert (run.script, run.trigger) == ("print('one')\nprint('two')\n", "manual")
 
 
 def test_delete_is_refused_while_a_run_lives(client: Client, job: Job) -> None:
