@@ -25,6 +25,7 @@ from tests.chaos.cluster import Cluster
 from tests.chaos.evidence import find_violations
 from tests.chaos.images import ImageLoad
 from tests.chaos.nemesis import FAILPOINTS, FAILPOINTS_WITH_BUILDS, MAX_WAIT_SECONDS, Nemesis
+from tests.chaos.schedules import ScheduleLoad
 from tests.engine.registry import start_registry
 
 SETTLE_SECONDS = 180
@@ -71,18 +72,18 @@ def send_request(cluster: Cluster, request: Request, errors: Counter[str]) -> Re
     raise AssertionError(f"{request.slug} got no response within {REQUEST_SECONDS} s")
 
 
-def is_settled(cluster: Cluster, requests: list[Request], load: ImageLoad | None) -> bool:
+def is_settled(cluster: Cluster, requests: list[Request], loads: Sequence[ImageLoad | ScheduleLoad]) -> bool:
     with suppress(httpx.TransportError, AssertionError):
         return (
             all(cluster.get(request.run_id)["status"] in TERMINAL for request in requests)
             and not cluster.list_leftovers()
-            and (load is None or load.is_settled())
+            and all(load.is_settled() for load in loads)
         )
     return False
 
 
 def run_trial(runs: int, seed: int, seconds: float, folder: Path, *, with_images: bool = False) -> int:
-    """`with_images`: custom images are built and images are pulled beside the runs."""
+    """Schedules come due beside the runs. `with_images`: custom images are built and images are pulled, too."""
     print(f"chaos: {runs} runs, {seconds:.0f} s, seed {seed}", flush=True)
     rng = random.Random(seed)
     cluster = Cluster(folder, os.environ["CRONIUM_TEST_DATABASE_URL"])
@@ -94,6 +95,8 @@ def run_trial(runs: int, seed: int, seconds: float, folder: Path, *, with_images
             load = ImageLoad(cluster, stack.enter_context(start_registry()), seed)
             stack.callback(load.remove)
             load.start()
+        schedules = ScheduleLoad(cluster)
+        schedules.start()
         failpoints = FAILPOINTS_WITH_BUILDS if load else FAILPOINTS
         nemesis = Nemesis(cluster, seed, failpoints, LONG_FAILPOINT_SECONDS if load else MAX_WAIT_SECONDS)
         errors, requests = Counter[str](), list[Request]()
@@ -110,19 +113,20 @@ def run_trial(runs: int, seed: int, seconds: float, folder: Path, *, with_images
             load.stop()
         nemesis.stopped.set()
         thread.join(RESTORE_SECONDS)
-        violations = cancels.send_all(60)
+        violations = cancels.send_all(60) + schedules.stop()
         started_at = time.monotonic()
-        while not is_settled(cluster, requests, load) and time.monotonic() < started_at + SETTLE_SECONDS:
+        loads = [schedules, load] if load else [schedules]
+        while not is_settled(cluster, requests, loads) and time.monotonic() < started_at + SETTLE_SECONDS:
             time.sleep(1)
         settle_seconds = time.monotonic() - started_at
         violations += find_violations(
             *(cluster, cluster.witness, requests, cancels.results, nemesis.faults),
-            [cluster.setup_run_id, *(load.list_run_ids() if load else ())],
+            [cluster.setup_run_id, *(run_id for each in loads for run_id in each.list_run_ids())],
         )
-        violations += load.find_violations() if load else []
         violations += find_tool_failures(cluster, nemesis)
         violations += [f"left on an engine: {name}" for name in cluster.list_leftovers()]
         print_summary(nemesis, cluster, requests, errors, failpoints)
+        violations += [violation for each in loads for violation in each.find_violations()]
         if load:
             load.print_summary()
         total = f"faults {nemesis.counts.total()}, runs {len(requests)}"
