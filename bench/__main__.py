@@ -14,6 +14,7 @@ from bench import (
     page_under_load,
     recovery,
     scale,
+    schedule_lag,
     schedule_times,
     throughput,
 )
@@ -30,6 +31,7 @@ BENCHMARKS = {
     "growth": growth.measure,
     "scale": scale.measure,
     "schedule_times": schedule_times.measure,
+    "schedule_lag": schedule_lag.measure,
 }
 
 COMPARED_WITH_DOCKER_RUN = {"first_line", "log_flow"}

@@ -5,7 +5,7 @@ import time
 from datetime import timedelta
 from math import inf
 
-from django.db.models import QuerySet
+from django.db.models import Case, F, QuerySet, When
 
 from cron_rules.errors import RuleError
 from cronium_admin.core.database.clock import Now
@@ -18,6 +18,12 @@ log = logging.getLogger("cronium.schedules")
 BATCH = 200
 NEW_SECONDS = 0.4  # of a round, for the schedules that became due since the last one
 OLD_SECONDS = 0.2  # for the others, so that they are fired whatever comes
+# By the time since the last decision: every few seconds, every minute, or less often.
+_PERIOD = Case(
+    When(due_at__lte=F("cursor_at") + timedelta(seconds=5), then=0),
+    When(due_at__lte=F("cursor_at") + timedelta(seconds=90), then=1),
+    default=2,
+)
 
 
 def fire_due(tick: Tick, limit: int = BATCH) -> int:
@@ -46,8 +52,9 @@ def fire_round(tick: Tick, seen: int) -> bool:
 
 
 def _select_due() -> "QuerySet[Schedule, int]":
-    # Of those that are due at the same time, the important ones launch first: a host takes runs while others launch.
-    due = Schedule.objects.filter(enabled=True, due_at__lte=Now()).order_by("due_at", "-job__priority", "pk")
+    # Of those that are due at the same time, the frequent ones come first, because their next times wait for them. Then
+    # the important ones: a host takes runs while others are launched.
+    due = Schedule.objects.filter(enabled=True, due_at__lte=Now()).order_by("due_at", _PERIOD, "-job__priority", "pk")
     return due.values_list("pk", flat=True)
 
 

@@ -39,7 +39,9 @@ class FakeTime:
     def fire(self, pk: int, tick: Tick) -> None:
         self.advance(self._cost)
         self.fired.append((pk, self.passed))
-        Schedule.objects.filter(pk=pk).update(due_at=None)
+        row = Schedule.objects.get(pk=pk)
+        next_due = row.due_at + timedelta(seconds=1) if row.due_at and row.name.startswith("frequent") else None
+        Schedule.objects.filter(pk=pk).update(due_at=next_due, cursor_at=row.due_at)
 
     def run_ticker(self, seconds: float) -> None:
         ticker = ScheduleTicker()
@@ -48,7 +50,8 @@ class FakeTime:
 
 
 def store(job: Job, due: datetime, *names: str) -> list[Schedule]:
-    rows = [Schedule(job=job, name=name, rule="@daily", due_at=due) for name in names]
+    before = due - timedelta(days=1)
+    rows = [Schedule(job=job, name=name, rule="@daily", due_at=due, cursor_at=before) for name in names]
     return Schedule.objects.bulk_create(rows)
 
 
@@ -68,6 +71,21 @@ def test_a_thousand_at_once_delay_no_later_one_by_a_second(
     delays = [at - later[pk] for pk, at in clock.fired if pk in later]
     assert len(delays) == 30
     assert max(delays) < 1.0
+
+
+def test_a_thousand_at_once_delay_no_frequent_one(
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch, set_clock: SetClock
+) -> None:
+    """It is due at the same second as they are, and each second after it; its job has the lowest priority."""
+    start, job = database_now(), make_job(priority=5)
+    store(job, start, *(f"at once {number}" for number in range(1000)))
+    (frequent,) = store(make_job(priority=1), start, "frequent")
+    Schedule.objects.filter(pk=frequent.pk).update(cursor_at=start - timedelta(seconds=1))
+    clock = FakeTime(monkeypatch, set_clock, 0.02)
+    clock.run_ticker(15)
+    times = [at for pk, at in clock.fired if pk == frequent.pk]
+    assert len(times) >= 14
+    assert max(at - number for number, at in enumerate(times)) < 1.0
 
 
 def test_those_of_before_go_on_whatever_comes(
