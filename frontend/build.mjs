@@ -24,7 +24,8 @@ const ELEMENTS = (
 
 // theme_init blocks the first paint, so it is a separate file; the others are one bundle a page, and a Web Worker.
 const SCRIPTS = {
-  theme_init: "theme_init.js", app: "app.js", job_editor: "job_editor.js", variable_editor: "variable_editor.js", run_page: "run/run_page.js",
+  theme_init: "theme_init.js", app: "app.js", job_editor: "job_editor.js", variable_editor: "variable_editor.js", schedule_editor: "schedule_editor.js",
+  run_page: "run/run_page.js",
   "match.worker": "run/match.worker.js",
 };
 
