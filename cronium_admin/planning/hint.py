@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from cron_rules.plan import Plan
 from cron_rules.zones import DAY, load_zone
 from cronium_admin.planning.herds import is_herd, list_offers, list_quiet_minutes
-from cronium_admin.planning.week import MAX_IN_HERD, QueueWeek, compute_times, compute_week
+from cronium_admin.planning.week import QueueWeek, compute_times, compute_week
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ def find_hint(plan: Plan, zone: str, queue: str, rule: str, own: int | None) -> 
     week, place = compute_week(zone), load_zone(zone)
     row = next((found for found in week.queues if found.name == queue), None)
     times = compute_times(plan, week, place)
-    if row is None or times.counts or times.total > MAX_IN_HERD:
+    if row is None or week.is_frequent(times.total):
         return None
     mine = next((index for index, found in enumerate(week.schedules) if found.pk == own), None)
     labels = {

@@ -84,6 +84,7 @@ class WeekOut(BaseModel):
     default_seconds: float = Field(description="The duration of a job without successful runs.")
     assumed: int = Field(description="Schedules that you see, whose job has no measured duration.")
     left_out: int = Field(description="Schedules that are not counted, because there are too many.")
+    spread: int = Field(description="Schedules that count evenly over each day, because the times are too many.")
     queues: list[QueueWeekOut]
     herds: list[HerdOut] = Field(description="Minutes at which many runs start; the 20 largest.")
 
@@ -94,6 +95,7 @@ class WeekOut(BaseModel):
             default_seconds=DEFAULT_SECONDS,
             assumed=count_assumed(week, user),
             left_out=week.left_out,
+            spread=week.spread,
             queues=[QueueWeekOut.from_queue(queue, week) for queue in list_queues(week, user)],
             herds=[HerdOut.from_herd(herd) for herd in list_herds(week, user)],
         )

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from itertools import islice
 
 from cron_rules.month_days import EPOCH
 from cronium_admin.accounts.models import User
@@ -57,8 +58,12 @@ def list_queues(week: Week, user: User) -> list[QueueWeek]:
 def list_herds(week: Week, user: User) -> list[VisibleHerd]:
     found = [(queue, herd) for queue in list_queues(week, user) for herd in queue.herds]
     found.sort(key=lambda pair: (-pair[1].runs, -len(pair[1].days)))
-    seen = [_build_herd(week, queue, herd, user) for queue, herd in found]
-    return [herd for herd in seen if herd.members][:MAX_HERDS]
+    seen = (
+        _build_herd(week, queue, herd, user)
+        for queue, herd in found
+        if any(can(user, Permission.VIEW, week.schedules[index]) for index in herd.schedules)
+    )
+    return list(islice(seen, MAX_HERDS))
 
 
 def _build_herd(week: Week, queue: QueueWeek, herd: Herd, user: User) -> VisibleHerd:

@@ -27,7 +27,7 @@ DAYS = 7
 MAX_SCHEDULES = 5_000
 MAX_TIMES = 200_000  # of all schedules
 MAX_OF_RULE = 2_016  # every five minutes
-MAX_IN_HERD = 1_008  # times of a rule; more frequent ones start at every minute of a herd anyway
+MIN_DISTANCE = 630  # seconds; a rule that runs every ten minutes starts at every minute of a herd anyway
 DEFAULT_SECONDS = 60.0
 _COLUMNS = (
     *PLAN_FIELDS,
@@ -54,7 +54,10 @@ class QueueWeek:
 
 @dataclass
 class Week:
-    """`assumed`: the schedules whose job has no duration yet. `left_out`: those over the limits of the computing."""
+    """`assumed`: the schedules whose job has no duration yet.
+
+    Over the limits of the computing: `left_out` schedules are not counted, `spread` ones count evenly over each day.
+    """
 
     zone: str
     now: int
@@ -63,19 +66,24 @@ class Week:
     queues: list[QueueWeek] = field(default_factory=list)
     assumed: set[int] = field(default_factory=set)
     left_out: int = 0
+    spread: int = 0
 
-    @property
-    def is_approximate(self) -> bool:
-        return self.left_out > 0
+    def is_frequent(self, total: int) -> bool:
+        """Of the times of one rule. Such a rule is in no herd."""
+        return total * MIN_DISTANCE > self.hours[-1].end - self.now
 
 
 @dataclass(frozen=True)
 class Times:
-    """Of one rule: `listed`, with the first time after the week; or, if they are too many, `counts` by day."""
+    """Of one rule: `counts` by day; and `listed`, with the first time after the week, if they are not too many."""
 
     total: int
+    counts: dict[int, int]
     listed: tuple[PlannedTime, ...] = ()
-    counts: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def is_counted_only(self) -> bool:
+        return self.total > MAX_OF_RULE
 
 
 def compute_week(zone: str, now: datetime | None = None) -> Week:
@@ -102,17 +110,17 @@ def _place_schedules(week: Week, place: Zone, seconds: dict[int, float]) -> None
     left = MAX_TIMES
     for index, schedule in enumerate(week.schedules):
         times = _find_times(schedule, week, place, known)
-        if times is None or len(times.listed) > left:
-            week.left_out += times is not None
+        if times is None:
             continue
-        left -= len(times.listed)
         queue, length = schedule.job.queue, seconds.get(schedule.job_id, DEFAULT_SECONDS)
-        if times.counts:
+        if times.is_counted_only or len(times.listed) > left:
+            week.spread += not times.is_counted_only
             steady[queue].append(Steady(times.counts, length, schedule.overlap == "allow"))
             continue
+        left -= len(times.listed)
         starts = list_starts(schedule, times, week.hours[-1].end)
         spans[queue] += place_runs(starts, length, schedule.overlap)
-        if times.total <= MAX_IN_HERD:
+        if not week.is_frequent(times.total):
             queues[queue].starts += place_starts(place, starts, index)
     for name, row in queues.items():
         row.loads = sum_hours(spans[name], steady[name], week.hours, week.now)
@@ -150,9 +158,9 @@ def _find_times(schedule: Schedule, week: Week, place: Zone, known: dict[Any, Ti
 def compute_times(plan: Plan, week: Week, place: Zone) -> Times:
     counts = count_days(plan, place, week.now, DAYS)
     total = sum(count.count + count.closed for count in counts)
-    if total > MAX_OF_RULE:
-        return Times(total, (), {count.day: count.count for count in counts})
-    return Times(total, tuple(_list_until(plan, week.now, week.hours[-1].end)))
+    by_day = {count.day: count.count for count in counts}
+    listed = () if total > MAX_OF_RULE else tuple(_list_until(plan, week.now, week.hours[-1].end))
+    return Times(total, by_day, listed)
 
 
 def _list_until(plan: Plan, after: int, end: int) -> Iterator[PlannedTime]:

@@ -113,7 +113,9 @@ def test_the_bounds_are_named(make_job: Callable[..., Job], monkeypatch: pytest.
     assert compute_week("UTC", NOW).left_out == 2
     monkeypatch.setattr(week_module, "MAX_TIMES", 15)
     week = compute_week("UTC", NOW)
-    assert (week.left_out, sum(load.runs for load in week.queues[0].loads)) == (3, 12)
+    # Six runs and the first one after the week each: two schedules fit, and the third is spread over the days.
+    assert (week.left_out, week.spread, len(week.queues[0].starts)) == (2, 1, 12)
+    assert round(sum(load.runs for load in week.queues[0].loads), 6) == 18
 
 
 def test_limit_disabled_and_jitter(make_job: Callable[..., Job]) -> None:
