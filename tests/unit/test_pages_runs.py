@@ -84,7 +84,7 @@ def test_pages_by_cursor_keep_the_filter_and_cost_the_same(
     first = client.get("/runs/", {"job": "report"}).content.decode()
     link = first.split('rel="next" href="')[1].split('"')[0]
     assert "job=report" in link
-    # session, user, the job, runs, jobs to choose from, live runs; for waiting runs limits of jobs and queues, two of hosts
+    # session, user, the job, runs, jobs to choose from, live runs; for waiting runs the limits, and two of hosts
     with django_assert_num_queries(10):
         second = client.get("/runs/" + link.replace("&amp;", "&")).content.decode()
     assert 'class="num">#10<' in second
