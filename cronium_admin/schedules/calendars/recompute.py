@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from cron_rules.errors import RuleError
 from cronium_admin.schedules.decisions import list_waiting
 from cronium_admin.schedules.firing import Tick, read_tick
+from cronium_admin.schedules.ledger import record_gaps
 from cronium_admin.schedules.models import Calendar, Schedule
 from cronium_admin.schedules.rules import build_plan, set_next, to_datetime, to_instant
 from cronium_admin.schedules.service import record_waiting, settle_before_change
@@ -32,8 +33,23 @@ def settle_schedules(calendar: Calendar) -> tuple[list[SettledSchedule], Tick]:
     found = []
     for schedule in schedules:
         schedule.calendar = calendar
-        found.append(SettledSchedule(schedule, settle_before_change(schedule, tick)))
+        is_later = schedule.due_at is not None and to_instant(schedule.due_at) > tick.now
+        passes = is_later and not schedule.jitter_seconds
+        waiting = _pass_time(schedule, tick) if passes else settle_before_change(schedule, tick)
+        found.append(SettledSchedule(schedule, waiting))
     return found, tick
+
+
+def _pass_time(schedule: Schedule, tick: Tick) -> list[int]:
+    """As `settle_before_change`, for a schedule with nothing to decide, at a fraction of the cost."""
+    try:
+        plan = build_plan(schedule)
+    except RuleError:
+        return []
+    waiting = list_waiting(schedule, plan, tick.now)
+    record_gaps(schedule, plan.rule, to_instant(schedule.cursor_at), tick.now)
+    schedule.cursor_at = max(schedule.cursor_at, to_datetime(tick.now))
+    return waiting
 
 
 def update_schedule_times(settled: SettledSchedule, calendar: Calendar, tick: Tick) -> None:
@@ -53,6 +69,7 @@ def update_schedule_times(settled: SettledSchedule, calendar: Calendar, tick: Ti
         lost = [nominal for nominal in waiting if nominal not in remaining]
         record_waiting(schedule, lost, _REASON.format(calendar.name))
     Schedule.objects.filter(pk=schedule.pk).update(
+        cursor_at=schedule.cursor_at,
         planned_after=schedule.planned_after,
         next_at=schedule.next_at,
         due_at=schedule.due_at,
