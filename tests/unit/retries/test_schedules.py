@@ -58,6 +58,15 @@ def test_a_waiting_attempt_gives_way_to_the_next_time(make: Make, overlap: str) 
     assert Run.objects.filter(is_turn(), pk=new.pk).exists()
 
 
+def test_the_reason_names_the_time_in_the_zone_of_the_schedule(make: Make) -> None:
+    schedule = make("skip")
+    Schedule.objects.update(timezone="Europe/Berlin")
+    second = start_attempt(schedule)
+    fire(schedule, "2026-11-26T02:00")
+    second.refresh_from_db()
+    assert "2026-11-26 03:00 CET" in second.message
+
+
 @pytest.mark.parametrize(("overlap", "is_turn_of_new"), [("queue_all", False), ("allow", True)])
 def test_with_these_policies_it_keeps_its_turn(make: Make, overlap: str, is_turn_of_new: bool) -> None:
     schedule = make(overlap)
