@@ -6,7 +6,6 @@ from typing import Any, cast
 
 from asgiref.sync import iscoroutinefunction
 from django.conf import settings
-from django.db.models import Func, IntegerField, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.middleware.gzip import GZipMiddleware
@@ -19,8 +18,7 @@ from django.views.defaults import server_error
 from cronium_admin.accounts.models import User
 from cronium_admin.accounts.permissions import INSTANCE, Permission, can
 from cronium_admin.core.errors import INTERNAL_ERROR, ErrorBody, convert_outage
-from cronium_admin.expectations.listing import select_open
-from cronium_admin.runs.lookup import select_live_runs
+from cronium_admin.web.frame_counts import count_for_frame
 
 
 def build_frame_context(request: HttpRequest) -> dict[str, Any]:
@@ -34,20 +32,9 @@ def build_frame_context(request: HttpRequest) -> dict[str, Any]:
     return {
         "can_in_instance": permissions,
         "can": permissions,
-        "frame_counts": SimpleLazyObject(lambda: _count_for_frame(cast(User, user))),
+        "frame_counts": SimpleLazyObject(lambda: count_for_frame(cast(User, user))),
         "app_version": settings.VERSION,
     }
-
-
-def _count_for_frame(user: User) -> dict[str, int]:
-    numbers = (_count_rows(select_live_runs(user)), _count_rows(select_open(user)))
-    live, incidents = User.objects.values_list(*numbers).get(pk=user.pk)
-    return {"live": live, "incidents": incidents}
-
-
-def _count_rows(rows: "QuerySet[Any]") -> Subquery:
-    # `Count` would group the rows.
-    return Subquery(rows.order_by().values(row_count=Func("pk", function="COUNT", output_field=IntegerField())))
 
 
 def _set_no_store(request: HttpRequest, response: HttpResponse) -> HttpResponse:

@@ -40,7 +40,14 @@ TYPED = {
     **{"egress_text": "api.example.com:443", "launch_env_text": "DAY", "before": "2026-01-01"},
 }
 
-ONLY_READ = ("jobs:image-info", "jobs:try-key", "schedules:preview", "calendars:preview", "schedules:import")
+ONLY_READ = (
+    "jobs:image-info",
+    "jobs:try-key",
+    "schedules:preview",
+    "calendars:preview",
+    "planning:hint",
+    "schedules:import",
+)
 
 
 @pytest.fixture
@@ -131,6 +138,8 @@ def forms(browser: Client, get_urls: list[str]) -> dict[str, odd.Form]:
         found[view].values.pop("then", None)  # "Show times" stores nothing
         found[view].values |= {"name": "fresh"}
     found["schedules:preview"] = odd.Form("/schedules/preview/", "post", dict(found["schedules:edit"].values))
+    hinted = {**found["schedules:edit"].values, "job": "report", "schedule": "1"}
+    found["planning:hint"] = odd.Form("/schedules/week/hint/", "post", hinted)
     found["calendars:preview"] = odd.Form("/calendars/preview/", "post", dict(found["calendars:edit"].values))
     for view in ("calendars:new", "calendars:edit"):
         found[view].values.pop("then", None)
