@@ -16,10 +16,10 @@ function onChange() {
   form.dataset.dirty = hasChanges();
   document.getElementById("unsaved").hidden = !hasChanges();
   clearTimeout(timer);
-  timer = setTimeout(keepDraft, SAVE_AFTER_MS);
+  timer = setTimeout(storeDraft, SAVE_AFTER_MS);
 }
 
-function keepDraft() {
+function storeDraft() {
   clearTimeout(timer);
   if (hasChanges()) saveDraft(path, getFields());
   else removeDraft(path);

@@ -90,8 +90,8 @@ class TestApi:
         [
             ("2020-01-01T00:00:00Z", "2020-01-01 00:00 UTC has passed"),
             ("2999-01-01T00:00:00Z", "At most 366 days ahead"),
-            ("2999-01-01T00:00:00", "timezone"),
-            ("18:00", "datetime"),
+            ("2999-01-01T00:00:00", "with the offset, such as"),
+            ("18:00", "Write a date and a time"),
             ("9999-12-31T23:59:59-10:00", "Give a time between"),
             (5, "1970-01-01 00:00 UTC has passed"),
         ],

@@ -50,6 +50,8 @@ class TestDecision:
         names = ["c", "a", "b"]
         for name in names:
             register_process(name)
+        for seconds, name in enumerate(reversed(names), 1):
+            move_start(name, seconds=seconds)
         assert [decide_start(name) for name in names] == [True, None, None]
         starts.report_zone_data("c")
         starts.report_zone_data("a")
