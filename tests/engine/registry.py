@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -185,7 +186,9 @@ def has_containerd_store(client: docker.APIClient) -> bool:
 
 def find_bridge_address(client: docker.APIClient) -> str:
     """An address of this machine that engines don't take for loopback."""
-    return str(client.inspect_network("bridge")["IPAM"]["Config"][0]["Gateway"])
+    config = client.inspect_network("bridge")["IPAM"]["Config"][0]
+    # An engine that has just created its bridge does not name the gateway.
+    return str(config.get("Gateway") or ip_network(config["Subnet"])[1])
 
 
 @contextmanager
