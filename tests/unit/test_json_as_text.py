@@ -143,7 +143,7 @@ def old_schema(transactional_db: None) -> Iterator[Callable[[], None]]:
 STORED = ['{"b": 1.0, "a": [1e22, "é \\u00fc"]}', "1.50", '"null"', "null", None]
 
 
-@pytest.mark.long
+@pytest.mark.chaos
 @pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_the_upgrade_keeps_what_the_database_has(old_schema: Callable[[], None]) -> None:
     apps = MigrationExecutor(connection).loader.project_state(list(OLD.items())).apps

@@ -145,6 +145,7 @@ def collect_old() -> list[dict[str, Any]]:
     return [collect(run, run.script_text.text) for run in rows]
 
 
+@pytest.mark.chaos  # on SQLite; `make test` runs it on PostgreSQL
 def test_every_value_of_every_run_stays(upgrade: Callable[[], None]) -> None:
     before = collect_old()
     assert len(before) >= len(RUNS) - 1

@@ -148,7 +148,7 @@ json.dump([found, ScriptText.objects.count(), SandboxTable.objects.count()], sys
 """
 
 
-@pytest.mark.long
+@pytest.mark.chaos
 def test_rows_of_before_are_moved_by_the_migration(tmp_path: Path) -> None:
     ids = [RUN[:-1] + str(number) for number in range(4)]
     old = {key: report_of(key, *STRANGE[:number]) for number, key in enumerate(ids[:3])} | {ids[3]: None}
