@@ -21,6 +21,7 @@ from cronium_admin.jobs.lookup import find_job
 from cronium_admin.schedules import catch_up, service
 from cronium_admin.schedules.calendars.choice import find_chosen_calendar
 from cronium_admin.schedules.clock_changes import list_clock_changes
+from cronium_admin.schedules.last_downtime import find_last_downtime, list_affected
 from cronium_admin.schedules.listing import parse_position
 from cronium_admin.schedules.models import Schedule
 from cronium_admin.schedules.preview import preview_plan
@@ -32,7 +33,9 @@ from cronium_admin.schedules.rules import (
     to_instant,
 )
 from cronium_admin.schedules.schemas import (
+    AffectedOut,
     ClockChangeOut,
+    DowntimeOut,
     OccurrenceOut,
     OccurrencePage,
     PreviewDayOut,
@@ -102,6 +105,31 @@ def list_schedules(
     if job:
         rows = rows.filter(job=find_job(get_caller(request), job, only=("pk",)))
     return _make_page(rows, after)
+
+
+@router.get(
+    "/schedules/downtime",
+    response={200: DowntimeOut, ERROR_STATUSES: ErrorBody},
+    summary="The last downtime, and what became of the times in it",
+)
+def get_downtime(request: HttpRequest) -> DowntimeOut:
+    """A downtime: no process of Cronium looked at the schedules for two minutes or more."""
+    downtime = find_last_downtime()
+    if downtime is None:
+        return DowntimeOut(began_at=None, ended_at=None, schedules=[], truncated=False)
+    rows, is_more = list_affected(get_caller(request), downtime)
+    shown = [
+        AffectedOut(
+            schedule=row.schedule.pk,
+            name=row.schedule.name,
+            job=row.schedule.job.slug,
+            states=dict(row.shown),
+            left=row.left,
+            reason=row.reason,
+        )
+        for row in rows
+    ]
+    return DowntimeOut(began_at=downtime.began_at, ended_at=downtime.ended_at, schedules=shown, truncated=is_more)
 
 
 @router.get(

@@ -3,6 +3,7 @@
 from itertools import islice
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from cron_rules.errors import RuleError
 from cron_rules.evaluate import find_previous, iterate_before
@@ -20,14 +21,14 @@ from cronium_admin.schedules.rules import RuleFields, build_rule, to_datetime, t
 RUNNABLE = (State.MISSED, State.MERGED, State.OVERLAPPED, State.NOT_READY)
 
 
-def run_missed(schedule: Schedule, limit: int, by: User) -> list[Run]:
+def run_missed(schedule: Schedule, limit: int, by: User, among: QuerySet[Occurrence] | None = None) -> list[Run]:
     """Launches runs for the newest missed times, as `by`. Each time is run once, also by two requests at once.
 
-    Raises ApiError 409 if there is none, and the errors of a launch.
+    `among`: only times of these rows of the schedule. Raises ApiError 409 if there is none, and the errors of a launch.
     """
     with transaction.atomic():
-        rows = Schedule.objects.select_related("job__profile").select_for_update(of=("self",))
-        stored = rows.get(pk=schedule.pk)
+        locked = Schedule.objects.select_related("job__profile").select_for_update(of=("self",))
+        stored = locked.get(pk=schedule.pk)
         try:
             rule = build_rule(RuleFields.from_schedule(stored))
         except RuleError as error:
@@ -35,7 +36,8 @@ def run_missed(schedule: Schedule, limit: int, by: User) -> list[Run]:
                 409, "rule_refused", f"The rule of the schedule {stored.name} can't be used: {error}"
             ) from None
         runs: list[Run] = []
-        for row in stored.occurrences.filter(state__in=RUNNABLE).order_by("-nominal_at")[:limit]:
+        rows = stored.occurrences.filter(state__in=RUNNABLE) if among is None else among
+        for row in rows.order_by("-nominal_at")[:limit]:
             chosen = _list_newest(stored, rule, row, limit - len(runs))
             runs = _run_times(stored, rule, row, chosen, by) + runs
         if not runs:

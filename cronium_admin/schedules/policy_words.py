@@ -17,7 +17,7 @@ def describe_policies(schedule: Schedule) -> list[tuple[str, str]]:
     """Label and text of each policy that concerns the schedule."""
     found = [
         ("If a run is live", _OVERLAPS.get(Overlap(schedule.overlap), schedule.overlap)),
-        ("Missed times", _describe_missed(schedule)),
+        ("Missed times", describe_missed(schedule)),
     ]
     if schedule.kind in {Kind.CRON, Kind.CALENDAR}:
         gap = "at the end of the gap" if schedule.dst_gap == DstGap.RUN_AFTER else "not at all"
@@ -41,7 +41,7 @@ def describe_actor(schedule: Schedule) -> str:
     return schedule.owner.get_username() if schedule.owner else "nobody: its owner was deleted"
 
 
-def _describe_missed(schedule: Schedule) -> str:
+def describe_missed(schedule: Schedule) -> str:
     if schedule.missed == Missed.NONE:
         return "are not run"
     seconds = schedule.missed_within_seconds

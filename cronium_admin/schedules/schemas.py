@@ -264,6 +264,22 @@ class RunMissedOut(BaseModel):
     runs: list[str] = Field(description="The ids of the new runs, by nominal time.")
 
 
+class AffectedOut(BaseModel):
+    schedule: int
+    name: str
+    job: str = Field(description="The job's slug.")
+    states: dict[str, int] = Field(description="How many times ended in each state.")
+    left: int = Field(description="The times that no run stands for; `POST /schedules/ID/run-missed` runs them.")
+    reason: str = Field(description="Of the newest of these times.")
+
+
+class DowntimeOut(BaseModel):
+    began_at: AwareDatetime | None = Field(description="Null: no downtime is recorded.")
+    ended_at: AwareDatetime | None
+    schedules: list[AffectedOut] = Field(description="Those with times in the downtime, the most times to run first.")
+    truncated: bool = Field(description="There are more schedules than the list has.")
+
+
 def describe_stored(schedule: Schedule) -> str:
     """A rule that was stored by another version may be refused by this one."""
     try:

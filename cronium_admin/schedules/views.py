@@ -19,6 +19,7 @@ from cronium_admin.jobs.lookup import find_job
 from cronium_admin.schedules import catch_up, listing, service
 from cronium_admin.schedules.editor_views import describe_next
 from cronium_admin.schedules.form_preview import build_schedule_year, list_next_times
+from cronium_admin.schedules.last_downtime import find_last_downtime
 from cronium_admin.schedules.ledger_views import build_ledger
 from cronium_admin.schedules.models import Schedule
 from cronium_admin.schedules.policy_words import describe_actor, describe_policies
@@ -44,6 +45,7 @@ def show_schedules(request: HttpRequest) -> HttpResponse:
         "query": query,
         "job": job,
         "query_base": urlencode(narrowed) + "&" if narrowed else "",
+        "downtime": find_last_downtime(),
         "nav": "schedules",
     }
     return render(request, "schedules/list.html", context)
@@ -53,11 +55,12 @@ def show_schedules(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_project_permission(Permission.VIEW)
 def render_job_schedules(request: HttpRequest, slug: str) -> HttpResponse:
-    # The section of the job's page
+    # The section of the job's page, and with `short` the one of its editor
     user = get_current_user(request)
     job = find_job(user, slug, only=("pk", "name", "enabled"))
     rows = listing.list_rows_of_job(user, job, service.MAX_PER_JOB)
-    return render(request, "schedules/_of_job.html", {"job": job, "rows": rows, "can": Permissions(user, job)})
+    name = "schedules/_in_editor.html" if "short" in request.GET else "schedules/_of_job.html"
+    return render(request, name, {"job": job, "rows": rows, "can": Permissions(user, job)})
 
 
 @require_safe

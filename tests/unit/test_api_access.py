@@ -105,6 +105,7 @@ ROUTES: list[tuple[str, str, Any, str, int]] = [
     ("GET", "/schedules", None, "viewer", 200),
     ("POST", "/schedules/preview", {"rule": "0 2 * * *"}, "viewer", 200),
     ("GET", "/schedules/week", None, "viewer", 200),
+    ("GET", "/schedules/downtime", None, "viewer", 200),
     ("GET", "/jobs/report/schedules", None, "viewer", 200),
     ("POST", "/jobs/report/schedules", {"name": "more", "rule": "0 2 * * *"}, "editor", 201),
     ("GET", "/schedules/1", None, "viewer", 200),

@@ -106,6 +106,8 @@ PAGES = [
     ("get", "variables:delete", "variable", "editor"),
     ("post", "variables:delete", "variable", "editor"),
     ("get", "schedules:list", "", "viewer"),
+    ("get", "schedules:downtime", "", "viewer"),
+    ("post", "schedules:run-rest", "", "operator"),
     ("post", "schedules:preview", "", "editor"),
     ("get", "planning:week", "", "viewer"),
     ("post", "planning:hint", "", "editor"),

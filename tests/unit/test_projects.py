@@ -84,6 +84,7 @@ WITHOUT_ROW: dict[tuple[str, str], dict[str, int]] = {
     ("POST", "/custom-images"): {"": 403, "viewer": 403, "operator": 403, "editor": 201, "admin": 201},
     ("GET", "/schedules"): dict.fromkeys(("", *ROLES), 200),
     ("GET", "/schedules/week"): dict.fromkeys(("", *ROLES), 200),
+    ("GET", "/schedules/downtime"): dict.fromkeys(("", *ROLES), 200),
     ("POST", "/schedules/preview"): dict.fromkeys(("", *ROLES), 200),  # it reads no row
     ("POST", "/crontab/preview"): {"": 403, "viewer": 403, "operator": 403, "editor": 200, "admin": 200},
     ("POST", "/crontab/import"): {"": 403, "viewer": 403, "operator": 403, "editor": 200, "admin": 200},

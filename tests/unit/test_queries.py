@@ -56,6 +56,7 @@ READS = [
     ("/schedules", 2),
     ("/schedules?job=report", 3),
     ("/schedules/week", 6),
+    ("/schedules/downtime", 2),
     ("/jobs/report/schedules", 3),
     ("/schedules/{schedule}", 2),
     ("/schedules/{schedule}/occurrences", 3),
@@ -166,7 +167,8 @@ def test_writes(
         ("/jobs/report/incident-rows/", 5),
         ("/runs/", 6),
         ("/last-lines/?run={runs}", 3),
-        ("/schedules/", 6),
+        ("/schedules/", 7),
+        ("/schedules/downtime/", 3),
         ("/schedules/week/", 9),
         ("/jobs/report/schedule-rows/", 5),
         ("/schedules/{schedule}/", 8),  # counters of states, and sums of days

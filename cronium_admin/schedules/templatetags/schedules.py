@@ -7,6 +7,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from cronium_admin.runs.zone_times import format_zoned, get_zone_info
+from cronium_admin.schedules.models import Schedule
+from cronium_admin.schedules.policy_words import describe_missed
 
 register = template.Library()
 
@@ -51,6 +53,11 @@ def render_reader_time(at: datetime) -> SafeString:
 def render_distance(at: datetime | None) -> SafeString | str:
     # The page's script writes "in 5 min". Without it, the absolute time beside it says enough.
     return "" if at is None else format_html('<time datetime="{}" data-until></time>', at.isoformat())
+
+
+@register.filter(name="missed_policy")
+def render_missed_policy(schedule: Schedule) -> str:
+    return describe_missed(schedule)
 
 
 @register.filter(name="note_words")
