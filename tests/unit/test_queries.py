@@ -168,7 +168,7 @@ def test_writes(
         ("/runs/", 6),
         ("/last-lines/?run={runs}", 3),
         ("/schedules/", 7),
-        ("/schedules/downtime/", 3),
+        ("/schedules/downtime/", 4),
         ("/schedules/week/", 9),
         ("/jobs/report/schedule-rows/", 5),
         ("/schedules/{schedule}/", 8),  # counters of states, and sums of days
