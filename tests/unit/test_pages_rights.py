@@ -20,7 +20,7 @@ from cronium_admin.images.image_tests import request_test
 from cronium_admin.jobs.models import Job
 from cronium_admin.registries.models import Registry
 from cronium_admin.runs.models import Run
-from cronium_admin.schedules.models import Calendar, Occurrence, Schedule
+from cronium_admin.schedules.models import Calendar, Heartbeat, Occurrence, Schedule
 from cronium_admin.variables import service
 from cronium_admin.workers.hosts.models import Host
 from tests.custom_images import make_ready_image
@@ -198,6 +198,8 @@ def address(run: Run) -> Callable[[str, str], str]:
         state="missed",
         reason="Cronium did not run",
     )
+    down = {"down_from": at - timedelta(hours=1), "down_until": at + timedelta(seconds=1)}
+    Heartbeat.objects.update_or_create(pk=1, defaults={"ticked_at": at, **down})
     parts["schedule"], parts["planned time"] = [schedule.pk], [schedule.pk, missed.pk]
     parts["check"] = [Check.objects.create(pk=1, name="backup", period_seconds=3600).pk]
     parts["calendar"] = [Calendar.objects.create(name="berlin", weekdays="sat,sun", country="DE").name]
