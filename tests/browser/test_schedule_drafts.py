@@ -61,9 +61,9 @@ def test_the_text_survives_the_end_of_the_session(visit: Callable[..., Visitor],
     open_form(page, server.job("true"))
     visitor.context.clear_cookies(name="sessionid")
     page.get_by_role("button", name="Create schedule").click()
-    page.wait_for_url("**/sign-in/**")
+    expect(page).to_have_url(re.compile("/sign-in/"))
     sign_in(page, "edwin")
-    page.wait_for_url("**/schedules/new/")
+    expect(page).to_have_url(re.compile("/schedules/new/$"))
     restore(page)
 
 
