@@ -16,17 +16,17 @@ from cronium_admin.schedules.models import Schedule
 from cronium_admin.schedules.rounds import fire_round
 from cronium_admin.schedules.rules import to_instant
 from cronium_admin.schedules.ticker import ScheduleTicker
-from tests.unit.conftest import SetClock
+from tests.unit.conftest import StopClock
 
 pytestmark = pytest.mark.django_db
 MakeJob = Callable[..., Job]
 
 
 class FakeTime:
-    """Firing a schedule takes `cost` seconds, of which the database's clock knows too."""
+    """Only firing a schedule takes time, `cost` seconds. The clock of the database is this one."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, set_clock: SetClock, cost: float) -> None:
-        self.passed, self._set, self._cost = 0.0, set_clock, cost
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, stop_clock: StopClock, start: datetime, cost: float) -> None:
+        self.passed, self._start, self._stop_clock, self._cost = 0.0, start, stop_clock, cost
         self.fired: list[tuple[int, float]] = []  # schedule, and the seconds that had passed
         monkeypatch.setattr(rounds, "fire_schedule", self.fire)
         monkeypatch.setattr(rounds.time, "monotonic", lambda: 1000.0 + self.passed)
@@ -34,7 +34,7 @@ class FakeTime:
 
     def advance(self, seconds: float) -> None:
         self.passed += seconds
-        self._set(self.passed)
+        self._stop_clock(self._start + timedelta(seconds=self.passed))
 
     def fire(self, pk: int, tick: Tick) -> None:
         self.advance(self._cost)
@@ -57,7 +57,7 @@ def store(job: Job, due: datetime, *names: str) -> list[Schedule]:
 
 @pytest.mark.parametrize("cost", [0.01, 0.05])
 def test_a_thousand_at_once_delay_no_later_one_by_a_second(
-    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch, set_clock: SetClock, cost: float
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch, stop_clock: StopClock, cost: float
 ) -> None:
     start, job = database_now(), make_job()
     store(job, start, *(f"at once {number}" for number in range(1000)))
@@ -65,7 +65,7 @@ def test_a_thousand_at_once_delay_no_later_one_by_a_second(
     for second in range(1, 11):
         for row in store(job, start + timedelta(seconds=second), *(f"{second} {number}" for number in range(3))):
             later[row.pk] = second
-    clock = FakeTime(monkeypatch, set_clock, cost)
+    clock = FakeTime(monkeypatch, stop_clock, start, cost)
     clock.run_ticker(70)
     assert len({pk for pk, _ in clock.fired}) == len(clock.fired) == 1030, "nothing is left over"
     delays = [at - later[pk] for pk, at in clock.fired if pk in later]
@@ -74,14 +74,14 @@ def test_a_thousand_at_once_delay_no_later_one_by_a_second(
 
 
 def test_a_thousand_at_once_delay_no_frequent_one(
-    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch, set_clock: SetClock
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch, stop_clock: StopClock
 ) -> None:
     """It is due at the same second as they are, and each second after it; its job has the lowest priority."""
     start, job = database_now(), make_job(priority=5)
     store(job, start, *(f"at once {number}" for number in range(1000)))
     (frequent,) = store(make_job(priority=1), start, "frequent")
     Schedule.objects.filter(pk=frequent.pk).update(cursor_at=start - timedelta(seconds=1))
-    clock = FakeTime(monkeypatch, set_clock, 0.02)
+    clock = FakeTime(monkeypatch, stop_clock, start, 0.02)
     clock.run_ticker(15)
     times = [at for pk, at in clock.fired if pk == frequent.pk]
     assert len(times) >= 14
@@ -89,26 +89,26 @@ def test_a_thousand_at_once_delay_no_frequent_one(
 
 
 def test_those_of_before_go_on_whatever_comes(
-    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch, set_clock: SetClock
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch, stop_clock: StopClock
 ) -> None:
     """Ten come in each second, which take more than a second."""
     start, job = database_now(), make_job()
     old = {row.pk for row in store(job, start, *(f"old {number}" for number in range(20)))}
     for second in range(1, 21):
         store(job, start + timedelta(seconds=second), *(f"{second} {number}" for number in range(10)))
-    clock = FakeTime(monkeypatch, set_clock, 0.15)
+    clock = FakeTime(monkeypatch, stop_clock, start, 0.15)
     clock.run_ticker(20)
     assert old <= {pk for pk, _ in clock.fired}
 
 
 def test_the_priority_of_the_job_decides_between_equal_times(
-    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch, set_clock: SetClock
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch, stop_clock: StopClock
 ) -> None:
     start = database_now()
     jobs = [make_job(priority=priority) for priority in (1, 5, 3)]
     by_priority = {row.pk: job.priority for job in jobs for row in store(job, start, "a", "b")}
     (earlier,) = store(jobs[0], start - timedelta(seconds=1), "earlier")
-    clock = FakeTime(monkeypatch, set_clock, 0.01)
+    clock = FakeTime(monkeypatch, stop_clock, start, 0.01)
     assert not fire_round(Tick(to_instant(start), None), to_instant(start) + 1)
     assert clock.fired[0][0] == earlier.pk
     assert [by_priority[pk] for pk, _ in clock.fired[1:]] == [5, 5, 3, 3, 1, 1]
