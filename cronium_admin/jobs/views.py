@@ -1,19 +1,15 @@
 """The pages of jobs: the list, a job with its runs, and the editor."""
 
-from difflib import unified_diff
 from hashlib import sha256
-from itertools import islice
 from typing import Any
 from urllib.parse import urlencode
 
-from django.contrib import messages
-from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_safe
 from django_htmx.http import replace_url
 
 from cronium_admin.accounts.models import User
@@ -22,32 +18,21 @@ from cronium_admin.accounts.page_permissions import (
     get_current_user,
     require_project_permission,
 )
-from cronium_admin.accounts.permissions import Permission, ProjectId, can, can_somewhere
-from cronium_admin.accounts.projects import ProjectQuerySet, choose_project_id
-from cronium_admin.core.edit_versions import EditConflict, parse_version
-from cronium_admin.core.errors import ApiError
+from cronium_admin.accounts.permissions import Permission, can
+from cronium_admin.accounts.projects import ProjectQuerySet
 from cronium_admin.core.line_text import fold_case
 from cronium_admin.core.paging import Page, fetch_newest_or_first_page
-from cronium_admin.images.custom_choices import list_options
-from cronium_admin.images.models import Language
 from cronium_admin.images.resolution import RULES, resolve_image
 from cronium_admin.jobs.concurrency import HIGHEST_PRIORITY, list_priorities
-from cronium_admin.jobs.forms import LABELS, JobForm
-from cronium_admin.jobs.image_info import build_image_info, list_default_images
-from cronium_admin.jobs.key_views import try_expression
+from cronium_admin.jobs.image_info import build_image_info
 from cronium_admin.jobs.lookup import find_job
-from cronium_admin.jobs.models import Job, Network
-from cronium_admin.jobs.network_policy import list_choices
+from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.recent_runs import fetch_recent_runs, find_late_jobs
-from cronium_admin.jobs.script_templates import STARTERS
-from cronium_admin.jobs.service import check_job, create_job, delete_job, save_job
 from cronium_admin.profiles.limits import BOUNDS
-from cronium_admin.profiles.service import list_launch_profiles, list_profiles
-from cronium_admin.secrets.service import fetch_descriptions
+from cronium_admin.profiles.service import list_launch_profiles
 
 PAGE_SIZE = 50
 RUNS_PAGE_SIZE = 25
-MAX_DIFF_LINES = 400
 
 
 @require_safe
@@ -110,55 +95,6 @@ def render_run_rows(request: HttpRequest, slug: str) -> HttpResponse:
     return render(request, "runs/_rows.html", {"page": _fetch_run_page(job, "")})
 
 
-@require_http_methods(["GET", "POST"])
-@require_project_permission(Permission.EDIT)
-def add_job(request: HttpRequest) -> HttpResponse:
-    choose_project_id(get_current_user(request), Permission.EDIT)  # refuses a user who can't create a job
-    form = JobForm(request.POST if request.method == "POST" else None, script=STARTERS["python"])
-    return _save_or_render(request, form, None)
-
-
-@require_http_methods(["GET", "POST"])
-@require_project_permission(Permission.EDIT)
-def edit_job(request: HttpRequest, slug: str) -> HttpResponse:
-    try:
-        job = find_job(get_current_user(request), slug, Permission.EDIT)
-    except ApiError as error:
-        if (
-            error.status == 404
-            and request.method == "POST"
-            and can_somewhere(get_current_user(request), Permission.EDIT)
-        ):
-            return _offer_new_job(request, slug)
-        raise
-    form = JobForm(request.POST if request.method == "POST" else None, job=job)
-    form.initial["image"] = request.GET.get("image", job.image)[:300]  # of a link to a newer version
-    return _save_or_render(request, form, job)
-
-
-def _offer_new_job(request: HttpRequest, slug: str) -> HttpResponse:
-    return _render_editor(request, JobForm(request.POST), None, 409, gone=slug)
-
-
-@require_POST
-@require_project_permission(Permission.EDIT)
-def remove_job(request: HttpRequest, slug: str) -> HttpResponse:
-    job = find_job(get_current_user(request), slug, Permission.EDIT)
-    try:
-        delete_job(job, parse_version(request.POST.get("revision", "")))
-    except EditConflict as error:
-        messages.error(request, error.message)
-        return _render_editor(request, JobForm(job=error.stored), error.stored, 409)
-    except ApiError as error:
-        messages.error(request, error.message)
-        return redirect("jobs:edit", slug=slug)
-    messages.success(
-        request,
-        f"The job {job.name} is deleted. Its runs and logs stay for as many days as the job or the settings say.",
-    )
-    return redirect("jobs:list")
-
-
 def _search_jobs(user: User, query: str) -> ProjectQuerySet[Job]:
     jobs = Job.objects.visible_to(user).defer("script", "env", "input")
     for word in query.split():
@@ -219,112 +155,3 @@ def _digest_states(rows: list[dict[str, Any]]) -> str:
     states = [(run.pk.hex, run.status, bool(run.cancel_requested_at)) for row in rows for run in row["runs"]]
     late = [(row["job"].pk, row["late"]) for row in rows if row["late"]]
     return sha256(repr((states, late)).encode()).hexdigest()[:16]
-
-
-def _save_or_render(request: HttpRequest, form: JobForm, job: Job | None) -> HttpResponse:
-    status = 422 if request.method == "POST" else 200
-    if status == 422 and form.is_valid():
-        try:
-            by, values = get_current_user(request), form.collect_values()
-            if job is None:
-                return _redirect_after_save(request, create_job(values, by))
-            return _redirect_after_save(request, save_job(job, values, by, form.cleaned_data["revision"]))
-        except EditConflict as error:
-            return _render_conflict(request, form, error.stored, values)
-        except ValidationError as error:
-            form.add_service_errors(error)
-        except ApiError as error:
-            if job is not None and error.status == 404:
-                return _offer_new_job(request, job.slug)
-            form.add_api_error(error)
-            status = error.status
-    elif status == 422:
-        _add_service_errors(form, job or _make_new_job(get_current_user(request)))
-    return _render_editor(request, form, job, status)
-
-
-def _render_conflict(request: HttpRequest, form: JobForm, stored: Job, values: dict[str, Any]) -> HttpResponse:
-    # Shows both versions; saving again overwrites the stored revision that is shown
-    form.data = {**request.POST.dict(), "revision": str(stored.revision)}
-    lines = unified_diff(
-        stored.script.splitlines(), str(values.get("script", "")).splitlines(), "stored", "yours", lineterm="", n=3
-    )
-    stored_values = JobForm(job=stored).initial
-    sent = [name for name in form.fields if name in request.POST or name in ("enabled", "read_only_root")]
-    different = [name for name in sent if _is_different(stored_values.get(name), form[name].value())]
-    fields = [LABELS[name] for name in different if name in LABELS]
-    if dict(form.env_rows) != stored.env:
-        fields.append(LABELS["env"])
-    if sorted(form.secret_names) != sorted(stored.secrets):
-        fields.append(LABELS["secrets"])
-    other = {"job": stored, "diff": "\n".join(islice(lines, MAX_DIFF_LINES)), "fields": fields}
-    return _render_editor(request, form, stored, 409, other)
-
-
-def _is_different(stored: Any, submitted: Any) -> bool:
-    empty = ("", None, False)
-    return not (stored in empty and submitted in empty) and "".join(str(stored).split()) != "".join(
-        str(submitted).split()
-    )
-
-
-def _redirect_after_save(request: HttpRequest, job: Job) -> HttpResponse:
-    # To the job's page; with "Save and run", repeats the POST to the launch URL
-    if request.POST.get("then") == "run":
-        return HttpResponseRedirect(reverse("runs:launch", args=[job.slug]), preserve_request=True)
-    messages.success(request, f"{job.name} is saved.")
-    return redirect("jobs:job", slug=job.slug)
-
-
-def _make_new_job(user: User) -> Job:
-    # Not stored; in the project in which `user` would create it
-    return Job(project_id=choose_project_id(user, Permission.EDIT))
-
-
-def _add_service_errors(form: JobForm, job: Job) -> None:
-    # Adds the service's errors to a form with form errors, so that the user sees all errors at once
-    try:
-        check_job(job, form.collect_values())
-    except ValidationError as error:
-        form.add_service_errors(error)
-
-
-def _list_secrets(form: JobForm, project_id: ProjectId) -> list[dict[str, str]]:
-    # All secrets of the project, and deleted ones that the job still names, so that they can be removed
-    descriptions = fetch_descriptions(project_id)
-    gone = {name: "deleted" for name in form.secret_names if name not in descriptions}
-    return [{"name": name, "description": text} for name, text in {**descriptions, **gone}.items()]
-
-
-def _render_editor(
-    request: HttpRequest,
-    form: JobForm,
-    job: Job | None,
-    status: int,
-    other: dict[str, Any] | None = None,
-    gone: str = "",
-) -> HttpResponse:
-    # `other` is the conflicting stored version; `gone` the slug of a deleted job
-    user = get_current_user(request)
-    project = job or _make_new_job(user)
-    language, image, script = (str(form[name].value() or "") for name in ("language", "image", "script"))
-    expression, input_text = (str(form[name].value() or "") for name in ("concurrency_key", "input_text"))
-    context = {
-        "form": form,
-        "job": job,
-        "other": other,
-        "gone": gone,
-        "languages": Language.choices,
-        "profiles": list_profiles(),
-        "networks": list_choices(str(form["network"].value()), job.network if job else Network.ISOLATED, user, project),
-        "secrets": _list_secrets(form, project.project_id),
-        "can": Permissions(user, project),
-        "images": list_default_images(),
-        "image_options": list_options(project.project_id),
-        "bounds": BOUNDS,
-        "starters": STARTERS,
-        "key_tries": try_expression(expression, input_text, job),
-        "nav": "jobs",
-        **build_image_info(project.project_id, language, image, script, project.slug),
-    }
-    return render(request, "jobs/editor.html", context, status=status)

@@ -115,7 +115,7 @@ class TestAJobThatIsGone:
             Job.objects.all().delete()
             return save_job(*args)
 
-        monkeypatch.setattr("cronium_admin.jobs.views.save_job", save)
+        monkeypatch.setattr("cronium_admin.jobs.editor_views.save_job", save)
         answer = browser.post("/jobs/report/edit/", {**self.FORM, "revision": "1"})
         assert answer.status_code == 409
         assert "echo typed" in answer.content.decode()
