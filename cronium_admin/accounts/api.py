@@ -20,13 +20,13 @@ from cronium_admin.accounts.schemas import (
     PersonPatch,
 )
 from cronium_admin.core.edit_versions import DELETE_VERSION_HELP
-from cronium_admin.core.errors import ERROR_STATUSES, ErrorBody
+from cronium_admin.core.errors import ANY_ERROR, ErrorBody
 
 router = Router(tags=["people"], auth=require_permission(Permission.ADMIN))
 me = Router(tags=["people"], auth=require_user())
 
 
-@me.get("/me", response={200: MeOut, ERROR_STATUSES: ErrorBody}, summary="The current user")
+@me.get("/me", response={200: MeOut, ANY_ERROR: ErrorBody}, summary="The current user")
 def who_am_i(request: HttpRequest) -> MeOut:
     """The user of the token or session, their permissions, and when the token or session expires."""
     token = get_api_token(request)
@@ -34,24 +34,24 @@ def who_am_i(request: HttpRequest) -> MeOut:
     return MeOut.from_user(get_caller(request), token, expires_at)
 
 
-@router.get("", response={200: PersonList, ERROR_STATUSES: ErrorBody}, summary="All people")
+@router.get("", response={200: PersonList, ANY_ERROR: ErrorBody}, summary="All people")
 def list_people(request: HttpRequest) -> PersonList:
     return PersonList(items=[PersonOut.from_person(person) for person in people.list_people_by_name()])
 
 
-@router.post("", response={201: PersonCreated, ERROR_STATUSES: ErrorBody}, summary="Add a person")
+@router.post("", response={201: PersonCreated, ANY_ERROR: ErrorBody}, summary="Add a person")
 def add_person(request: HttpRequest, body: PersonIn) -> Status[PersonCreated]:
     """The user must choose another password at the first sign-in."""
     person, password = people.add_person(get_caller(request), body.username, body.role, body.password)
     return Status(201, PersonCreated.from_person_and_password(person, password))
 
 
-@router.get("/{str:username}", response={200: PersonOut, ERROR_STATUSES: ErrorBody}, summary="One person")
+@router.get("/{str:username}", response={200: PersonOut, ANY_ERROR: ErrorBody}, summary="One person")
 def get_person(request: HttpRequest, username: str) -> PersonOut:
     return PersonOut.from_person(people.find_person(username))
 
 
-@router.patch("/{str:username}", response={200: PersonOut, ERROR_STATUSES: ErrorBody}, summary="Change a person")
+@router.patch("/{str:username}", response={200: PersonOut, ANY_ERROR: ErrorBody}, summary="Change a person")
 def change_person(request: HttpRequest, username: str, body: PersonPatch) -> PersonOut:
     """Changes role, state and password. The last active administrator can't be demoted or switched off (409)."""
     by, person = get_caller(request), people.find_person(username)
@@ -68,7 +68,7 @@ def change_person(request: HttpRequest, username: str, body: PersonPatch) -> Per
     return PersonOut.from_person(people.find_person(username))
 
 
-@router.delete("/{str:username}", response={204: None, ERROR_STATUSES: ErrorBody}, summary="Delete a person")
+@router.delete("/{str:username}", response={204: None, ANY_ERROR: ErrorBody}, summary="Delete a person")
 def delete_person(
     request: HttpRequest, username: str, version: Annotated[int | None, Query(description=DELETE_VERSION_HELP)] = None
 ) -> HttpResponse:
@@ -79,7 +79,7 @@ def delete_person(
 
 @router.post(
     "/{str:username}/reset-password",
-    response={200: PasswordOut, ERROR_STATUSES: ErrorBody},
+    response={200: PasswordOut, ANY_ERROR: ErrorBody},
     summary="Generate a password",
 )
 def reset_password(request: HttpRequest, username: str) -> PasswordOut:
@@ -88,7 +88,7 @@ def reset_password(request: HttpRequest, username: str) -> PasswordOut:
 
 
 @router.delete(
-    "/{str:username}/sessions", response={204: None, ERROR_STATUSES: ErrorBody}, summary="End a person's sessions"
+    "/{str:username}/sessions", response={204: None, ANY_ERROR: ErrorBody}, summary="End a person's sessions"
 )
 def end_sessions(request: HttpRequest, username: str) -> HttpResponse:
     """Signs the user out everywhere. Their API tokens stay valid."""

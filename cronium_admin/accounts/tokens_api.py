@@ -13,21 +13,19 @@ from cronium_admin.accounts.token_expiry import parse_expiry
 from cronium_admin.accounts.tokens import find_own_token, make_named_token, revoke_token_tree
 from cronium_admin.accounts.tokens import list_visible_tokens as rows
 from cronium_admin.core.database.clock import database_now
-from cronium_admin.core.errors import ERROR_STATUSES, ErrorBody
+from cronium_admin.core.errors import ANY_ERROR, ErrorBody
 
 router = Router(tags=["tokens"], auth=require_user())
 DEFAULT_LIFETIME = timedelta(days=30)
 
 
-@router.get(
-    "", response={200: TokenList, ERROR_STATUSES: ErrorBody}, summary="Your tokens; all tokens for administrators"
-)
+@router.get("", response={200: TokenList, ANY_ERROR: ErrorBody}, summary="Your tokens; all tokens for administrators")
 def list_tokens(request: HttpRequest) -> TokenList:
     """Revoked tokens are not listed."""
     return TokenList(items=[TokenItem.from_token(token) for token in rows(get_caller(request))])
 
 
-@router.post("", response={201: TokenMade, ERROR_STATUSES: ErrorBody}, summary="Create a token")
+@router.post("", response={201: TokenMade, ANY_ERROR: ErrorBody}, summary="Create a token")
 def make_token(request: HttpRequest, body: TokenIn) -> Status[TokenMade]:
     """The value is shown only once. A token created with another token is revoked with it, and expires no later."""
     parent = get_api_token(request)
@@ -37,7 +35,7 @@ def make_token(request: HttpRequest, body: TokenIn) -> Status[TokenMade]:
     return Status(201, TokenMade.from_token_and_value(row, value))
 
 
-@router.delete("/{int:pk}", response={204: None, ERROR_STATUSES: ErrorBody}, summary="Revoke a token")
+@router.delete("/{int:pk}", response={204: None, ANY_ERROR: ErrorBody}, summary="Revoke a token")
 def revoke_token(request: HttpRequest, pk: int) -> HttpResponse:
     """Your own token; administrators may revoke any. Tokens created with it are revoked too."""
     revoke_token_tree(find_own_token(get_caller(request), pk))

@@ -7,7 +7,7 @@ from ninja import Query, Router
 
 from cronium_admin.accounts.api_auth import get_caller, require_project_permission
 from cronium_admin.accounts.permissions import Permission
-from cronium_admin.core.errors import ERROR_STATUSES, ErrorBody
+from cronium_admin.core.errors import ANY_ERROR, ErrorBody
 from cronium_admin.expectations import listing
 from cronium_admin.expectations.schemas import IncidentOut, IncidentPage
 from cronium_admin.jobs.lookup import find_job
@@ -16,7 +16,7 @@ router = Router(tags=["incidents"], auth=require_project_permission(Permission.V
 PAGE_SIZE = 100
 
 
-@router.get("/incidents", response={200: IncidentPage, ERROR_STATUSES: ErrorBody}, summary="Incidents, newest first")
+@router.get("/incidents", response={200: IncidentPage, ANY_ERROR: ErrorBody}, summary="Incidents, newest first")
 def list_incidents(
     request: HttpRequest,
     after: Annotated[str, Query(max_length=1000)] = "",
@@ -31,6 +31,6 @@ def list_incidents(
     return IncidentPage(items=[IncidentOut.from_incident(each) for each in page.items], next=page.next or None)
 
 
-@router.get("/incidents/{int:pk}", response={200: IncidentOut, ERROR_STATUSES: ErrorBody}, summary="One incident")
+@router.get("/incidents/{int:pk}", response={200: IncidentOut, ANY_ERROR: ErrorBody}, summary="One incident")
 def get_incident(request: HttpRequest, pk: int) -> IncidentOut:
     return IncidentOut.from_incident(listing.find_incident(get_caller(request), pk))

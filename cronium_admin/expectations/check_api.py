@@ -9,7 +9,7 @@ from ninja.responses import Status
 from cronium_admin.accounts.api_auth import get_caller, require_project_permission
 from cronium_admin.accounts.permissions import Permission
 from cronium_admin.core.edit_versions import DELETE_VERSION_HELP
-from cronium_admin.core.errors import ERROR_STATUSES, ErrorBody
+from cronium_admin.core.errors import ANY_ERROR, ErrorBody
 from cronium_admin.core.paging import filter_after, make_cursor, parse_cursor
 from cronium_admin.expectations import checks
 from cronium_admin.expectations.check_models import Check
@@ -20,7 +20,7 @@ router = Router(tags=["checks"], auth=require_project_permission(Permission.VIEW
 PAGE_SIZE, PINGS_SIZE = 100, 20  # a ping can have 100 kB
 
 
-@router.get("/checks", response={200: CheckPage, ERROR_STATUSES: ErrorBody}, summary="All checks, by name")
+@router.get("/checks", response={200: CheckPage, ANY_ERROR: ErrorBody}, summary="All checks, by name")
 def list_checks(request: HttpRequest, after: Annotated[str, Query(max_length=1000)] = "") -> CheckPage:
     """A check expects pings of a cron that runs elsewhere, and opens an incident if none comes in time."""
     rows = checks.list_checks(get_caller(request))
@@ -34,7 +34,7 @@ def list_checks(request: HttpRequest, after: Annotated[str, Query(max_length=100
 
 @router.post(
     "/checks",
-    response={201: CheckOut, ERROR_STATUSES: ErrorBody},
+    response={201: CheckOut, ANY_ERROR: ErrorBody},
     auth=require_project_permission(Permission.EDIT),
     summary="Create a check",
 )
@@ -42,14 +42,14 @@ def create_check(request: HttpRequest, body: CheckIn) -> Status[CheckOut]:
     return Status(201, _describe(request, checks.create_check(body.list_changes(), get_caller(request))))
 
 
-@router.get("/checks/{int:pk}", response={200: CheckOut, ERROR_STATUSES: ErrorBody}, summary="One check")
+@router.get("/checks/{int:pk}", response={200: CheckOut, ANY_ERROR: ErrorBody}, summary="One check")
 def get_check(request: HttpRequest, pk: int) -> CheckOut:
     return _describe(request, checks.find_check(get_caller(request), pk))
 
 
 @router.patch(
     "/checks/{int:pk}",
-    response={200: CheckOut, ERROR_STATUSES: ErrorBody},
+    response={200: CheckOut, ANY_ERROR: ErrorBody},
     auth=require_project_permission(Permission.EDIT),
     summary="Change a check",
 )
@@ -62,7 +62,7 @@ def change_check(request: HttpRequest, pk: int, body: CheckChange) -> CheckOut:
 
 @router.delete(
     "/checks/{int:pk}",
-    response={204: None, ERROR_STATUSES: ErrorBody},
+    response={204: None, ANY_ERROR: ErrorBody},
     auth=require_project_permission(Permission.EDIT),
     summary="Delete a check",
 )
@@ -76,7 +76,7 @@ def remove_check(
 
 @router.post(
     "/checks/{int:pk}/rotate",
-    response={200: CheckOut, ERROR_STATUSES: ErrorBody},
+    response={200: CheckOut, ANY_ERROR: ErrorBody},
     auth=require_project_permission(Permission.EDIT),
     summary="Give a check another ping URL",
 )
@@ -88,7 +88,7 @@ def rotate_check(request: HttpRequest, pk: int) -> CheckOut:
 
 @router.get(
     "/checks/{int:pk}/pings",
-    response={200: PingPage, ERROR_STATUSES: ErrorBody},
+    response={200: PingPage, ANY_ERROR: ErrorBody},
     summary="Pings of a check, newest first",
 )
 def list_pings(request: HttpRequest, pk: int, after: Annotated[str, Query(max_length=1000)] = "") -> PingPage:

@@ -11,7 +11,7 @@ from cronium_admin.accounts.api_auth import get_caller, require_project_permissi
 from cronium_admin.accounts.permissions import Permission
 from cronium_admin.accounts.projects import choose_project_id
 from cronium_admin.core.edit_versions import DELETE_VERSION_HELP
-from cronium_admin.core.errors import ERROR_STATUSES, ErrorBody
+from cronium_admin.core.errors import ANY_ERROR, ErrorBody
 from cronium_admin.core.paging import make_cursor, parse_cursor
 from cronium_admin.image_builds import service
 from cronium_admin.image_builds.launch import start_build
@@ -57,14 +57,14 @@ def _build_versions(image: CustomImage, versions: list[ImageVersion]) -> list[Ve
     ]
 
 
-@router.get("", response={200: CustomImageList, ERROR_STATUSES: ErrorBody}, summary="All custom images, by name")
+@router.get("", response={200: CustomImageList, ANY_ERROR: ErrorBody}, summary="All custom images, by name")
 def list_custom_images(request: HttpRequest) -> CustomImageList:
     return CustomImageList(items=_build_items(list(service.list_images(get_caller(request)))))
 
 
 @router.post(
     "",
-    response={201: CustomImageOut, ERROR_STATUSES: ErrorBody},
+    response={201: CustomImageOut, ANY_ERROR: ErrorBody},
     auth=require_project_permission(Permission.EDIT),
     summary="Create a custom image",
 )
@@ -77,7 +77,7 @@ def create_custom_image(request: HttpRequest, body: CustomImageIn) -> Status[Cus
 # Before the routes of one image: its path would be an image's.
 @router.post(
     "/suggestions",
-    response={200: SuggestionsOut, ERROR_STATUSES: ErrorBody},
+    response={200: SuggestionsOut, ANY_ERROR: ErrorBody},
     auth=require_project_permission(Permission.EDIT),
     summary="The packages that a script needs beside its image",
 )
@@ -98,14 +98,14 @@ def suggest_image_packages(request: HttpRequest, body: SuggestionsIn) -> Suggest
     )
 
 
-@router.get("/{slug:name}", response={200: CustomImageOut, ERROR_STATUSES: ErrorBody}, summary="One custom image")
+@router.get("/{slug:name}", response={200: CustomImageOut, ANY_ERROR: ErrorBody}, summary="One custom image")
 def get_custom_image(request: HttpRequest, name: str) -> CustomImageOut:
     return _build_items([service.find_image(get_caller(request), name)])[0]
 
 
 @router.patch(
     "/{slug:name}",
-    response={200: CustomImageOut, ERROR_STATUSES: ErrorBody},
+    response={200: CustomImageOut, ANY_ERROR: ErrorBody},
     auth=require_project_permission(Permission.EDIT),
     summary="Change a custom image",
 )
@@ -117,7 +117,7 @@ def change_custom_image(request: HttpRequest, name: str, body: CustomImageChange
 
 @router.delete(
     "/{slug:name}",
-    response={204: None, ERROR_STATUSES: ErrorBody},
+    response={204: None, ANY_ERROR: ErrorBody},
     auth=require_project_permission(Permission.EDIT),
     summary="Delete a custom image with its versions",
 )
@@ -131,7 +131,7 @@ def remove_custom_image(
 
 @router.post(
     "/{slug:name}/builds",
-    response={202: RunOut, ERROR_STATUSES: ErrorBody},
+    response={202: RunOut, ANY_ERROR: ErrorBody},
     auth=require_project_permission(Permission.EDIT),
     summary="Build the next version",
 )
@@ -144,7 +144,7 @@ def build_custom_image(request: HttpRequest, name: str) -> Status[RunOut]:
 
 @router.get(
     "/{slug:name}/versions",
-    response={200: VersionPage, ERROR_STATUSES: ErrorBody},
+    response={200: VersionPage, ANY_ERROR: ErrorBody},
     summary="The versions of a custom image, newest first",
 )
 def list_image_versions(
@@ -164,7 +164,7 @@ def list_image_versions(
 
 @router.get(
     "/{slug:name}/versions/{int:number}",
-    response={200: VersionOut, ERROR_STATUSES: ErrorBody},
+    response={200: VersionOut, ANY_ERROR: ErrorBody},
     summary="One version of a custom image",
 )
 def get_image_version(request: HttpRequest, name: str, number: int) -> VersionOut:
@@ -174,7 +174,7 @@ def get_image_version(request: HttpRequest, name: str, number: int) -> VersionOu
 
 @router.patch(
     "/{slug:name}/versions/{int:number}",
-    response={200: VersionOut, ERROR_STATUSES: ErrorBody},
+    response={200: VersionOut, ANY_ERROR: ErrorBody},
     auth=require_project_permission(Permission.EDIT),
     summary="Pin or unpin a version",
 )
@@ -188,7 +188,7 @@ def change_image_version(request: HttpRequest, name: str, number: int, body: Ver
 
 @router.delete(
     "/{slug:name}/versions/{int:number}",
-    response={204: None, ERROR_STATUSES: ErrorBody},
+    response={204: None, ANY_ERROR: ErrorBody},
     auth=require_project_permission(Permission.EDIT),
     summary="Remove a version's image",
 )
@@ -205,7 +205,7 @@ def remove_image_version(
 
 @router.get(
     "/{slug:name}/versions/{int:number}/sbom",
-    response={200: dict, ERROR_STATUSES: ErrorBody},
+    response={200: dict, ANY_ERROR: ErrorBody},
     summary="The packages of a version as a CycloneDX document",
 )
 def get_image_version_sbom(request: HttpRequest, name: str, number: int) -> HttpResponse:

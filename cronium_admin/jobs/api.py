@@ -10,7 +10,7 @@ from ninja.responses import Status
 from cronium_admin.accounts.api_auth import get_caller, require_project_permission
 from cronium_admin.accounts.permissions import Permission, can
 from cronium_admin.core.edit_versions import DELETE_VERSION_HELP
-from cronium_admin.core.errors import ERROR_STATUSES, ApiError, ErrorBody
+from cronium_admin.core.errors import ANY_ERROR, ApiError, ErrorBody
 from cronium_admin.core.line_text import fold_case
 from cronium_admin.core.paging import filter_after, make_cursor, make_cursor_error, parse_cursor
 from cronium_admin.jobs.lookup import find_job
@@ -26,7 +26,7 @@ def build_job_out(request: HttpRequest, job: Job) -> JobOut:
     return JobOut.from_full_job(job, with_values=can(get_caller(request), Permission.EDIT, job))
 
 
-@router.get("", response={200: JobPage, ERROR_STATUSES: ErrorBody}, summary="All jobs, by name")
+@router.get("", response={200: JobPage, ANY_ERROR: ErrorBody}, summary="All jobs, by name")
 def list_jobs(
     request: HttpRequest,
     q: Annotated[str, Query(max_length=200, description="A part of the name or slug")] = "",
@@ -56,7 +56,7 @@ def list_jobs(
 
 @router.post(
     "",
-    response={201: JobOut, ERROR_STATUSES: ErrorBody},
+    response={201: JobOut, ANY_ERROR: ErrorBody},
     auth=require_project_permission(Permission.EDIT),
     summary="Create a job",
 )
@@ -66,14 +66,14 @@ def post_job(request: HttpRequest, response: HttpResponse, body: JobIn) -> Statu
     return Status(201, build_job_out(request, job))
 
 
-@router.get("/{slug:slug}", response={200: JobOut, ERROR_STATUSES: ErrorBody}, summary="One job")
+@router.get("/{slug:slug}", response={200: JobOut, ANY_ERROR: ErrorBody}, summary="One job")
 def get_job(request: HttpRequest, slug: str) -> JobOut:
     return build_job_out(request, find_job(get_caller(request), slug))
 
 
 @router.patch(
     "/{slug:slug}",
-    response={200: JobOut, ERROR_STATUSES: ErrorBody},
+    response={200: JobOut, ANY_ERROR: ErrorBody},
     auth=require_project_permission(Permission.EDIT),
     summary="Change a job",
 )
@@ -85,7 +85,7 @@ def patch_job(request: HttpRequest, slug: str, body: JobChange) -> JobOut:
 
 @router.delete(
     "/{slug:slug}",
-    response={204: None, ERROR_STATUSES: ErrorBody},
+    response={204: None, ANY_ERROR: ErrorBody},
     auth=require_project_permission(Permission.EDIT),
     summary="Delete a job",
 )

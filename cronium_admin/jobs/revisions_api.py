@@ -7,7 +7,7 @@ from ninja import Body, Query
 
 from cronium_admin.accounts.api_auth import get_caller, require_project_permission
 from cronium_admin.accounts.permissions import Permission, can
-from cronium_admin.core.errors import ERROR_STATUSES, ErrorBody
+from cronium_admin.core.errors import ANY_ERROR, ErrorBody
 from cronium_admin.core.paging import make_cursor, parse_cursor
 from cronium_admin.jobs.api import build_job_out, router
 from cronium_admin.jobs.lookup import find_job
@@ -25,7 +25,7 @@ def _may_see_values(request: HttpRequest, job: Job) -> bool:
 
 @router.get(
     "/{slug:slug}/revisions",
-    response={200: RevisionPage, ERROR_STATUSES: ErrorBody},
+    response={200: RevisionPage, ANY_ERROR: ErrorBody},
     summary="The revisions of a job, newest first",
 )
 def list_revisions(
@@ -49,7 +49,7 @@ def list_revisions(
 
 @router.get(
     "/{slug:slug}/revisions/{int:number}",
-    response={200: RevisionOut, ERROR_STATUSES: ErrorBody},
+    response={200: RevisionOut, ANY_ERROR: ErrorBody},
     summary="One revision, compared with another",
 )
 def get_revision(
@@ -69,7 +69,7 @@ def get_revision(
 
 @router.post(
     "/{slug:slug}/revisions/{int:number}/restore",
-    response={200: JobOut, ERROR_STATUSES: ErrorBody},
+    response={200: JobOut, ANY_ERROR: ErrorBody},
     auth=require_project_permission(Permission.EDIT),
     summary="Restore a revision",
 )

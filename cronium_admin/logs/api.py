@@ -11,7 +11,7 @@ from pydantic import Field
 
 from cronium_admin.accounts.api_auth import get_caller, require_project_permission
 from cronium_admin.accounts.permissions import Permission, can
-from cronium_admin.core.errors import ERROR_STATUSES, ApiError, ErrorBody
+from cronium_admin.core.errors import ANY_ERROR, ApiError, ErrorBody
 from cronium_admin.logs import download, read, search
 from cronium_admin.logs.codec import Line
 from cronium_admin.logs.gaps import CAUSES
@@ -23,7 +23,7 @@ MAX_BYTES = 8 * 1024 * 1024
 MAX_RANGES = 20_000
 After = Annotated[int, Query(ge=0, lt=2**62)]
 # 410: removed by retention; 429: too many searches; 502: not in the archive; 503: the archive is not available.
-_ERRORS = ERROR_STATUSES | {410, 429, 502, 503}
+_ERRORS = (*ANY_ERROR, 410, 429, 502, 503)
 _STREAMS = {"": 0, "stdout": 1, "stderr": 2}
 
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from cronium_admin.accounts.api_auth import require_permission
 from cronium_admin.accounts.permissions import Permission
-from cronium_admin.core.errors import ERROR_STATUSES, ErrorBody
+from cronium_admin.core.errors import ANY_ERROR, ErrorBody
 from cronium_admin.ops import metrics_endpoint
 from cronium_admin.ops.readiness import readiness
 
@@ -40,7 +40,7 @@ class ReadyOut(BaseModel):
 @router.get(
     "/metrics",
     auth=[MetricsToken(), *require_permission(Permission.VIEW)],
-    response={200: str, ERROR_STATUSES: ErrorBody},
+    response={200: str, ANY_ERROR: ErrorBody},
     url_name="metrics",
     summary="Metrics for Prometheus",
 )

@@ -9,7 +9,7 @@ from ninja.responses import Status
 from cronium_admin.accounts.api_auth import get_caller, require_permission
 from cronium_admin.accounts.permissions import Permission
 from cronium_admin.core.edit_versions import DELETE_VERSION_HELP
-from cronium_admin.core.errors import ERROR_STATUSES, ErrorBody
+from cronium_admin.core.errors import ANY_ERROR, ErrorBody
 from cronium_admin.profiles.schemas import ProfileChange, ProfileIn, ProfileList, ProfileOut
 from cronium_admin.profiles.service import (
     add_profile,
@@ -22,7 +22,7 @@ from cronium_admin.profiles.service import (
 router = Router(tags=["profiles"], auth=require_permission(Permission.VIEW))
 
 
-@router.get("", response={200: ProfileList, ERROR_STATUSES: ErrorBody}, summary="All profiles")
+@router.get("", response={200: ProfileList, ANY_ERROR: ErrorBody}, summary="All profiles")
 def list_profiles(request: HttpRequest) -> ProfileList:
     return ProfileList(
         items=[ProfileOut.from_profile(profile, profile.job_count) for profile in list_profiles_with_use()]
@@ -31,7 +31,7 @@ def list_profiles(request: HttpRequest) -> ProfileList:
 
 @router.post(
     "",
-    response={201: ProfileOut, ERROR_STATUSES: ErrorBody},
+    response={201: ProfileOut, ANY_ERROR: ErrorBody},
     auth=require_permission(Permission.ADMIN),
     summary="Create a profile",
 )
@@ -39,7 +39,7 @@ def create_profile(request: HttpRequest, body: ProfileIn) -> Status[ProfileOut]:
     return Status(201, ProfileOut.from_profile(add_profile(body.model_dump(), get_caller(request)), 0))
 
 
-@router.get("/{slug:name}", response={200: ProfileOut, ERROR_STATUSES: ErrorBody}, summary="One profile")
+@router.get("/{slug:name}", response={200: ProfileOut, ANY_ERROR: ErrorBody}, summary="One profile")
 def get_profile(request: HttpRequest, name: str) -> ProfileOut:
     profile = find_profile(name)
     return ProfileOut.from_profile(profile, profile.jobs.count())
@@ -47,7 +47,7 @@ def get_profile(request: HttpRequest, name: str) -> ProfileOut:
 
 @router.patch(
     "/{slug:name}",
-    response={200: ProfileOut, ERROR_STATUSES: ErrorBody},
+    response={200: ProfileOut, ANY_ERROR: ErrorBody},
     auth=require_permission(Permission.ADMIN),
     summary="Change a profile's limits",
 )
@@ -60,7 +60,7 @@ def change_profile(request: HttpRequest, name: str, body: ProfileChange) -> Prof
 
 @router.delete(
     "/{slug:name}",
-    response={204: None, ERROR_STATUSES: ErrorBody},
+    response={204: None, ANY_ERROR: ErrorBody},
     auth=require_permission(Permission.ADMIN),
     summary="Delete a profile",
 )

@@ -9,7 +9,7 @@ from ninja.responses import Status
 from cronium_admin.accounts.api_auth import get_caller, require_permission
 from cronium_admin.accounts.permissions import INSTANCE, Permission, can
 from cronium_admin.core.edit_versions import DELETE_VERSION_HELP
-from cronium_admin.core.errors import ERROR_STATUSES, ErrorBody
+from cronium_admin.core.errors import ANY_ERROR, ErrorBody
 from cronium_admin.registries import service
 from cronium_admin.registries.checks import request_check
 from cronium_admin.registries.models import Registry
@@ -25,7 +25,7 @@ from cronium_admin.registries.service import (
 router = Router(tags=["registries"], auth=require_permission(Permission.VIEW))
 
 
-@router.get("", response={200: RegistryList, ERROR_STATUSES: ErrorBody}, summary="All registries")
+@router.get("", response={200: RegistryList, ANY_ERROR: ErrorBody}, summary="All registries")
 def list_registries(request: HttpRequest) -> RegistryList:
     """Users, certificates and projects are shown to administrators only."""
     return RegistryList(items=_build_items(request, list(service.list_registries())))
@@ -33,7 +33,7 @@ def list_registries(request: HttpRequest) -> RegistryList:
 
 @router.post(
     "",
-    response={201: RegistryOut, ERROR_STATUSES: ErrorBody},
+    response={201: RegistryOut, ANY_ERROR: ErrorBody},
     auth=require_permission(Permission.ADMIN),
     summary="Add a registry",
 )
@@ -41,14 +41,14 @@ def create_registry(request: HttpRequest, body: RegistryIn) -> Status[RegistryOu
     return Status(201, _build_out(request, add_registry(body.list_changes(), get_caller(request)).pk))
 
 
-@router.get("/{int:registry_id}", response={200: RegistryOut, ERROR_STATUSES: ErrorBody}, summary="One registry")
+@router.get("/{int:registry_id}", response={200: RegistryOut, ANY_ERROR: ErrorBody}, summary="One registry")
 def get_registry(request: HttpRequest, registry_id: int) -> RegistryOut:
     return _build_out(request, registry_id)
 
 
 @router.patch(
     "/{int:registry_id}",
-    response={200: RegistryOut, ERROR_STATUSES: ErrorBody},
+    response={200: RegistryOut, ANY_ERROR: ErrorBody},
     auth=require_permission(Permission.ADMIN),
     summary="Change a registry",
 )
@@ -60,7 +60,7 @@ def change_registry(request: HttpRequest, registry_id: int, body: RegistryChange
 
 @router.delete(
     "/{int:registry_id}",
-    response={204: None, ERROR_STATUSES: ErrorBody},
+    response={204: None, ANY_ERROR: ErrorBody},
     auth=require_permission(Permission.ADMIN),
     summary="Delete a registry",
 )
@@ -76,7 +76,7 @@ def remove_registry(
 
 @router.post(
     "/{int:registry_id}/check",
-    response={202: RegistryOut, ERROR_STATUSES: ErrorBody},
+    response={202: RegistryOut, ANY_ERROR: ErrorBody},
     auth=require_permission(Permission.ADMIN),
     summary="Check sign-in, pull and push",
 )

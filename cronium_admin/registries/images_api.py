@@ -8,7 +8,7 @@ from ninja import Query, Router
 from cronium_admin.accounts.api_auth import get_caller, require_permission
 from cronium_admin.accounts.permissions import Permission
 from cronium_admin.core.edit_versions import DELETE_VERSION_HELP
-from cronium_admin.core.errors import ERROR_STATUSES, ErrorBody
+from cronium_admin.core.errors import ANY_ERROR, ErrorBody
 from cronium_admin.images.inventory import find_presence
 from cronium_admin.images.models import Language
 from cronium_admin.images.schemas import ImageIn, ImageList, ImageOut
@@ -18,19 +18,19 @@ from cronium_admin.registries.image_warnings import find_warnings
 router = Router(tags=["images"], auth=require_permission(Permission.VIEW))
 
 
-@router.get("", response={200: ImageList, ERROR_STATUSES: ErrorBody}, summary="The image of each language")
+@router.get("", response={200: ImageList, ANY_ERROR: ErrorBody}, summary="The image of each language")
 def list_images(request: HttpRequest) -> ImageList:
     return ImageList(items=_build_items(list(Language)))
 
 
-@router.get("/{slug:language}", response={200: ImageOut, ERROR_STATUSES: ErrorBody}, summary="One language's image")
+@router.get("/{slug:language}", response={200: ImageOut, ANY_ERROR: ErrorBody}, summary="One language's image")
 def get_image(request: HttpRequest, language: str) -> ImageOut:
     return _build_items([parse_language(language)])[0]
 
 
 @router.put(
     "/{slug:language}",
-    response={200: ImageOut, ERROR_STATUSES: ErrorBody},
+    response={200: ImageOut, ANY_ERROR: ErrorBody},
     auth=require_permission(Permission.ADMIN),
     summary="Set a language's override",
 )
@@ -43,7 +43,7 @@ def put_image(request: HttpRequest, language: str, body: ImageIn) -> ImageOut:
 
 @router.delete(
     "/{slug:language}",
-    response={204: None, ERROR_STATUSES: ErrorBody},
+    response={204: None, ANY_ERROR: ErrorBody},
     auth=require_permission(Permission.ADMIN),
     summary="Remove a language's override",
 )

@@ -8,7 +8,7 @@ from ninja import Query, Router
 from cronium_admin.accounts.api_auth import get_caller, require_permission
 from cronium_admin.accounts.permissions import Permission
 from cronium_admin.core.edit_versions import DELETE_VERSION_HELP
-from cronium_admin.core.errors import ERROR_STATUSES, ErrorBody
+from cronium_admin.core.errors import ANY_ERROR, ErrorBody
 from cronium_admin.registries.policies import (
     delete_image_policy,
     find_policy,
@@ -22,7 +22,7 @@ from cronium_admin.registries.schemas import PolicyIn, PolicyList, PolicyOut
 router = Router(tags=["images"], auth=require_permission(Permission.VIEW))
 
 
-@router.get("", response={200: PolicyList, ERROR_STATUSES: ErrorBody}, summary="The pull policies of single images")
+@router.get("", response={200: PolicyList, ANY_ERROR: ErrorBody}, summary="The pull policies of single images")
 def list_image_policies(request: HttpRequest) -> PolicyList:
     policies = list_policies()
     rules = resolve_policies([policy.image for policy in policies])
@@ -35,7 +35,7 @@ def list_image_policies(request: HttpRequest) -> PolicyList:
 
 
 @router.get(
-    "/{path:image}", response={200: PolicyOut, ERROR_STATUSES: ErrorBody}, summary="When hosts pull an image, and why"
+    "/{path:image}", response={200: PolicyOut, ANY_ERROR: ErrorBody}, summary="When hosts pull an image, and why"
 )
 def get_image_policy(request: HttpRequest, image: str) -> PolicyOut:
     return _build_out(image)
@@ -43,7 +43,7 @@ def get_image_policy(request: HttpRequest, image: str) -> PolicyOut:
 
 @router.put(
     "/{path:image}",
-    response={200: PolicyOut, ERROR_STATUSES: ErrorBody},
+    response={200: PolicyOut, ANY_ERROR: ErrorBody},
     auth=require_permission(Permission.ADMIN),
     summary="Set an image's pull policy",
 )
@@ -55,7 +55,7 @@ def put_image_policy(request: HttpRequest, image: str, body: PolicyIn) -> Policy
 
 @router.delete(
     "/{path:image}",
-    response={204: None, ERROR_STATUSES: ErrorBody},
+    response={204: None, ANY_ERROR: ErrorBody},
     auth=require_permission(Permission.ADMIN),
     summary="Remove an image's pull policy",
 )

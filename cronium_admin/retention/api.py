@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from cronium_admin.accounts.api_auth import get_caller, require_project_permission
 from cronium_admin.accounts.models import User
 from cronium_admin.accounts.permissions import Permission
-from cronium_admin.core.errors import ERROR_STATUSES, ApiError, ErrorBody
+from cronium_admin.core.errors import ANY_ERROR, ApiError, ErrorBody
 from cronium_admin.core.timestamps import UtcDatetime
 from cronium_admin.retention.deletion import MAX_DELETED, Selection, delete_run, delete_selected
 from cronium_admin.runs.api import router
@@ -29,7 +29,7 @@ class DeletedOut(BaseModel):
 
 @router.delete(
     "/runs/{uuid:run_id}",
-    response={204: None, ERROR_STATUSES: ErrorBody},
+    response={204: None, ANY_ERROR: ErrorBody},
     auth=require_project_permission(Permission.EDIT),
     summary="Delete a run",
 )
@@ -41,7 +41,7 @@ def remove_run(request: HttpRequest, run_id: UUID) -> HttpResponse:
 
 @router.delete(
     "/runs",
-    response={200: DeletedOut, ERROR_STATUSES: ErrorBody},
+    response={200: DeletedOut, ANY_ERROR: ErrorBody},
     auth=require_project_permission(Permission.ADMIN),
     summary="Delete runs",
 )

@@ -14,7 +14,7 @@ from pydantic import WithJsonSchema
 from cronium_admin.accounts.api_auth import get_caller, require_project_permission
 from cronium_admin.accounts.models import User
 from cronium_admin.accounts.permissions import Permission
-from cronium_admin.core.errors import ERROR_STATUSES, ApiError, ErrorBody
+from cronium_admin.core.errors import ANY_ERROR, ApiError, ErrorBody
 from cronium_admin.core.json_text import cast_to_text
 from cronium_admin.core.paging import fetch_newest_page
 from cronium_admin.core.timestamps import UtcDatetime
@@ -47,7 +47,7 @@ def _make_field_error(field: str, message: str) -> ApiError:
 
 @router.post(
     "/jobs/{slug:slug}/runs",
-    response={202: RunOut, ERROR_STATUSES: ErrorBody},
+    response={202: RunOut, ANY_ERROR: ErrorBody},
     auth=require_project_permission(Permission.RUN),
     summary="Run a job",
 )
@@ -72,7 +72,7 @@ def _check_key(key: str | None) -> str:
     return key or ""
 
 
-@router.get("/runs", response={200: RunPage, ERROR_STATUSES: ErrorBody}, summary="Runs, newest first")
+@router.get("/runs", response={200: RunPage, ANY_ERROR: ErrorBody}, summary="Runs, newest first")
 def list_runs(
     request: HttpRequest,
     job: Annotated[str | None, Query(max_length=80, description="The slug of a job")] = None,
@@ -120,7 +120,7 @@ def _find_filter_job(caller: User, slug: str) -> Job:
 
 @router.get(
     "/runs/{uuid:run_id}",
-    response={200: RunDetail, ERROR_STATUSES: ErrorBody},
+    response={200: RunDetail, ANY_ERROR: ErrorBody},
     summary="One run, with script and events",
 )
 def get_run(request: HttpRequest, run_id: UUID) -> RunDetail:
@@ -129,7 +129,7 @@ def get_run(request: HttpRequest, run_id: UUID) -> RunDetail:
 
 
 @router.get(
-    "/runs/{uuid:run_id}/sandbox", response={200: SandboxOut, ERROR_STATUSES: ErrorBody}, summary="The sandbox of a run"
+    "/runs/{uuid:run_id}/sandbox", response={200: SandboxOut, ANY_ERROR: ErrorBody}, summary="The sandbox of a run"
 )
 def get_sandbox(request: HttpRequest, run_id: UUID) -> SandboxOut:
     """The settings of the run's containers and network: as requested, and as the engine reported them."""
@@ -143,7 +143,7 @@ def get_sandbox(request: HttpRequest, run_id: UUID) -> SandboxOut:
     return SandboxOut(reported=True, version=run.sandbox_table.digest[:12], **report)
 
 
-@router.get("/runs/{uuid:run_id}/output", response={200: Any, ERROR_STATUSES: ErrorBody}, summary="The output of a run")
+@router.get("/runs/{uuid:run_id}/output", response={200: Any, ANY_ERROR: ErrorBody}, summary="The output of a run")
 def run_output(request: HttpRequest, run_id: UUID) -> HttpResponse:
     """The JSON value itself, without an envelope; 404 if the script has set no output."""
     runs = Run.objects.visible_to(get_caller(request)).filter(pk=run_id)
@@ -159,7 +159,7 @@ def run_output(request: HttpRequest, run_id: UUID) -> HttpResponse:
 
 @router.post(
     "/runs/{uuid:run_id}/cancel",
-    response={202: RunOut, ERROR_STATUSES: ErrorBody},
+    response={202: RunOut, ANY_ERROR: ErrorBody},
     auth=require_project_permission(Permission.RUN),
     summary="Cancel a run",
 )
@@ -172,7 +172,7 @@ def cancel_run(request: HttpRequest, response: HttpResponse, run_id: UUID) -> An
 
 @router.post(
     "/runs/{uuid:run_id}/rerun",
-    response={202: RunOut, ERROR_STATUSES: ErrorBody},
+    response={202: RunOut, ANY_ERROR: ErrorBody},
     auth=require_project_permission(Permission.RUN),
     summary="Rerun a run",
 )

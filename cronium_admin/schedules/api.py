@@ -15,7 +15,7 @@ from cronium_admin.accounts.api_auth import get_caller, require_project_permissi
 from cronium_admin.accounts.permissions import Permission
 from cronium_admin.core.database.clock import database_now
 from cronium_admin.core.edit_versions import DELETE_VERSION_HELP
-from cronium_admin.core.errors import ERROR_STATUSES, ErrorBody
+from cronium_admin.core.errors import ANY_ERROR, ErrorBody
 from cronium_admin.core.paging import filter_after, make_cursor, parse_cursor
 from cronium_admin.jobs.lookup import find_job
 from cronium_admin.schedules import catch_up, service
@@ -59,7 +59,7 @@ PAGE_SIZE = 100
 
 @router.post(
     "/schedules/preview",
-    response={200: PreviewOut, ERROR_STATUSES: ErrorBody},
+    response={200: PreviewOut, ANY_ERROR: ErrorBody},
     summary="The times of a rule",
     exclude_unset=True,
 )
@@ -97,7 +97,7 @@ def preview_schedule(request: HttpRequest, body: PreviewIn) -> PreviewOut:
     return PreviewOut(times=shown, words=words, warnings=warnings, tzdata=TZDATA_VERSION, **optional)
 
 
-@router.get("/schedules", response={200: SchedulePage, ERROR_STATUSES: ErrorBody}, summary="All schedules, by name")
+@router.get("/schedules", response={200: SchedulePage, ANY_ERROR: ErrorBody}, summary="All schedules, by name")
 def list_schedules(
     request: HttpRequest, after: Annotated[str, Query(max_length=1000)] = "", job: Annotated[str, Query()] = ""
 ) -> SchedulePage:
@@ -109,7 +109,7 @@ def list_schedules(
 
 @router.get(
     "/schedules/downtime",
-    response={200: DowntimeOut, ERROR_STATUSES: ErrorBody},
+    response={200: DowntimeOut, ANY_ERROR: ErrorBody},
     summary="The last downtime, and what became of the times in it",
 )
 def get_downtime(request: HttpRequest) -> DowntimeOut:
@@ -133,7 +133,7 @@ def get_downtime(request: HttpRequest) -> DowntimeOut:
 
 
 @router.get(
-    "/jobs/{slug:slug}/schedules", response={200: SchedulePage, ERROR_STATUSES: ErrorBody}, summary="Schedules of a job"
+    "/jobs/{slug:slug}/schedules", response={200: SchedulePage, ANY_ERROR: ErrorBody}, summary="Schedules of a job"
 )
 def list_job_schedules(
     request: HttpRequest, slug: str, after: Annotated[str, Query(max_length=1000)] = ""
@@ -153,7 +153,7 @@ def _make_page(rows: "QuerySet[Schedule]", after: str) -> SchedulePage:
 
 @router.post(
     "/jobs/{slug:slug}/schedules",
-    response={201: ScheduleOut, ERROR_STATUSES: ErrorBody},
+    response={201: ScheduleOut, ANY_ERROR: ErrorBody},
     auth=require_project_permission(Permission.EDIT),
     summary="Create a schedule",
 )
@@ -164,14 +164,14 @@ def create_schedule(request: HttpRequest, slug: str, body: ScheduleIn) -> Status
     return Status(201, ScheduleOut.from_schedule(service.create_schedule(job, body.list_changes("UTC"), caller)))
 
 
-@router.get("/schedules/{int:pk}", response={200: ScheduleOut, ERROR_STATUSES: ErrorBody}, summary="One schedule")
+@router.get("/schedules/{int:pk}", response={200: ScheduleOut, ANY_ERROR: ErrorBody}, summary="One schedule")
 def get_schedule(request: HttpRequest, pk: int) -> ScheduleOut:
     return ScheduleOut.from_schedule(service.find_schedule(get_caller(request), pk))
 
 
 @router.patch(
     "/schedules/{int:pk}",
-    response={200: ScheduleOut, ERROR_STATUSES: ErrorBody},
+    response={200: ScheduleOut, ANY_ERROR: ErrorBody},
     auth=require_project_permission(Permission.EDIT),
     summary="Change a schedule",
 )
@@ -185,7 +185,7 @@ def change_schedule(request: HttpRequest, pk: int, body: ScheduleChange) -> Sche
 
 @router.delete(
     "/schedules/{int:pk}",
-    response={204: None, ERROR_STATUSES: ErrorBody},
+    response={204: None, ANY_ERROR: ErrorBody},
     auth=require_project_permission(Permission.EDIT),
     summary="Delete a schedule",
 )
@@ -199,7 +199,7 @@ def remove_schedule(
 
 @router.get(
     "/schedules/{int:pk}/occurrences",
-    response={200: OccurrencePage, ERROR_STATUSES: ErrorBody},
+    response={200: OccurrencePage, ANY_ERROR: ErrorBody},
     summary="What became of the times of a schedule, newest first",
 )
 def list_occurrences(
@@ -216,7 +216,7 @@ def list_occurrences(
 
 @router.post(
     "/schedules/{int:pk}/run-missed",
-    response={202: RunMissedOut, ERROR_STATUSES: ErrorBody},
+    response={202: RunMissedOut, ANY_ERROR: ErrorBody},
     auth=require_project_permission(Permission.RUN),
     summary="Run the missed times of a schedule",
 )

@@ -9,7 +9,7 @@ from ninja.responses import Status
 from cronium_admin.accounts.api_auth import get_caller, require_project_permission
 from cronium_admin.accounts.permissions import Permission, ProjectId
 from cronium_admin.core.edit_versions import DELETE_VERSION_HELP
-from cronium_admin.core.errors import ERROR_STATUSES, ErrorBody
+from cronium_admin.core.errors import ANY_ERROR, ErrorBody
 from cronium_admin.secrets.models import Secret
 from cronium_admin.secrets.schemas import SecretIn, SecretList, SecretOut, SecretSaved
 from cronium_admin.secrets.service import (
@@ -31,7 +31,7 @@ def _build_secret_out(secret: Secret) -> SecretOut:
     return SecretOut.from_secret(secret, _list_job_slugs().get((secret.project_id, secret.name), []))
 
 
-@router.get("", response={200: SecretList, ERROR_STATUSES: ErrorBody}, summary="All secrets, without their values")
+@router.get("", response={200: SecretList, ANY_ERROR: ErrorBody}, summary="All secrets, without their values")
 def list_secrets(request: HttpRequest) -> SecretList:
     slugs = _list_job_slugs()
     secrets = list_secrets_by_name(get_caller(request))
@@ -40,16 +40,14 @@ def list_secrets(request: HttpRequest) -> SecretList:
     )
 
 
-@router.get(
-    "/{slug:name}", response={200: SecretOut, ERROR_STATUSES: ErrorBody}, summary="One secret, without its value"
-)
+@router.get("/{slug:name}", response={200: SecretOut, ANY_ERROR: ErrorBody}, summary="One secret, without its value")
 def get_secret(request: HttpRequest, name: str) -> SecretOut:
     return _build_secret_out(find_secret(get_caller(request), name))
 
 
 @router.put(
     "/{slug:name}",
-    response={200: SecretSaved, 201: SecretSaved, ERROR_STATUSES: ErrorBody},
+    response={200: SecretSaved, 201: SecretSaved, ANY_ERROR: ErrorBody},
     auth=require_project_permission(Permission.ADMIN),
     summary="Store a secret, or replace its value",
 )
@@ -64,7 +62,7 @@ def put_secret(request: HttpRequest, name: str, body: SecretIn) -> Status[Secret
 
 @router.delete(
     "/{slug:name}",
-    response={204: None, ERROR_STATUSES: ErrorBody},
+    response={204: None, ANY_ERROR: ErrorBody},
     auth=require_project_permission(Permission.ADMIN),
     summary="Delete a secret",
 )

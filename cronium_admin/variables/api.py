@@ -8,7 +8,7 @@ from ninja import Query, Router
 from cronium_admin.accounts.api_auth import get_caller, require_project_permission
 from cronium_admin.accounts.permissions import Permission
 from cronium_admin.core.edit_versions import DELETE_VERSION_HELP
-from cronium_admin.core.errors import ERROR_STATUSES, ApiError, ErrorBody
+from cronium_admin.core.errors import ANY_ERROR, ApiError, ErrorBody
 from cronium_admin.core.paging import make_cursor, parse_cursor
 from cronium_admin.variables import service
 from cronium_admin.variables.models import Variable
@@ -19,7 +19,7 @@ router = Router(tags=["variables"], auth=require_project_permission(Permission.V
 PAGE_SIZE, PAGE_BYTES = 100, 1024 * 1024
 
 
-@router.get("", response={200: VariablePage, ERROR_STATUSES: ErrorBody}, summary="Variables, by name")
+@router.get("", response={200: VariablePage, ANY_ERROR: ErrorBody}, summary="Variables, by name")
 def list_variables(request: HttpRequest, scope: str = "", q: str = "", after: str = "") -> VariablePage:
     """`q` is a part of the name. A page ends after 100 variables or 1 MiB of values; `next` leads to the next page."""
     rows = service.search_variables(get_caller(request), q.replace("\0", ""), scope.replace("\0", ""))
@@ -36,7 +36,7 @@ def list_variables(request: HttpRequest, scope: str = "", q: str = "", after: st
     return VariablePage(items=[VariableOut.from_variable(row) for row in items], next=following)
 
 
-@router.get("/{scope}/{name}", response={200: VariableOut, ERROR_STATUSES: ErrorBody}, summary="One variable")
+@router.get("/{scope}/{name}", response={200: VariableOut, ANY_ERROR: ErrorBody}, summary="One variable")
 def get_variable(request: HttpRequest, scope: str, name: str) -> VariableOut:
     row = service.find_variable(_resolve(request, scope, name))
     if row is None:
@@ -46,7 +46,7 @@ def get_variable(request: HttpRequest, scope: str, name: str) -> VariableOut:
 
 @router.put(
     "/{scope}/{name}",
-    response={200: VariableOut, ERROR_STATUSES: ErrorBody},
+    response={200: VariableOut, ANY_ERROR: ErrorBody},
     auth=require_project_permission(Permission.EDIT),
     summary="Create or set a variable",
 )
@@ -59,7 +59,7 @@ def put_variable(request: HttpRequest, scope: str, name: str, body: VariableIn) 
 
 @router.delete(
     "/{scope}/{name}",
-    response={204: None, ERROR_STATUSES: ErrorBody},
+    response={204: None, ANY_ERROR: ErrorBody},
     auth=require_project_permission(Permission.EDIT),
     summary="Delete a variable",
 )
@@ -78,7 +78,7 @@ def delete_variable(
 
 @router.get(
     "/{scope}/{name}/history",
-    response={200: ChangeList, ERROR_STATUSES: ErrorBody},
+    response={200: ChangeList, ANY_ERROR: ErrorBody},
     summary="The last 100 changes of a variable",
 )
 def variable_history(request: HttpRequest, scope: str, name: str) -> ChangeList:

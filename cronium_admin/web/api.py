@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from functools import wraps
+from http.client import responses
 from inspect import iscoroutinefunction
 from typing import Any
 
@@ -17,6 +18,7 @@ from django.views.decorators.http import require_safe
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError
 from ninja.errors import ValidationError as SchemaError
+from ninja.openapi.schema import OpenAPISchema
 from ninja.operation import Operation
 
 from cronium_admin.accounts.api import me
@@ -25,8 +27,10 @@ from cronium_admin.accounts.api_auth import require_permission
 from cronium_admin.accounts.permissions import Permission
 from cronium_admin.accounts.tokens_api import router as tokens
 from cronium_admin.core.errors import (
+    ERROR_STATUSES,
     INTERNAL_ERROR,
     ApiError,
+    ErrorBody,
     collect_field_errors,
     collect_schema_errors,
     convert_outage,
@@ -59,11 +63,24 @@ from cronium_admin.workers.hosts.queues_api import router as queues
 log = logging.getLogger("cronium.api")
 View = Callable[..., Any]
 
+_ERROR_CONTENT = {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorBody"}}}
+_ERROR_RESPONSES: dict[int, Any] = {
+    status: {"description": responses[status], "content": _ERROR_CONTENT} for status in ERROR_STATUSES
+}
+
 
 class _Api(NinjaAPI):
     def get_openapi_operation_id(self, operation: Operation) -> str:
         # The name without its module: clients are generated from it, and functions may move.
         return operation.view_func.__name__
+
+    def get_openapi_schema(self, **options: Any) -> OpenAPISchema:
+        schema = super().get_openapi_schema(**options)
+        schema["components"]["schemas"]["ErrorBody"] = ErrorBody.model_json_schema()
+        for operation in (operation for methods in schema["paths"].values() for operation in methods.values()):
+            if "security" in operation:
+                operation["responses"] = _ERROR_RESPONSES | operation["responses"]
+        return schema
 
 
 api = _Api(

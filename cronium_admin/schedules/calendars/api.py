@@ -9,7 +9,7 @@ from ninja.responses import Status
 from cronium_admin.accounts.api_auth import get_caller, require_permission, require_project_permission
 from cronium_admin.accounts.permissions import Permission
 from cronium_admin.core.edit_versions import DELETE_VERSION_HELP
-from cronium_admin.core.errors import ERROR_STATUSES, ErrorBody
+from cronium_admin.core.errors import ANY_ERROR, ErrorBody
 from cronium_admin.schedules.calendars import service
 from cronium_admin.schedules.calendars.schemas import (
     CalendarChange,
@@ -22,7 +22,7 @@ from cronium_admin.schedules.calendars.schemas import (
 router = Router(tags=["calendars"], auth=require_project_permission(Permission.VIEW))
 
 
-@router.get("", response={200: CalendarList, ERROR_STATUSES: ErrorBody}, summary="All calendars")
+@router.get("", response={200: CalendarList, ANY_ERROR: ErrorBody}, summary="All calendars")
 def list_calendars(request: HttpRequest) -> CalendarList:
     rows = service.list_calendars_with_use()
     return CalendarList(items=[CalendarOut.from_calendar(row, row.schedule_count) for row in rows])
@@ -30,7 +30,7 @@ def list_calendars(request: HttpRequest) -> CalendarList:
 
 @router.post(
     "",
-    response={201: CalendarDetail, ERROR_STATUSES: ErrorBody},
+    response={201: CalendarDetail, ANY_ERROR: ErrorBody},
     auth=require_permission(Permission.ADMIN),
     summary="Create a calendar",
 )
@@ -38,7 +38,7 @@ def create_calendar(request: HttpRequest, body: CalendarIn) -> Status[CalendarDe
     return Status(201, CalendarDetail.from_calendar(service.add_calendar(body.list_changes(), get_caller(request)), 0))
 
 
-@router.get("/{slug:name}", response={200: CalendarDetail, ERROR_STATUSES: ErrorBody}, summary="One calendar")
+@router.get("/{slug:name}", response={200: CalendarDetail, ANY_ERROR: ErrorBody}, summary="One calendar")
 def get_calendar(request: HttpRequest, name: str) -> CalendarDetail:
     calendar = service.find_calendar(name)
     return CalendarDetail.from_calendar(calendar, service.count_schedules(calendar))
@@ -46,7 +46,7 @@ def get_calendar(request: HttpRequest, name: str) -> CalendarDetail:
 
 @router.patch(
     "/{slug:name}",
-    response={200: CalendarDetail, ERROR_STATUSES: ErrorBody},
+    response={200: CalendarDetail, ANY_ERROR: ErrorBody},
     auth=require_permission(Permission.ADMIN),
     summary="Change a calendar",
 )
@@ -59,7 +59,7 @@ def change_calendar(request: HttpRequest, name: str, body: CalendarChange) -> Ca
 
 @router.delete(
     "/{slug:name}",
-    response={204: None, ERROR_STATUSES: ErrorBody},
+    response={204: None, ANY_ERROR: ErrorBody},
     auth=require_permission(Permission.ADMIN),
     summary="Delete a calendar",
 )

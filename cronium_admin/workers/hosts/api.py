@@ -9,7 +9,7 @@ from ninja import Query, Router
 from cronium_admin.accounts.api_auth import get_caller, require_permission, require_project_permission
 from cronium_admin.accounts.permissions import Permission
 from cronium_admin.core.edit_versions import DELETE_VERSION_HELP
-from cronium_admin.core.errors import ERROR_STATUSES, ErrorBody
+from cronium_admin.core.errors import ANY_ERROR, ErrorBody
 from cronium_admin.runs.lookup import find_run
 from cronium_admin.workers.hosts.schemas import BehindOut, HostIn, HostList, HostOut, UnservedOut, WaitingOut
 from cronium_admin.workers.hosts.service import delete_host, fetch_hosts, set_draining
@@ -19,7 +19,7 @@ router = Router(tags=["hosts"], auth=require_permission(Permission.VIEW))
 of_runs = Router(tags=["runs"], auth=require_project_permission(Permission.VIEW))
 
 
-@router.get("", response={200: HostList, ERROR_STATUSES: ErrorBody}, summary="The hosts, with their isolation checks")
+@router.get("", response={200: HostList, ANY_ERROR: ErrorBody}, summary="The hosts, with their isolation checks")
 def list_hosts(request: HttpRequest) -> HostList:
     """`unserved`: queues with waiting runs that no host takes."""
     hosts = fetch_hosts()
@@ -32,7 +32,7 @@ def list_hosts(request: HttpRequest) -> HostList:
 
 @router.patch(
     "/{str:name}",
-    response={200: HostOut, ERROR_STATUSES: ErrorBody},
+    response={200: HostOut, ANY_ERROR: ErrorBody},
     auth=require_permission(Permission.ADMIN),
     summary="Drain or resume a host",
 )
@@ -43,7 +43,7 @@ def change_host(request: HttpRequest, name: str, body: HostIn) -> HostOut:
 
 @router.delete(
     "/{str:name}",
-    response={204: None, ERROR_STATUSES: ErrorBody},
+    response={204: None, ANY_ERROR: ErrorBody},
     auth=require_permission(Permission.ADMIN),
     summary="Delete a host that is away",
 )
@@ -55,9 +55,7 @@ def remove_host(
     return HttpResponse(status=204)
 
 
-@of_runs.get(
-    "/runs/{uuid:run_id}/waiting", response={200: WaitingOut, ERROR_STATUSES: ErrorBody}, summary="Why a run waits"
-)
+@of_runs.get("/runs/{uuid:run_id}/waiting", response={200: WaitingOut, ANY_ERROR: ErrorBody}, summary="Why a run waits")
 def why_it_waits(request: HttpRequest, run_id: UUID) -> WaitingOut:
     """If `why` is empty, the run can start at any moment or does not wait: see its status."""
     caller = get_caller(request)

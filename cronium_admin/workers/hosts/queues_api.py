@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictInt
 from cronium_admin.accounts.api_auth import get_caller, require_permission
 from cronium_admin.accounts.permissions import Permission
 from cronium_admin.core.edit_versions import CHANGE_VERSION_HELP
-from cronium_admin.core.errors import ERROR_STATUSES, ErrorBody
+from cronium_admin.core.errors import ANY_ERROR, ErrorBody
 from cronium_admin.workers.hosts.queues import QueueView, fetch_queue, fetch_queues, set_limit
 from cronium_admin.workers.hosts.service import fetch_hosts
 
@@ -42,20 +42,20 @@ class QueueIn(BaseModel):
     version: Annotated[StrictInt | None, Field(description=CHANGE_VERSION_HELP)] = None
 
 
-@router.get("", response={200: QueueList, ERROR_STATUSES: ErrorBody}, summary="The queues, with their limits")
+@router.get("", response={200: QueueList, ANY_ERROR: ErrorBody}, summary="The queues, with their limits")
 def list_queues(request: HttpRequest) -> QueueList:
     """The queues of hosts, jobs and live runs, and those with a limit."""
     return QueueList(items=[QueueOut.from_view(queue) for queue in fetch_queues(fetch_hosts())])
 
 
-@router.get("/{str:name}", response={200: QueueOut, ERROR_STATUSES: ErrorBody}, summary="One queue")
+@router.get("/{str:name}", response={200: QueueOut, ANY_ERROR: ErrorBody}, summary="One queue")
 def get_queue(request: HttpRequest, name: str) -> QueueOut:
     return QueueOut.from_view(fetch_queue(name, fetch_hosts()))
 
 
 @router.patch(
     "/{str:name}",
-    response={200: QueueOut, ERROR_STATUSES: ErrorBody},
+    response={200: QueueOut, ANY_ERROR: ErrorBody},
     auth=require_permission(Permission.ADMIN),
     summary="Set the limit of a queue",
 )
