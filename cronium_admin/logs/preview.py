@@ -1,7 +1,5 @@
 """The last log line of active runs, for lists of runs: one query for all runs, only the visible part of each line."""
 
-import re
-import unicodedata
 from collections.abc import Iterable
 from uuid import UUID
 
@@ -9,6 +7,7 @@ from django.db.models import Case, F, OuterRef, Subquery, When
 from django.db.models.functions import Length
 
 from cronium_admin.accounts.models import User
+from cronium_admin.core.terminal_text import strip_control
 from cronium_admin.logs.codec import LogDamaged, unpack_text
 from cronium_admin.logs.models import LogChunk
 from cronium_admin.runs.models import ON_HOST, Run
@@ -17,7 +16,6 @@ MAX_RUNS = 50
 MAX_BYTES = 2 * 1024 * 1024  # of a chunk's text or an unfinished line; larger ones are not read for a list
 MAX_LINE_BYTES = 4000  # of the line
 MAX_CHARS = 200  # characters
-_ESCAPE_SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]?")
 
 
 def fetch_last_lines(run_ids: Iterable[UUID], user: User) -> dict[UUID, str]:
@@ -54,13 +52,6 @@ def _find_last_line(text: bytes) -> bytes:
 
 
 def make_plain_text(line: bytes) -> str:
-    """The visible part of a line: the text after the last carriage return, without colours, control characters and
-    bidirectional marks, with single spaces, and at most MAX_CHARS characters."""
+    """The visible part of a line (see `strip_control`), with single spaces, and at most MAX_CHARS characters."""
     visible = line.rstrip(b"\r").rpartition(b"\r")[2][:MAX_LINE_BYTES]
-    text = _ESCAPE_SEQUENCE.sub("", visible.decode(errors="replace"))
-    cleaned = "".join(" " if char.isspace() else char for char in text if char.isspace() or _is_visible(char))
-    return " ".join(cleaned.split())[:MAX_CHARS]
-
-
-def _is_visible(char: str) -> bool:
-    return unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Co", "Cn")
+    return " ".join(strip_control(visible.decode(errors="replace")).split())[:MAX_CHARS]

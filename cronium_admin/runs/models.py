@@ -101,6 +101,8 @@ class Run(InProject):
     reason = models.CharField(max_length=40, blank=True, default="")
     message = models.TextField(blank=True, default="")
     exit_code = models.IntegerField(null=True)
+    # The error in the log of a failed run, in the form of `RunError.to_json`; null: none was found or looked for.
+    error: Any = models.JSONField(null=True)
 
     # All settings that decide what runs, fixed at launch: those of the revision, those in the columns below, and in
     # `differs` the other settings that are not the revision's, by name; null: none.

@@ -39,6 +39,15 @@ class ImageRef(BaseModel):
     )
 
 
+class ErrorOut(BaseModel):
+    """The error in the log of a failed run."""
+
+    text: str = Field(description="At most 300 characters.")
+    line: int = Field(description="The number of the log's line.")
+    script_line: int | None = Field(description="The line of the script that ran; null: unknown.")
+    file: str = Field(description="The script's file, such as script.py, or the path of another; empty: unknown.")
+
+
 class RunItem(BaseModel):
     """A run in a list: without the fields that can be long."""
 
@@ -51,6 +60,10 @@ class RunItem(BaseModel):
     reason: str
     message: str
     exit_code: int | None
+    error: ErrorOut | None = Field(
+        description="Of a run that failed, could not finish or timed out: the error in its log; null: none was found, "
+        "or the run is of an older version."
+    )
     condition: bool | None = Field(description="The value that the script set for follow-up rules; null: not set.")
     trigger: str = Field(description=f"What launched it: {', '.join(Trigger.values)}.")
     scheduled_for: datetime | None = Field(description="The planned time, of a run that a schedule launched.")
@@ -127,6 +140,7 @@ class RunItem(BaseModel):
             "warm": run.is_warm,
             "cold_reason": run.cold_reason or "",
             "limits": LimitsOut.from_limits(run.limits),
+            "error": ErrorOut(**run.error) if run.error else None,
             "parent": run.parent_id,
             "retry_of": run.retry_of_id,
             "created_by": run.created_by.get_username() if run.created_by else None,

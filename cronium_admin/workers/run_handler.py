@@ -12,6 +12,7 @@ from django.db import DatabaseError
 from cronium_admin.core import lease, metrics
 from cronium_admin.core.database.outage import is_outage
 from cronium_admin.logs import gaps
+from cronium_admin.logs.run_error import find_run_error
 from cronium_admin.logs.store import LogWriter, PendingWrite, RunLog
 from cronium_admin.runs import state_machine
 from cronium_admin.runs.models import Run, RunEvent, StartKind, Status
@@ -35,6 +36,7 @@ STOP_MESSAGES = {
     DISK: "Stopping: the disk limit is reached",
 }
 MAX_STARTS = 3  # starts of a run whose engine stops answering before the script begins; worker crashes do not count
+WITH_ERROR = (Status.FAILED, Status.ERRORED, Status.TIMED_OUT)  # ends whose error is looked for in the log
 ENGINE_AWAY = "engine_away"  # kind of the event recorded for each
 
 
@@ -141,6 +143,7 @@ class DatabaseRunHandler:
             self._write_log(self._log.prepare_seal(gaps.GONE if result.reason == GONE else self._seal_gap))
             trace = self._trace.pack("finished")
             facts = {**self._log.totals, "peak_memory_bytes": result.peak_memory_bytes, "trace": trace}
+            facts["error"] = self._find_error(result)
             ending = Ending(Status(result.status), result.reason, message, result.exit_code, facts)
             if (
                 not self._database.call(state_machine.finish, self._run_id, self._epoch, ending)
@@ -155,6 +158,18 @@ class DatabaseRunHandler:
             error_message = "The result could not be stored. The server's log has the cause."
             error_ending = Ending(Status.ERRORED, "internal_error", error_message, facts=self._log.totals)
             self._database.call(state_machine.finish, self._run_id, self._epoch, error_ending)
+
+    def _find_error(self, result: RunResult) -> dict[str, Any] | None:
+        if Status(result.status) not in WITH_ERROR or not self._log.lines or self._log.dropped[0]:
+            return None  # after dropped lines, the stored ones are not the last
+        try:
+            by_itself = result.status == Status.FAILED and result.reason == "exit_code"
+            return self._database.call(find_run_error, self._run_id, is_recognised_only=not by_itself)
+        except Exception as error:
+            if isinstance(error, DatabaseError) and is_outage(error):
+                raise
+            log.exception("run %s: its error was not found", self._run_id)
+            return None
 
     def _requeue_for_engine(self) -> bool:
         if RunEvent.objects.filter(run_id=self._run_id, kind=ENGINE_AWAY).count() >= MAX_STARTS - 1:
