@@ -40,7 +40,8 @@ LABELS = {
     "image": "Image", "pull_policy": "Pull policy", "timeout_seconds": "Timeout",
     "network": "Network", "egress_text": "Allowed hosts", "env": "Environment",
     "launch_env_text": "Set at launch", "secrets": "Secrets",
-    "input_text": "Input", "tags_text": "Tags", "queue": "Queue", "log_keep_days": "Logs kept, days",
+    "input_text": "Input", "tags_text": "Tags", "description": "Description", "queue": "Queue",
+    "log_keep_days": "Logs kept, days",
     "log_keep_runs": "Logs kept, runs", "run_keep_days": "Runs kept, days", "run_keep_runs": "Runs kept, number",
     "read_only_root": "Read-only root", **EXPECTED_LABELS, **RETRY_LABELS,
     **CONCURRENCY_LABELS,
@@ -86,6 +87,7 @@ class JobForm(ExpectedByForm, RetryFields, ConcurrencyFields):
     enabled = forms.BooleanField(required=False)
     input_text = forms.CharField(required=False, strip=False)
     tags_text = forms.CharField(required=False)
+    description = forms.CharField(required=False, strip=False)
     launch_env_text = forms.CharField(required=False)
     queue = forms.CharField(required=False)
     log_keep_days = forms.IntegerField(required=False, error_messages=_INTEGER_ERRORS)
@@ -109,6 +111,9 @@ class JobForm(ExpectedByForm, RetryFields, ConcurrencyFields):
 
     def clean_script(self) -> str:
         return _normalize_newlines(str(self.cleaned_data["script"]))
+
+    def clean_description(self) -> str:
+        return _normalize_newlines(str(self.cleaned_data["description"]))
 
     def clean_input_text(self) -> Any:
         return parse_json(self.cleaned_data["input_text"])
@@ -140,7 +145,7 @@ class JobForm(ExpectedByForm, RetryFields, ConcurrencyFields):
         """Values by the job's field names, without the fields that have form errors.
 
         Fields that the browser did not send keep the job's values: network (a disabled choice is not sent) and its
-        egress list, queue, launch_env, on_log_limit, streams and priority.
+        egress list, queue, launch_env, description, on_log_limit, streams and priority.
         """
         of_others = {"revision", *EXPECTED_FIELDS, *(f"{name}_unit" for name in EXPECTED_FIELDS), *RETRY_LABELS}
         of_others.update(CONCURRENCY_FIELDS)
@@ -153,6 +158,8 @@ class JobForm(ExpectedByForm, RetryFields, ConcurrencyFields):
         for name in ("on_log_limit", "streams", "priority"):
             if not self.data.get(name):
                 data.pop(name, None)
+        if "description" not in self.data:
+            data.pop("description", None)
         if "launch_env_text" not in self.data:
             data.pop("launch_env", None)
         if "queue" not in self.data:
@@ -259,7 +266,7 @@ def _make_initial(job: Job | None, script: str) -> dict[str, Any]:
         }
     same = ("name", "language", "script", "cpu", "memory_mb", "pids", "log_limit_mb", "on_log_limit")
     more = ("streams", "image", "timeout_seconds", "network", "queue", "log_keep_days", "log_keep_runs", "revision")
-    rest = ("pull_policy", "run_keep_days", "run_keep_runs", "read_only_root", "enabled")
+    rest = ("pull_policy", "run_keep_days", "run_keep_runs", "read_only_root", "enabled", "description")
     values = {name: getattr(job, name) for name in (*same, *more, *rest)}
     values |= split_expected(job)
     values["launch_env_text"] = " ".join(job.launch_env)

@@ -24,7 +24,19 @@ EXPECTED_FIELDS = ("start_by", "finish_by", "succeed_every", "succeed_grace")
 _RETENTION_FIELDS = {"log_keep_days", "log_keep_runs", "run_keep_days", "run_keep_runs"}
 # Fields that are younger than stored revisions: a revision omits them while they have this value, so that the digest of
 # a job that does not use them stays the same.
-DEFAULTS = {"pull_policy": "", "retry": None, "priority": 3, "concurrency": None, **dict.fromkeys(EXPECTED_FIELDS)}
+DEFAULTS = {
+    "pull_policy": "",
+    "description": "",
+    "retry": None,
+    "priority": 3,
+    "concurrency": None,
+    **dict.fromkeys(EXPECTED_FIELDS),
+}
 # How its runs wait for each other.
 _ORDER_FIELDS = {"priority", "concurrency"}
-JOB_FIELDS = RUN_FIELDS | {"name", "slug", "enabled", "tags", *EXPECTED_FIELDS} | _RETENTION_FIELDS | _ORDER_FIELDS
+JOB_FIELDS = (
+    RUN_FIELDS
+    | {"name", "slug", "enabled", "tags", "description", *EXPECTED_FIELDS}
+    | _RETENTION_FIELDS
+    | _ORDER_FIELDS
+)

@@ -13,7 +13,7 @@ from cronium_admin.accounts.projects import InProject
 from cronium_admin.core.database.clock import Now, database_now
 from cronium_admin.core.edit_versions import Edited
 from cronium_admin.core.json_text import JsonTextField
-from cronium_admin.core.line_text import fold_case, make_sort_key
+from cronium_admin.core.line_text import make_sort_key
 from cronium_admin.images.models import Language
 from cronium_admin.images.reference import validate_reference
 from cronium_admin.jobs.concurrency import (
@@ -26,9 +26,12 @@ from cronium_admin.jobs.concurrency import (
 from cronium_admin.jobs.egress_rules import validate_egress
 from cronium_admin.jobs.expected_by import ExpectedBy, find_expected_problems
 from cronium_admin.jobs.job_fields import DEFAULTS
+from cronium_admin.jobs.list_models import JobPin
 from cronium_admin.jobs.retry import describe_retry, validate_retry
+from cronium_admin.jobs.search_text import make_search_text
 from cronium_admin.jobs.validation import (
     DEFAULT_QUEUE,
+    validate_description,
     validate_env,
     validate_input,
     validate_keep_days,
@@ -54,6 +57,18 @@ from cronium_admin.profiles.limits import (
 )
 from cronium_admin.profiles.models import Profile
 from cronium_admin.registries.models import PullPolicy
+
+__all__ = [
+    "Job",
+    "JobPin",
+    "JobRevision",
+    "Network",
+    "OnLogLimit",
+    "QueueLimit",
+    "RetiredSlug",
+    "ScriptText",
+    "Streams",
+]
 
 
 class Network(models.TextChoices):
@@ -98,7 +113,7 @@ class Job(InProject, ExpectedBy):
 
     name = models.CharField(max_length=120)
     slug = models.SlugField(max_length=80)
-    # Derived from name and slug, because databases differ in case folding and ordering.
+    # Derived from name, slug, tags and description, because databases differ in case folding and ordering.
     search_text = models.TextField(default="", editable=False)
     order_key = models.BinaryField(default=b"")
     language = models.CharField(max_length=16, choices=Language.choices)
@@ -143,6 +158,8 @@ class Job(InProject, ExpectedBy):
     run_keep_runs = models.PositiveIntegerField(null=True, blank=True, validators=[validate_run_keep_runs])
     enabled = models.BooleanField(default=True)
     tags = models.JSONField(default=list, blank=True, validators=[validate_tags])
+    # Markdown, for people who read the job's page.
+    description = models.TextField(blank=True, default="", db_default="", validators=[validate_description])
     revision = models.PositiveIntegerField(default=1)  # incremented by every save that changes a field
     last_run_number = models.PositiveIntegerField(default=0)
     created_by = models.ForeignKey(
@@ -179,7 +196,7 @@ class Job(InProject, ExpectedBy):
         super().save(*args, **kwargs)
 
     def set_derived(self) -> None:
-        self.search_text = f"{fold_case(self.name)}\n{fold_case(self.slug)}"
+        self.search_text = make_search_text(self.name, self.slug, self.tags, self.description)
         self.order_key = make_sort_key(self.name)
         self.concurrency_limit = self.concurrency["limit"] if self.concurrency else None
 

@@ -47,6 +47,9 @@ RETRY = (
     '"on": ["failed", "timed_out", "errored"], "exit_codes": []}`; all but `max` may be omitted. `on` has statuses '
     "(`failed`, `timed_out`, `errored`, `lost`) or reasons; `exit_codes` limits retries of scripts that exited."
 )
+DESCRIPTION = (
+    "Markdown for people, up to 20,000 characters. The job's page renders it without raw HTML and without images."
+)
 PRIORITY = (
     "The order of its runs among all that wait: 1 (lowest) to 5. A run counts one level higher for every ten minutes "
     "that it waits; of equal runs the oldest is first."
@@ -99,6 +102,7 @@ class JobItem(BaseModel):
 
 
 class JobOut(JobItem, ExpectedByOut):
+    description: str = Field(description=DESCRIPTION)
     script: str
     env: dict[str, str | None] = Field(description="Values are null for callers without the permission to edit jobs.")
     launch_env: list[str] = Field(description=LAUNCH_ENV)
@@ -127,6 +131,7 @@ class JobOut(JobItem, ExpectedByOut):
     def from_full_job(cls, job: Job, *, with_values: bool) -> "JobOut":
         return cls(
             **cls.collect_fields(job),
+            description=job.description,
             script=job.script,
             env={name: value if with_values else None for name, value in job.env.items()},
             launch_env=job.launch_env,
@@ -186,6 +191,7 @@ class JobPatch(ExpectedByPatch):
     retry: Annotated[dict[str, Any] | None, Field(description=RETRY)] = OMITTED
     enabled: StrictBool = OMITTED
     tags: list[StrictStr] = OMITTED
+    description: Annotated[StrictStr, Field(description=DESCRIPTION)] = OMITTED
 
     def get_given_fields(self) -> dict[str, Any]:
         return self.model_dump(exclude_unset=True, exclude={"revision"})

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from cronium_admin.jobs import editor_views, image_views, key_views, views
+from cronium_admin.jobs import editor_views, image_views, key_views, pin_views, views
 
 app_name = "jobs"
 urlpatterns = [
@@ -16,5 +16,6 @@ urlpatterns = [
     path("jobs/<slug:slug>/runs/", views.render_run_rows, name="runs"),
     path("jobs/<slug:slug>/runs/<int:number>/", views.redirect_to_run, name="numbered"),
     path("jobs/<slug:slug>/edit/", editor_views.edit_job, name="edit"),
+    path("jobs/<slug:slug>/pin/", pin_views.pin_job, name="pin"),
     path("jobs/<slug:slug>/delete/", editor_views.remove_job, name="delete"),
 ]

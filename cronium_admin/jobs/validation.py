@@ -18,6 +18,7 @@ MAX_INPUT_BYTES = 1024 * 1024
 MAX_ENV_ENTRIES = 200
 MAX_ENV_BYTES = 256 * 1024
 MAX_TAGS = 20
+MAX_DESCRIPTION_CHARACTERS = 20_000
 MAX_SECRETS = 50
 MAX_LAUNCH_ENV = 50
 _ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
@@ -113,6 +114,13 @@ def validate_tags(value: Any) -> None:
                 f"{tag[:40]!r} is not a valid tag: use up to 40 lower-case letters, digits, '.', '_' and '-'.",
                 code="tag",
             )
+
+
+def validate_description(value: str) -> None:
+    if len(value) > MAX_DESCRIPTION_CHARACTERS:
+        text = f"The description has {len(value):,} characters; at most {MAX_DESCRIPTION_CHARACTERS:,} are allowed."
+        raise ValidationError(text, code="too_large")
+    _refuse_unstorable(value, "The description")
 
 
 def validate_queue(value: Any) -> None:

@@ -27,6 +27,7 @@ from cronium_admin.jobs.concurrency import HIGHEST_PRIORITY, list_priorities
 from cronium_admin.jobs.image_info import build_image_info
 from cronium_admin.jobs.lookup import find_job
 from cronium_admin.jobs.models import Job
+from cronium_admin.jobs.pins import find_pinned
 from cronium_admin.jobs.recent_runs import fetch_recent_runs, find_late_jobs
 from cronium_admin.profiles.limits import BOUNDS
 from cronium_admin.profiles.service import list_launch_profiles
@@ -82,6 +83,7 @@ def show_job(request: HttpRequest, slug: str) -> HttpResponse:
         "priorities": list_priorities(HIGHEST_PRIORITY if can(user, Permission.EDIT, job) else job.priority),
         "bound": BOUNDS["timeout_seconds"],
         "can": Permissions(user, job),
+        "is_pinned": bool(find_pinned(user, [job])),
         "variable_count": job.variables.filter(text__isnull=False).count(),
         "nav": "jobs",
     }

@@ -40,7 +40,7 @@ from cronium_admin.core.strict_json import StrictParser
 from cronium_admin.expectations.api import router as expectations
 from cronium_admin.expectations.check_api import router as checks
 from cronium_admin.image_builds.api import router as custom_images
-from cronium_admin.jobs.revisions_api import router as jobs
+from cronium_admin.jobs.pin_api import router as jobs
 from cronium_admin.logs.api import router as logs
 from cronium_admin.ops.api import ROOT_ROUTES
 from cronium_admin.ops.api import router as operations

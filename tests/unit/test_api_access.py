@@ -41,6 +41,8 @@ ROUTES: list[tuple[str, str, Any, str, int]] = [
     ("GET", "/jobs/report/revisions", None, "viewer", 200),
     ("GET", "/jobs/report/revisions/1", None, "viewer", 200),
     ("POST", "/jobs/report/revisions/1/restore", None, "editor", 200),
+    ("PUT", "/jobs/report/pin", None, "viewer", 204),
+    ("DELETE", "/jobs/report/pin", None, "viewer", 204),
     ("POST", "/jobs/report/runs", None, "operator", 202),
     ("GET", "/runs", None, "viewer", 200),
     ("GET", "/runs/{run}", None, "viewer", 200),

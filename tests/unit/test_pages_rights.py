@@ -43,6 +43,7 @@ PAGES = [
     ("post", "jobs:try-key", "", "editor"),
     ("get", "images:missing-module", "run", "editor"),
     ("post", "jobs:delete", "job", "editor"),
+    ("post", "jobs:pin", "job", "viewer"),
     ("get", "runs:list", "", "viewer"),
     ("get", "runs:rows", "", "viewer"),
     ("get", "runs:count", "", "viewer"),

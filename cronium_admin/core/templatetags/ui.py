@@ -15,6 +15,7 @@ from django.utils.safestring import SafeString, mark_safe
 from cronium_admin.core import json_text
 from cronium_admin.core.database.clock import database_now
 from cronium_admin.core.line_text import escape_line
+from cronium_admin.core.markdown import render_markdown
 
 register = template.Library()
 
@@ -63,6 +64,9 @@ MAX_JSON_CHARACTERS = 4000  # characters of a value on a page; the API returns t
 @register.filter(name="line")
 def render_text_line(text: Any) -> str:
     return escape_line(str(text if text is not None else ""))
+
+
+register.filter("markdown", render_markdown)
 
 
 @register.filter(name="breakable")
