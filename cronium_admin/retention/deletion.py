@@ -22,7 +22,7 @@ from cronium_admin.jobs.models import Job
 from cronium_admin.logs.retention import prune
 from cronium_admin.logs.throttle import Throttle
 from cronium_admin.runs.models import TERMINAL, Run
-from cronium_admin.runs.row_locks import lock_runs
+from cronium_admin.runs.row_locks import lock_health_of_runs, lock_runs
 
 log = logging.getLogger("cronium.retention")
 BATCH_SIZE = 100  # runs a transaction
@@ -44,8 +44,9 @@ def delete_runs(run_ids: Sequence[UUID], pace: Throttle) -> int:
 @retry(retry=retry_if_exception_type(IntegrityError), stop=stop_after_attempt(3), reraise=True)
 def _delete_rows(run_ids: Sequence[UUID]) -> int:
     with transaction.atomic():
-        # Their reruns and later attempts, some of which may be live, lose the reference to them.
-        lock_runs(Run.objects.filter(Q(parent__in=run_ids) | Q(retry_of__in=run_ids)))
+        # Their reruns and later attempts, some of which may be live, lose the reference; so does a job's health.
+        lock_runs(Run.objects.filter(Q(pk__in=run_ids) | Q(parent__in=run_ids) | Q(retry_of__in=run_ids)))
+        lock_health_of_runs(run_ids)
         ended = Run.objects.filter(pk__in=run_ids, status__in=TERMINAL).only("pk")
         return ended.delete()[1].get(Run._meta.label, 0)
 

@@ -20,6 +20,7 @@ from cronium_admin.jobs.validation import DEFAULT_QUEUE
 from cronium_admin.profiles.limits import Limits, default_log_limit_mb
 from cronium_admin.runs import log_states, sandbox_report
 from cronium_admin.runs.claim_order import CLAIM_ORDER
+from cronium_admin.runs.health_models import JobHealth as JobHealth
 from cronium_admin.runs.run_settings import get_revision_settings
 from cronium_admin.runs.trace import unpack_offsets
 

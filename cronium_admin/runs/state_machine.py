@@ -18,7 +18,7 @@ from cronium_admin.core import notify
 from cronium_admin.core.database.clock import Now
 from cronium_admin.core.database.compiled import CompiledQuery
 from cronium_admin.jobs.retry import STATUSES as RETRIED_STATUSES
-from cronium_admin.runs import events, outbox, retries
+from cronium_admin.runs import events, job_health, outbox, retries
 from cronium_admin.runs.claim_order import CLAIM_ORDER
 from cronium_admin.runs.limits import WITHIN_LIMITS
 from cronium_admin.runs.models import LIVE, ON_HOST, TERMINAL, Run, RunEvent, Status
@@ -234,6 +234,7 @@ def _end_if(run_id: UUID, expected: Q, ending: Ending, by: str = "") -> bool:
         )
         if is_changed:
             retries.create_next_attempt(run_id, ending.status)
+            job_health.record_end(run_id, ending.status)
         return is_changed
 
 

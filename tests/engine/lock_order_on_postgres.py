@@ -22,7 +22,7 @@ from cronium_admin.logs.throttle import Throttle
 from cronium_admin.retention.deletion import delete_runs
 from cronium_admin.runs import state_machine
 from cronium_admin.runs.launch import launch, rerun
-from cronium_admin.runs.models import LIVE, Run, Status
+from cronium_admin.runs.models import LIVE, JobHealth, Run, Status
 from cronium_admin.runs.state_machine import Ending
 from cronium_admin.schedules.catch_up import run_missed
 from cronium_admin.schedules.firing import AlreadyDecided, Tick, fire_schedule
@@ -185,6 +185,30 @@ def test_runs_are_deleted_while_their_reruns_run(job: Job, lead: int) -> None:
     ids = [run.pk for run in parents]
     deleted, renewed = run_pair(lambda: delete_runs(ids, Throttle()), lambda: state_machine.renew_leases(OWNER), lead)
     assert (deleted, renewed) == (3, 3)
+
+
+@pytest.mark.parametrize("lead", LEADS)
+def test_runs_are_deleted_while_a_run_of_their_job_ends(make_job: Callable[..., Job], lead: int) -> None:
+    """Both change the health of the job."""
+    jobs = [make_job() for _ in range(3)]
+    ended = [start_runs(job, 1)[0] for job in jobs]
+    for run in ended:
+        end(run)()
+    [live] = start_runs(jobs[1], 1)
+    ids = [run.pk for run in ended]
+    deleted, is_ended = run_pair(lambda: delete_runs(ids, Throttle()), end(live), lead)
+    assert (deleted, is_ended) == (3, True)
+    assert JobHealth.objects.get(job=jobs[1]).failures == 2
+
+
+@pytest.mark.parametrize("lead", LEADS)
+def test_a_job_is_deleted_while_its_runs_are(make_job: Callable[..., Job], lead: int) -> None:
+    job = make_job()
+    [run] = start_runs(job, 1)
+    end(run)()
+    run_pair(lambda: delete_job(job), lambda: delete_runs([run.pk], Throttle()), lead)
+    assert not Job.objects.filter(pk=job.pk).exists()
+    assert not Run.objects.exists()
 
 
 @pytest.mark.parametrize("lead", LEADS)

@@ -14,7 +14,7 @@ from cronium_admin.jobs.retry import normalize_retry
 from cronium_admin.runs import state_machine
 from cronium_admin.runs.cancel import cancel
 from cronium_admin.runs.launch import launch
-from cronium_admin.runs.models import LIVE, Run, Status
+from cronium_admin.runs.models import LIVE, JobHealth, Run, Status
 from cronium_admin.runs.state_machine import Ending
 from tests.users import get_admin
 
@@ -68,6 +68,7 @@ def test_runs_of_one_job_end_at_once(runs: list[Run]) -> None:
     """Each end takes the job's next number while it holds its run."""
     results = run_at_once(*(lambda run=run: state_machine.finish(run.pk, 0, FAILED) for run in runs))  # type: ignore[misc]
     assert results == [True] * RUNS
+    assert JobHealth.objects.values_list("failures", flat=True).get() == RUNS, "no end is lost"
     assert set(Run.objects.filter(attempt=2).values_list("retry_of", flat=True)) == {run.pk for run in runs}
 
 

@@ -13,6 +13,7 @@ pytestmark = pytest.mark.skipif(not DATABASE, reason='needs eval "$(scripts/serv
 UPGRADES = "unit/test_revisions_upgrade.py"
 FILES = [
     *("unit/test_lease.py", "unit/test_outbox.py", "unit/test_transitions.py", "engine/outbox_on_postgres.py"),
+    "unit/test_job_health.py",
     *(
         "engine/claims_on_postgres.py",
         "engine/limits_on_postgres.py",

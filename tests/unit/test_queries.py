@@ -122,7 +122,7 @@ def test_reads(admin: Api, plenty: Run) -> None:
         ("POST", "/jobs/report/runs", None, 11),
         ("POST", "/jobs", {"name": "N", "language": "bash", "script": "true"}, 13),
         ("PATCH", "/jobs/report", {"timeout_seconds": 9}, 10),
-        ("DELETE", "/jobs/job-3", None, 24),
+        ("DELETE", "/jobs/job-3", None, 25),
         ("POST", "/runs/{run}/cancel", None, 7),
         ("POST", "/runs/{run}/rerun", None, 10),
         ("PUT", "/images/bash", {"reference": "a/b"}, 14),
