@@ -19,7 +19,7 @@ from cronium_admin.jobs.schemas import JobChange, JobIn, JobItem, JobOut, JobPag
 from cronium_admin.jobs.service import create_job, delete_job, save_job
 
 router = Router(tags=["jobs"], auth=require_project_permission(Permission.VIEW))
-_LONG = ("script", "env", "input")
+_LONG = ("script", "env", "input", "input_schema")
 
 
 def build_job_out(request: HttpRequest, job: Job) -> JobOut:

@@ -25,6 +25,7 @@ from cronium_admin.images.custom_choices import list_options
 from cronium_admin.images.models import Language
 from cronium_admin.jobs.forms import LABELS, JobForm
 from cronium_admin.jobs.image_info import build_image_info, list_default_images
+from cronium_admin.jobs.input_schema import list_failing_schedules
 from cronium_admin.jobs.key_views import try_expression
 from cronium_admin.jobs.lookup import find_job
 from cronium_admin.jobs.models import Job, Network
@@ -139,6 +140,8 @@ def _redirect_after_save(request: HttpRequest, job: Job) -> HttpResponse:
     if request.POST.get("then") == "run":
         return HttpResponseRedirect(reverse("runs:launch", args=[job.slug]), preserve_request=True)
     messages.success(request, f"{job.name} is saved.")
+    for text in list_failing_schedules(job)[:5]:
+        messages.warning(request, f"This schedule would fail, because its input does not fit the schema: {text}")
     return redirect("jobs:job", slug=job.slug)
 
 

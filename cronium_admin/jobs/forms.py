@@ -27,12 +27,19 @@ from cronium_admin.registries.models import PullPolicy
 # Job fields with another name in the form.
 _FORM_FIELDS = {
     "input": "input_text",
+    "input_schema": "input_schema_text",
     "tags": "tags_text",
     "launch_env": "launch_env_text",
     "egress": "egress_text",
     "slug": "name",
 }
-_JOB_FIELDS = {"input_text": "input", "tags_text": "tags", "launch_env_text": "launch_env", "egress_text": "egress"}
+_JOB_FIELDS = {
+    "input_text": "input",
+    "input_schema_text": "input_schema",
+    "tags_text": "tags",
+    "launch_env_text": "launch_env",
+    "egress_text": "egress",
+}
 LABELS = {
     "script": "Script", "language": "Language", "name": "Name", "profile": "Profile", "cpu": "CPU",
     "memory_mb": "Memory", "pids": "Processes", "log_limit_mb": "Log limit", "on_log_limit": "Full log",
@@ -40,7 +47,8 @@ LABELS = {
     "image": "Image", "pull_policy": "Pull policy", "timeout_seconds": "Timeout",
     "network": "Network", "egress_text": "Allowed hosts", "env": "Environment",
     "launch_env_text": "Set at launch", "secrets": "Secrets",
-    "input_text": "Input", "tags_text": "Tags", "description": "Description", "queue": "Queue",
+    "input_text": "Input", "input_schema_text": "Schema of the input", "tags_text": "Tags",
+    "description": "Description", "queue": "Queue",
     "log_keep_days": "Logs kept, days",
     "log_keep_runs": "Logs kept, runs", "run_keep_days": "Runs kept, days", "run_keep_runs": "Runs kept, number",
     "read_only_root": "Read-only root", **EXPECTED_LABELS, **RETRY_LABELS,
@@ -86,6 +94,7 @@ class JobForm(ExpectedByForm, RetryFields, ConcurrencyFields):
     read_only_root = forms.BooleanField(required=False)
     enabled = forms.BooleanField(required=False)
     input_text = forms.CharField(required=False, strip=False)
+    input_schema_text = forms.CharField(required=False, strip=False)
     tags_text = forms.CharField(required=False)
     description = forms.CharField(required=False, strip=False)
     launch_env_text = forms.CharField(required=False)
@@ -118,6 +127,9 @@ class JobForm(ExpectedByForm, RetryFields, ConcurrencyFields):
     def clean_input_text(self) -> Any:
         return parse_json(self.cleaned_data["input_text"])
 
+    def clean_input_schema_text(self) -> Any:
+        return parse_json(self.cleaned_data["input_schema_text"])
+
     def clean_tags_text(self) -> list[str]:
         return list(dict.fromkeys(str(self.cleaned_data["tags_text"]).replace(",", " ").split()))
 
@@ -145,7 +157,7 @@ class JobForm(ExpectedByForm, RetryFields, ConcurrencyFields):
         """Values by the job's field names, without the fields that have form errors.
 
         Fields that the browser did not send keep the job's values: network (a disabled choice is not sent) and its
-        egress list, queue, launch_env, description, on_log_limit, streams and priority.
+        egress list, queue, launch_env, input_schema, description, on_log_limit, streams and priority.
         """
         of_others = {"revision", *EXPECTED_FIELDS, *(f"{name}_unit" for name in EXPECTED_FIELDS), *RETRY_LABELS}
         of_others.update(CONCURRENCY_FIELDS)
@@ -158,10 +170,11 @@ class JobForm(ExpectedByForm, RetryFields, ConcurrencyFields):
         for name in ("on_log_limit", "streams", "priority"):
             if not self.data.get(name):
                 data.pop(name, None)
+        for name, typed in (("launch_env", "launch_env_text"), ("input_schema", "input_schema_text")):
+            if typed not in self.data:
+                data.pop(name, None)
         if "description" not in self.data:
             data.pop("description", None)
-        if "launch_env_text" not in self.data:
-            data.pop("launch_env", None)
         if "queue" not in self.data:
             data.pop("queue", None)
         elif "queue" in data:
@@ -246,6 +259,10 @@ def parse_json(text: str) -> Any:
         raise ValidationError(error.message.replace("The body is", "This is")) from error
 
 
+def _format(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
 def _normalize_newlines(text: str) -> str:
     # Browsers send CRLF; shells treat the CR as part of the last word
     return text.replace("\r\n", "\n")
@@ -271,5 +288,6 @@ def _make_initial(job: Job | None, script: str) -> dict[str, Any]:
     values |= split_expected(job)
     values["launch_env_text"] = " ".join(job.launch_env)
     values["egress_text"] = "\n".join(job.egress)
-    text = "" if job.input is None else json.dumps(job.input, indent=2, ensure_ascii=False)
+    text, schema = ("" if value is None else _format(value) for value in (job.input, job.input_schema))
+    values["input_schema_text"] = schema
     return values | {"profile": job.profile.name, "input_text": text, "tags_text": " ".join(job.tags)}

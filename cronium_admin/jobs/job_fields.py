@@ -17,7 +17,7 @@ RUN_FIELDS = frozenset(
             "secrets",
         ),
         *("log_limit_mb", "on_log_limit", "streams", "timeout_seconds", "network", "egress"),
-        *("queue", "read_only_root", "input", "retry"),
+        *("queue", "read_only_root", "input", "input_schema", "retry"),
     }
 )
 EXPECTED_FIELDS = ("start_by", "finish_by", "succeed_every", "succeed_grace")
@@ -30,8 +30,11 @@ DEFAULTS = {
     "retry": None,
     "priority": 3,
     "concurrency": None,
+    "input_schema": None,
     **dict.fromkeys(EXPECTED_FIELDS),
 }
+# Compared exactly: a script can distinguish 1 from 1.0, and keys have an order, which is that of the form's fields.
+EXACT_FIELDS = frozenset({"input", "input_schema"})
 # How its runs wait for each other.
 _ORDER_FIELDS = {"priority", "concurrency"}
 JOB_FIELDS = (

@@ -25,6 +25,7 @@ from cronium_admin.jobs.concurrency import (
 )
 from cronium_admin.jobs.egress_rules import validate_egress
 from cronium_admin.jobs.expected_by import ExpectedBy, find_expected_problems
+from cronium_admin.jobs.input_schema import validate_input_schema
 from cronium_admin.jobs.job_fields import DEFAULTS
 from cronium_admin.jobs.list_models import JobPin
 from cronium_admin.jobs.retry import describe_retry, validate_retry
@@ -148,6 +149,8 @@ class Job(InProject, ExpectedBy):
     concurrency_limit = models.PositiveSmallIntegerField(null=True, editable=False)  # derived, for the claims of hosts
     read_only_root = models.BooleanField(default=True)
     input: Any = JsonTextField(null=True, blank=True, default=None, validators=[validate_input])
+    # The JSON Schema of the input, in the subset of `inputs`; null: any JSON.
+    input_schema: Any = JsonTextField(null=True, blank=True, default=None, validators=[validate_input_schema])
     # When a failed run is followed by another attempt, in the form of `retry.normalize_retry`; null: never.
     retry: Any = models.JSONField(null=True, blank=True, default=None, validators=[validate_retry])
     # Retention of its runs' logs; empty means CRONIUM_LOG_KEEP_*, 0 means for ever.

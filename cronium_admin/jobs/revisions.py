@@ -9,10 +9,8 @@ from typing import Any
 from cronium_admin.accounts.models import User
 from cronium_admin.core.database.shared_rows import get_or_create_locked
 from cronium_admin.core.json_text import format_exact
-from cronium_admin.jobs.job_fields import DEFAULTS, JOB_FIELDS
+from cronium_admin.jobs.job_fields import DEFAULTS, EXACT_FIELDS, JOB_FIELDS
 from cronium_admin.jobs.models import Job, JobRevision, ScriptText
-
-_EXACT = "input"  # compared exactly: a script can distinguish 1 from 1.0, and the order of keys
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,7 @@ def canonicalize_job(job: Job) -> CanonicalSettings:
 
 
 def _format_setting(name: str, value: Any) -> str:
-    return format_exact(value, sort_keys=name != _EXACT)
+    return format_exact(value, sort_keys=name not in EXACT_FIELDS)
 
 
 def is_same_setting(name: str, one: Any, other: Any) -> bool:

@@ -9,6 +9,7 @@ from cronium_admin.core.edit_versions import OMITTED
 from cronium_admin.images.custom_choices import find_newer_reference
 from cronium_admin.images.models import Language
 from cronium_admin.jobs.expected_by import ExpectedByOut, ExpectedByPatch
+from cronium_admin.jobs.input_schema import list_failing_schedules
 from cronium_admin.jobs.job_fields import EXPECTED_FIELDS
 from cronium_admin.jobs.models import Job, Network, OnLogLimit, Streams
 from cronium_admin.profiles.models import DEFAULT_PROFILE
@@ -60,6 +61,11 @@ CONCURRENCY = (
     "`when_full`: `queue` (the run waits), `skip` (it ends at once as `cancelled`, with the reason "
     "`concurrency_skipped`) or `cancel_oldest` (the oldest live run is cancelled)."
 )
+INPUT_SCHEMA = (
+    "The JSON Schema of its input; null: any JSON. A subset of JSON Schema 2020-12: an object whose properties are "
+    "texts, numbers, booleans, choices, lists, dates, files or names of secrets; see the docs. Every launch is checked "
+    "against it."
+)
 KEEP_DAYS = "Logs of its runs are removed this many days after the end; 0: never, null: CRONIUM_LOG_KEEP_DAYS."
 KEEP_RUNS = "Only this many of its last ended runs keep their logs; 0: all, null: CRONIUM_LOG_KEEP_RUNS."
 
@@ -109,6 +115,11 @@ class JobOut(JobItem, ExpectedByOut):
     secrets: list[str] = Field(description="The names of the secrets that its runs get as environment variables.")
     egress: list[str] = Field(description=EGRESS)
     input: Any
+    input_schema: dict[str, Any] | None = Field(description=INPUT_SCHEMA)
+    input_problems: list[str] = Field(
+        description="The schedules that are enabled and would fail, because their input does not fit `input_schema`, "
+        "with the reason. Choices that come from data are not checked."
+    )
     retry: dict[str, Any] | None = Field(description=RETRY)
     cpu: float | None = Field(description="The job's own limit; null: the profile's limit.")
     memory_mb: int | None
@@ -138,6 +149,8 @@ class JobOut(JobItem, ExpectedByOut):
             secrets=job.secrets,
             egress=job.egress,
             input=job.input,
+            input_schema=job.input_schema,
+            input_problems=list_failing_schedules(job),
             retry=job.retry,
             cpu=None if job.cpu is None else float(job.cpu),
             memory_mb=job.memory_mb,
@@ -188,6 +201,7 @@ class JobPatch(ExpectedByPatch):
     run_keep_runs: Annotated[StrictInt | None, Field(description=RUN_KEEP_RUNS)] = OMITTED
     read_only_root: StrictBool = OMITTED
     input: Any = OMITTED
+    input_schema: Annotated[dict[str, Any] | None, Field(description=INPUT_SCHEMA)] = OMITTED
     retry: Annotated[dict[str, Any] | None, Field(description=RETRY)] = OMITTED
     enabled: StrictBool = OMITTED
     tags: list[StrictStr] = OMITTED

@@ -25,7 +25,8 @@ from cronium_admin.images.custom import explain_custom_form, is_custom, parse_cu
 from cronium_admin.images.reference import validate_reference
 from cronium_admin.jobs.concurrency import normalize_concurrency
 from cronium_admin.jobs.egress_rules import normalize_egress
-from cronium_admin.jobs.job_fields import JOB_FIELDS, RUN_FIELDS
+from cronium_admin.jobs.input_schema import find_schema_conflicts
+from cronium_admin.jobs.job_fields import EXACT_FIELDS, JOB_FIELDS, RUN_FIELDS
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.network_policy import check_open_network
 from cronium_admin.jobs.retry import normalize_retry
@@ -132,9 +133,8 @@ def save_job(
 
 
 def _has_changed(name: str, before: Any, after: Any) -> bool:
-    # Python treats 1, 1.0 and True, and objects with reordered keys, as equal; a script may see a difference in
-    # `input`
-    return format_compact(before) != format_compact(after) if name == "input" else before != after
+    # Python treats 1, 1.0 and True, and objects with reordered keys, as equal
+    return format_compact(before) != format_compact(after) if name in EXACT_FIELDS else before != after
 
 
 def _update_job(stored: Job, changed: Collection[str], by: User, old_slug: str | None) -> None:
@@ -221,11 +221,19 @@ def _apply_fields(job: Job, data: Mapping[str, Any]) -> None:
     except ValidationError as error:
         for name, errors in error.error_dict.items():
             problems.setdefault(name, []).extend(translate_error(name, problem) for problem in errors)
+    if {"input", "input_schema", "secrets"} & data.keys():
+        _check_input(job, data, problems)
     if "slug" not in problems and _is_slug_taken(job):
         text = f"There is a job with the slug {job.slug} already. Choose another slug."
         problems["slug"] = [ValidationError(text, code="unique")]
     if problems:
         raise ValidationError(problems)
+
+
+def _check_input(job: Job, data: Mapping[str, Any], problems: dict[str, list[ValidationError]]) -> None:
+    if not {"input", "input_schema", "secrets"} & problems.keys():
+        for name, texts in find_schema_conflicts(job, data).items():
+            problems[name] = [ValidationError(text, code="input_schema") for text in texts]
 
 
 def _is_slug_taken(job: Job) -> bool:

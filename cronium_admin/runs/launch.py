@@ -78,7 +78,7 @@ def launch(
     if receipt and (earlier := receipt.find_run(job)):
         return earlier
     _refuse_disabled(job)
-    snapshot = build_snapshot(job, overrides, profile) | {"overridden": changed}
+    snapshot = build_snapshot(job, overrides, profile, by) | {"overridden": changed}
     try:
         return create_queued_run(job, by, snapshot, origin or Origin(trigger), receipt)
     except IntegrityError:

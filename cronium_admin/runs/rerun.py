@@ -19,6 +19,7 @@ from cronium_admin.profiles.limits import BOUNDS
 from cronium_admin.profiles.models import Profile
 from cronium_admin.registries.rules import check_use
 from cronium_admin.runs.concurrency import compute_run_key
+from cronium_admin.runs.input_check import check_rerun_input
 from cronium_admin.runs.models import BUILD_TRIGGER, Run
 from cronium_admin.runs.overrides import RUNTIME, Overrides, check_overrides
 from cronium_admin.secrets.service import find_missing
@@ -57,7 +58,8 @@ def build_rerun(run: Run, by: User | None) -> RerunSnapshot:
     deleted, `by` needs the permission to edit, and secrets are reduced to those that are still stored. Without `by`
     the project repeats a run that it launched.
 
-    Raises ApiError 403 without the permission; ValidationError if a variable's name or value is no longer allowed.
+    Raises ApiError 403 without the permission; ValidationError if a variable's name or value is no longer allowed,
+    or if the input does not fit the job's schema of today.
     """
     if run.trigger == BUILD_TRIGGER:
         text = "This run built a custom image and can't be repeated. Build the image again instead."
@@ -76,6 +78,8 @@ def build_rerun(run: Run, by: User | None) -> RerunSnapshot:
     except ValidationError as error:
         raise ValidationError({"env": error.messages}) from error
     check_use(run.image, run.project_id)
+    if job is not None:
+        check_rerun_input(job, run.input, by)
     repeat = RerunSnapshot({name: getattr(run, name) for name in SNAPSHOT_FIELDS} | {"overridden": overridden})
     if "script" in (run.differs or {}):
         repeat.values["script"] = run.script

@@ -4,15 +4,17 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 
+from cronium_admin.accounts.models import User
 from cronium_admin.images.reference import validate_reference
 from cronium_admin.images.resolution import resolve_custom, resolve_image
 from cronium_admin.jobs.concurrency import validate_priority
 from cronium_admin.jobs.models import Job, Network
-from cronium_admin.jobs.validation import validate_apart, validate_env, validate_input
+from cronium_admin.jobs.validation import validate_apart, validate_env
 from cronium_admin.profiles.limits import CPU, LOG_LIMIT_MB, MEMORY_MB, PIDS, TIMEOUT, resolve_log_limit
 from cronium_admin.profiles.models import Profile
 from cronium_admin.registries.rules import check_use
 from cronium_admin.runs.concurrency import compute_run_key
+from cronium_admin.runs.input_check import check_input, collect_input_errors, complete_input
 from cronium_admin.runs.overrides import UNSET, Overrides
 from cronium_admin.runs.start_time import check_not_before
 
@@ -24,8 +26,8 @@ def find_launch_profile(job: Job, name: str) -> Profile | None:
     return Profile.objects.filter(name=name).first() if "\0" not in name else None
 
 
-def build_snapshot(job: Job, overrides: Overrides, profile: Profile | None) -> dict[str, Any]:
-    """Every value of the run. `profile` is None if the launch names an unknown profile.
+def build_snapshot(job: Job, overrides: Overrides, profile: Profile | None, by: User | None) -> dict[str, Any]:
+    """Every value of the run. `profile` is None if the launch names an unknown profile; `by` is the launcher.
 
     Raises ValidationError by field. All values are validated, because a ceiling may have been lowered since the job
     was saved.
@@ -42,9 +44,10 @@ def build_snapshot(job: Job, overrides: Overrides, profile: Profile | None) -> d
         "pids": overrides.pids if overrides.pids is not None else limits.pids,
         "timeout_seconds": job.timeout_seconds if overrides.timeout_seconds is None else overrides.timeout_seconds,
         "env": {**job.env, **overrides.env},
-        "input": job.input if overrides.input is UNSET else overrides.input,
+        "input": complete_input(job, job.input if overrides.input is UNSET else overrides.input),
         "priority": job.priority if overrides.priority is None else overrides.priority,
     }
+    problems |= collect_input_errors(check_input(job, values["input"], by))
     _check_values(values, problems, job, overrides, profile)
     choice = resolve_custom(resolve_image(job.language, run=overrides.image, job=job.image), job.project_id)
     check_use(choice.reference, job.project_id)
@@ -78,7 +81,7 @@ def _check_values(
     values: dict[str, Any], problems: dict[str, list[str]], job: Job, overrides: Overrides, profile: Profile
 ) -> None:
     checks: dict[str, Any] = {bound.field: bound.check_value for bound in (CPU, MEMORY_MB, PIDS, TIMEOUT)}
-    checks |= {"env": validate_env, "input": validate_input, "priority": validate_priority}
+    checks |= {"env": validate_env, "priority": validate_priority}
     for name, check in checks.items():
         _collect_problems(problems, name, check, values[name])
     _add_profile_hints(problems, profile, job if profile is job.profile else None, overrides)

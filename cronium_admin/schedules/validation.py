@@ -9,7 +9,7 @@ from cron_rules.errors import RuleError
 from cronium_admin.core.database.clock import database_now
 from cronium_admin.core.form_errors import translated_errors
 from cronium_admin.core.line_text import find_line_problem
-from cronium_admin.jobs.validation import validate_input
+from cronium_admin.runs.input_check import check_input, complete_input
 from cronium_admin.schedules.models import Kind, OnClosed, Schedule
 from cronium_admin.schedules.rules import PLAN_FIELDS, RuleFields, build_fields_plan
 
@@ -54,11 +54,11 @@ def apply_changes(schedule: Schedule, data: Mapping[str, Any], before: Mapping[s
         problems |= {name: list(texts) for name, texts in error.message_dict.items()}
     if {*RULE_FIELDS} & {*changed} or (schedule.enabled and "enabled" in changed):
         problems |= _find_rule_problems(schedule, problems)
-    if schedule.input is not None:
-        try:
-            validate_input(schedule.input)
-        except ValidationError as error:
-            problems["input"] = list(error.messages)
+    if schedule.input is not None and "input" in changed:
+        # Choices that come from data are checked at each launch: the data change
+        found = check_input(schedule.job, complete_input(schedule.job, schedule.input), None, with_data=False)
+        if found:
+            problems["input"] = [str(problem) for problem in found]
     if problems:
         raise ValidationError(problems)
 

@@ -1,0 +1,1 @@
+"""Typed input of jobs: the subset of JSON Schema, its fields, and the one validator. Pure: no database."""
