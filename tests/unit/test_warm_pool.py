@@ -24,7 +24,7 @@ from cronium_admin.workers.hosts.models import Host
 from cronium_admin.workers.run_trace import RunTrace
 from cronium_admin.workers.runner import Runner
 from cronium_admin.workers.scheduling.capacity import MB, Capacity
-from cronium_admin.workers.warm import history, maker
+from cronium_admin.workers.warm import history, maker, remover
 from cronium_admin.workers.warm.pacing import BuildBudget
 from cronium_admin.workers.warm.pool import WaitingSandbox
 from cronium_admin.workers.warm.status import describe_pool
@@ -203,6 +203,29 @@ class TestRetire:
     ) -> None:
         engine.fail(method, EngineError("the engine killed it, but saw no end"))
         runner.maker.remover.retire_all()
+        assert engine.left == []
+
+    @pytest.mark.parametrize("is_last", [False, True])
+    def test_what_an_engine_kept_that_was_away_is_removed_later(
+        self,
+        runner: Runner,
+        engine: FakeEngine,
+        waiting: uuid.UUID,
+        settings: Any,
+        monkeypatch: pytest.MonkeyPatch,
+        is_last: bool,
+    ) -> None:
+        settings.CONFIG = settings.CONFIG.model_copy(update={"warm": "0"})
+        for nth in range(1, 4):
+            engine.fail("remove_network", EngineError("is away"), nth)
+        runner.maker.run_once()
+        assert naming.name_network(str(waiting)) in engine.left
+        if is_last:
+            runner.maker.start()
+            runner.close(5)
+        else:
+            monkeypatch.setattr(remover, "LEFT_PAUSE", 0.0)
+            runner.maker.run_once()
         assert engine.left == []
 
     def gone(self, runner: Runner, engine: FakeEngine, sandbox_id: uuid.UUID) -> bool:

@@ -111,6 +111,7 @@ class WarmMaker:
         self.limit = compute_limit(settings.CONFIG.warm_limit, context.capacity.memory_bytes, SANDBOX_BYTES)
         self.pause_reason = self._find_pause_reason()
         self.remover.delete_rows()
+        self.remover.remove_left()
         self.remover.check_items()
         self._update_defaults()
         limit = 0 if self.pause_reason else self.limit

@@ -17,23 +17,41 @@ from cronium_admin.warm.models import State
 from cronium_admin.workers.context import HostContext
 from cronium_admin.workers.warm.arrivals import Plan
 from cronium_admin.workers.warm.pool import WaitingSandbox
+from executor.docker.errors import EngineError
 from executor.sandbox.sandbox import Sandbox
 
 log = logging.getLogger("cronium.warm")
 UNCLAIMED_SECONDS = 10.0  # after which a taken sandbox is retired: the run is another host's, or was cancelled
 REMOVAL_PAUSES = (0.2, 0.5, 0.0)  # seconds after each failed removal; a stopping worker waits 8 s in all
+LEFT_PAUSE, LEFT_SECONDS = 10.0, 600.0  # between later attempts; after which only garbage collection goes on
 SURPLUS_SECONDS = 60.0  # a sandbox is kept at least this long before it makes room for another shape
 
 
 class WarmRemover:
     def __init__(self, context: HostContext) -> None:
         self._context, self._pool = context, context.pool
+        self._left: dict[Sandbox, float] = {}  # those that could not be removed, and when this ceases to try
+        self._tried_at = 0.0
 
     def delete_rows(self) -> None:
         """Deletes the rows that are no longer needed; those that the database refuses to delete stay noted."""
         for sandbox_id in self._pool.list_unneeded_rows():
             self._context.database.call(rows.delete_row, sandbox_id, self._context.owner)
             self._pool.forget_unneeded_row(sandbox_id)
+
+    def remove_left(self) -> None:
+        """Tries again to remove what an engine kept that was away or busy."""
+        now = time.monotonic()
+        if not self._left or (now < self._tried_at + LEFT_PAUSE and not self._context.closing.is_set()):
+            return
+        self._tried_at = now
+        try:
+            self._context.engine.ping()
+        except EngineError:
+            return
+        for sandbox, until in list(self._left.items()):
+            if sandbox.take_down() or now > until:
+                self._left.pop(sandbox)
 
     def check_items(self) -> None:
         """Removes those that are old or defective, or whose row allows no run to take them any more."""
@@ -71,6 +89,7 @@ class WarmRemover:
         """All that no launch has taken."""
         context = self._context
         if not self._pool.list_items():
+            self.remove_left()
             return
         context.database.call(rows.mark_all_gone, context.owner)
         states = context.database.call(rows.list_states, context.owner)
@@ -81,11 +100,13 @@ class WarmRemover:
         metrics.WARM_BUILDS.labels("retired").inc(len(removed))
         with ThreadPoolExecutor(4, "warm-removal") as threads:
             list(threads.map(self._take_down, removed))
+        self.remove_left()
         self._pool.count_waiting()
 
     def drop_all(self) -> None:
         """Closes the connections and removes nothing: the garbage collection of another process does, or a run of it
         replaces the containers."""
+        self._left.clear()
         for item in self._pool.list_items():
             if self._pool.remove(item.id):
                 _drop_item(item)
@@ -103,7 +124,7 @@ class WarmRemover:
         try:
             self._context.database.call(rows.mark_gone, sandbox_id, self._context.owner)
         finally:
-            _remove_objects(sandbox)
+            self._remove_objects(sandbox)
         self.delete_rows()
 
     def _retire(self, item: WaitingSandbox, why: str) -> bool:
@@ -137,19 +158,21 @@ class WarmRemover:
         return True
 
     def _take_down(self, item: WaitingSandbox) -> None:
-        _remove_objects(item.sandbox)
+        self._remove_objects(item.sandbox)
         if not self._context.closing.is_set():  # the database threads end soon, and its row is deleted already
             self._pool.note_unneeded_row(item.id)
             self.delete_rows()
 
-
-def _remove_objects(sandbox: Sandbox) -> None:
-    # A busy engine may fail to remove a container that it has just killed. Garbage collection removes what is left.
-    for pause in REMOVAL_PAUSES:
-        if sandbox.take_down():
-            break
-        time.sleep(pause)
-    sandbox.abandon()
+    def _remove_objects(self, sandbox: Sandbox) -> None:
+        # A busy engine may fail to remove a container that it has just killed.
+        for pause in REMOVAL_PAUSES:
+            if sandbox.take_down():
+                break
+            time.sleep(pause)
+        else:
+            self._tried_at = time.monotonic()
+            self._left[sandbox] = self._tried_at + LEFT_SECONDS
+        sandbox.abandon()
 
 
 def _drop_item(item: WaitingSandbox) -> None:
