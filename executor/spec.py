@@ -93,6 +93,7 @@ class RunResult:
     message: str
     exit_code: int | None = None
     peak_memory_bytes: int | None = None
+    cpu_seconds: float | None = None  # at the last measurement, at most two seconds before the end
 
 
 class LeaseLost(Exception):

@@ -141,6 +141,7 @@ class Run(InProject):
     output_at = models.DateTimeField(null=True)
     condition = models.BooleanField(null=True)  # read by follow-up rules; null: not set
     peak_memory_bytes = models.BigIntegerField(null=True)
+    cpu_seconds = models.FloatField(null=True)  # at the last measurement, at most two seconds before the end
     log_lines = models.BigIntegerField(default=0)
     log_bytes = models.BigIntegerField(default=0)
     log_digest = models.CharField(max_length=64, blank=True, default="")

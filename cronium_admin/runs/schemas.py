@@ -108,6 +108,7 @@ class RunItem(BaseModel):
     finished_at: datetime | None
     cancel_requested_at: datetime | None
     peak_memory_bytes: int | None
+    cpu_seconds: float | None = Field(description="CPU time, at most two seconds before the end.")
     log_lines: int
     log_bytes: int
     log_digest: str
@@ -123,7 +124,15 @@ class RunItem(BaseModel):
             *("scheduled_for", "caused_by", "attempt", "max_attempts", "not_before"),
             *("on_log_limit", "streams", "timeout_seconds", "network", "queue", "read_only_root", "host"),
             *("created_at", "claimed_at", "started_at"),
-            *("finished_at", "cancel_requested_at", "peak_memory_bytes", "log_lines", "log_bytes", "log_digest"),
+            *(
+                "finished_at",
+                "cancel_requested_at",
+                "peak_memory_bytes",
+                "cpu_seconds",
+                "log_lines",
+                "log_bytes",
+                "log_digest",
+            ),
             *("log_gaps", "log_dropped_lines", "log_dropped_bytes"),
             *("condition", "runtime", "log_pruned_at", "priority", "concurrency_key"),
         ]

@@ -2,13 +2,14 @@
 
 from django.urls import path
 
-from cronium_admin.runs import views
+from cronium_admin.runs import advice_views, views
 
 app_name = "runs"
 urlpatterns = [
     path("runs/", views.list_runs, name="list"),
     path("runs/rows/", views.render_rows, name="rows"),
     path("runs/count/", views.count_live, name="count"),
+    path("runs/advice/<slug:slug>/", advice_views.render_advice, name="advice"),
     path("runs/launch/<slug:slug>/", views.launch_job, name="launch"),
     path("runs/<uuid:pk>/", views.show_run, name="run"),
     path("runs/<uuid:pk>/live/", views.render_live_parts, name="live"),

@@ -262,8 +262,17 @@ def _build_context(request: HttpRequest, run: Run) -> dict[str, Any]:
         "built": find_built_version(run),
         "image_name": str(parse_engine_tag(run.image) or run.image),
         "image_why": RULES.get(run.image_rule, run.image_rule),
+        "cpu_share": _compute_cpu_share(run),
         "peak_mb": run.peak_memory_bytes / 1024 / 1024 if run.peak_memory_bytes else None,
         "reruns": list_reruns(run),
         "attempts": list_attempts(run),
         "nav": "runs",
     }
+
+
+def _compute_cpu_share(run: Run) -> int | None:
+    # Percent of its CPU limit
+    if run.cpu_seconds is None or run.started_at is None or run.finished_at is None:
+        return None
+    seconds = (run.finished_at - run.started_at).total_seconds()
+    return min(100, round(100 * run.cpu_seconds / (seconds * float(run.cpu)))) if seconds > 0 else None

@@ -142,8 +142,8 @@ class DatabaseRunHandler:
         try:
             self._write_log(self._log.prepare_seal(gaps.GONE if result.reason == GONE else self._seal_gap))
             trace = self._trace.pack("finished")
-            facts = {**self._log.totals, "peak_memory_bytes": result.peak_memory_bytes, "trace": trace}
-            facts["error"] = self._find_error(result)
+            used = {"peak_memory_bytes": result.peak_memory_bytes, "cpu_seconds": result.cpu_seconds}
+            facts = {**self._log.totals, **used, "trace": trace, "error": self._find_error(result)}
             ending = Ending(Status(result.status), result.reason, message, result.exit_code, facts)
             if (
                 not self._database.call(state_machine.finish, self._run_id, self._epoch, ending)

@@ -21,6 +21,7 @@ from executor.docker.models import (
     EngineObject,
     Image,
     ImageFacts,
+    Usage,
     find_image_folder,
     overlaps_any,
     parse_image,
@@ -265,13 +266,12 @@ class Engine:
         with suppress(errors.EngineError), translate_errors(f"wait for the end of {name}"):
             self._stream_client.wait(name, timeout=CONTROL_SECONDS, condition="removed")
 
-    def read_peak_memory(self, name: str) -> int | None:
-        """Peak memory in bytes where the engine reports it (cgroup v1), else the current usage."""
+    def read_usage(self, name: str) -> Usage:
         with translate_errors(f"measure {name}"):
             stats = self._control_client.stats(name, stream=False, one_shot=True)
-        memory = stats.get("memory_stats") or {}
-        value = memory.get("max_usage") or memory.get("usage")
-        return int(value) if value else None
+        memory, cpu = stats.get("memory_stats") or {}, (stats.get("cpu_stats") or {}).get("cpu_usage") or {}
+        peak, nanoseconds = memory.get("max_usage") or memory.get("usage"), cpu.get("total_usage")
+        return Usage(int(peak) if peak else None, int(nanoseconds) / 1e9 if nanoseconds else None)
 
     def list_own_objects(self, instance: str) -> list[EngineObject]:
         filters = {"label": [f"{naming.LABEL_INSTANCE}={instance}"]}

@@ -49,6 +49,14 @@ class ContainerState:
 
 
 @dataclass(frozen=True)
+class Usage:
+    """What a container has used so far; None: the engine does not report it."""
+
+    peak_memory_bytes: int | None  # where the engine reports no peak (cgroup v2), the use at this moment
+    cpu_seconds: float | None  # of all its processes on all CPUs
+
+
+@dataclass(frozen=True)
 class EngineObject:
     """A container or network with Cronium's labels. Labels alone do not prove ownership: see `ownership`."""
 

@@ -392,4 +392,6 @@ class Slot:
         if result.reason == "exit_code" and result.status == "failed":
             where = ScriptEnvironment(self.spec.image, self.spec.network, self.spec.read_only_root)
             message = f"{message} {find_hint(self._masked.last_output, where)}".rstrip()
-        return RunResult(result.status, result.reason, message, result.exit_code, self._vitals.peak_memory)
+        vitals = self._vitals
+        used = vitals.peak_memory, vitals.cpu_seconds
+        return RunResult(result.status, result.reason, message, result.exit_code, *used)

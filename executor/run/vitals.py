@@ -1,4 +1,4 @@
-"""Measures the main container of a run while its script runs: peak memory, and whether it is paused."""
+"""Measures the main container of a run while its script runs: memory, CPU time, and whether it is paused."""
 
 import logging
 
@@ -17,13 +17,16 @@ class Vitals:
         self._run_id = run_id
         self._is_paused = False
         self.peak_memory: int | None = None  # bytes
+        self.cpu_seconds: float | None = None
 
     def measure(self, container: str) -> None:
         try:
-            used, status = self._engine.read_peak_memory(container), self._engine.inspect(container).status
+            used, status = self._engine.read_usage(container), self._engine.inspect(container).status
         except EngineError:
             return
-        self.peak_memory = max(self.peak_memory or 0, used) if used else self.peak_memory
+        self.peak_memory = max(self.peak_memory or 0, used.peak_memory_bytes or 0) or None
+        # Of a container that has just ended the engine reports 0.
+        self.cpu_seconds = max(self.cpu_seconds or 0.0, used.cpu_seconds or 0.0) or None
         self._note_pause(status == "paused")
 
     def _note_pause(self, is_paused: bool) -> None:

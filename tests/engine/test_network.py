@@ -462,7 +462,7 @@ time.sleep(100)
 """
     begun = runner.start(script, "egress", where, timeout_seconds=90.0)
     begun.told.wait_for_text(b"seconds", 85)
-    peak = runner.engine.read_peak_memory(naming.name_sidecar(begun.spec.run_id))
+    peak = runner.engine.read_usage(naming.name_sidecar(begun.spec.run_id)).peak_memory_bytes
     answers = begun.answers
     begun.slot.stop()
     begun.end()

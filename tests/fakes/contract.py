@@ -261,7 +261,7 @@ def test_removal_may_come_twice_and_kills_what_runs(world: World) -> None:
         world.engine.inspect(name)
 
 
-@pytest.mark.parametrize("call", ["inspect", "start", "attach", "read_peak_memory", "open_log"])
+@pytest.mark.parametrize("call", ["inspect", "start", "attach", "read_usage", "open_log"])
 def test_what_does_not_exist_is_not_found(world: World, call: str) -> None:
     more = {"attach": {"stdin": False, "output": True}, "open_log": {"follow": True}}.get(call, {})
     with pytest.raises(NotFound):

@@ -28,7 +28,15 @@ from typing import IO, Any
 from executor import naming
 from executor.docker.attachment import Attachment
 from executor.docker.errors import AddressTaken, Conflict, EngineError, Forbidden, ImageMissing, NotFound
-from executor.docker.models import ContainerState, EngineObject, Image, ImageFacts, overlaps_any, parse_ipv4_subnets
+from executor.docker.models import (
+    ContainerState,
+    EngineObject,
+    Image,
+    ImageFacts,
+    Usage,
+    overlaps_any,
+    parse_ipv4_subnets,
+)
 from executor.docker.ownership import filter_own
 from tests.fakes.images import FakeImages
 from tests.fakes.log import FakeLog, chunk, frame
@@ -422,10 +430,10 @@ class FakeEngine:
             with self._lock:
                 self.containers.pop(container.name, None)
 
-    def read_peak_memory(self, name: str) -> int | None:
-        self._enter("read_peak_memory")
+    def read_usage(self, name: str) -> Usage:
+        self._enter("read_usage")
         self._get(name)
-        return 1_234_567
+        return Usage(1_234_567, 1.5)
 
     def list_own_objects(self, instance: str) -> list[EngineObject]:
         self._enter("list_own_objects")

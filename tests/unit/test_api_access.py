@@ -36,6 +36,7 @@ ROUTES: list[tuple[str, str, Any, str, int]] = [
     ("GET", "/jobs", None, "viewer", 200),
     ("POST", "/jobs", JOB, "editor", 201),
     ("GET", "/jobs/report", None, "viewer", 200),
+    ("GET", "/jobs/report/advice", None, "viewer", 200),
     ("PATCH", "/jobs/report", {"enabled": False}, "editor", 200),
     ("DELETE", "/jobs/idle", None, "editor", 204),
     ("GET", "/jobs/report/revisions", None, "viewer", 200),

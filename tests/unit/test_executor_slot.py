@@ -134,7 +134,7 @@ def test_a_step_that_fails_because_the_engine_was_restarted_is_not_the_steps_fau
     assert told.log() == b""
 
 
-@pytest.mark.parametrize("method", ["inspect", "stop", "remove_container", "remove_network", "read_peak_memory"])
+@pytest.mark.parametrize("method", ["inspect", "stop", "remove_container", "remove_network", "read_usage"])
 @pytest.mark.parametrize("nth", [1, 2])
 def test_a_clean_up_that_fails_is_tried_again_and_hides_no_result(
     engine: FakeEngine, run: Callable[..., Remembering], method: str, nth: int

@@ -137,6 +137,7 @@ PAGES = [
     ("post", "calendars:delete", "calendar", "admin"),
     ("get", "expectations:list", "", "viewer"),
     ("get", "expectations:of-job", "job", "viewer"),
+    ("get", "runs:advice", "job", "viewer"),
     ("get", "expectations:checks", "", "viewer"),
     ("get", "expectations:check", "check", "viewer"),
     ("get", "expectations:check-new", "", "editor"),

@@ -27,6 +27,7 @@ READS = [
     ("/jobs", 2),
     ("/jobs?q=job&limit=2", 2),
     ("/jobs/report", 2),
+    ("/jobs/report/advice", 4),
     ("/jobs/report/revisions", 3),
     ("/jobs/report/revisions/1", 4),
     ("/runs", 2),
@@ -164,6 +165,7 @@ def test_writes(
         ),  # session, user, count, jobs, their runs, incidents, last lines at work, live runs
         ("/job-states/?id={ids}", 6),
         ("/incidents/", 4),
+        ("/runs/advice/report/", 5),
         ("/jobs/report/incident-rows/", 5),
         ("/runs/", 6),
         ("/last-lines/?run={runs}", 3),

@@ -205,9 +205,7 @@ class BuildCompletion:
         self._refuse_lost_lease()
         if self._database.call(_is_cancelled, self._run_id):
             message = "Cancelled while the image was being made."
-            self._record_failure(
-                RunResult("cancelled", "cancelled", message, result.exit_code, result.peak_memory_bytes)
-            )
+            self._record_failure(replace(result, status="cancelled", reason="cancelled", message=message))
 
     def _refuse_lost_lease(self) -> None:
         held = Run.objects.filter(pk=self._run_id, lease_epoch=self._epoch)

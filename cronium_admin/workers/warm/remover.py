@@ -23,7 +23,7 @@ from executor.sandbox.sandbox import Sandbox
 log = logging.getLogger("cronium.warm")
 UNCLAIMED_SECONDS = 10.0  # after which a taken sandbox is retired: the run is another host's, or was cancelled
 REMOVAL_PAUSES = (0.2, 0.5, 0.0)  # seconds after each failed removal; a stopping worker waits 8 s in all
-LEFT_PAUSE, LEFT_SECONDS = 10.0, 600.0  # between later attempts; after which only garbage collection goes on
+LEFT_PAUSE, LEFT_SECONDS = 10.0, 600.0  # between later attempts; after that only garbage collection continues
 SURPLUS_SECONDS = 60.0  # a sandbox is kept at least this long before it makes room for another shape
 
 
