@@ -1,10 +1,13 @@
-"""URLs of the log's WebSocket, and of the last lines shown in lists of runs."""
+"""URLs of the log's WebSocket, and of the pages and parts of pages that read logs."""
 
 from django.urls import path
 
-from cronium_admin.logs import views
+from cronium_admin.logs import compare_views, views
 from cronium_admin.logs.live.consumers import RunLogConsumer
 
 app_name = "logs"
-urlpatterns = [path("last-lines/", views.show_last_lines, name="last")]
+urlpatterns = [
+    path("last-lines/", views.show_last_lines, name="last"),
+    path("runs/compare/log/", compare_views.compare, name="compare"),
+]
 websocket_urlpatterns = [path("ws/runs/<uuid:run_id>/logs", RunLogConsumer.as_asgi())]

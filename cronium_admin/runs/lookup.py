@@ -9,7 +9,7 @@ from cronium_admin.accounts.permissions import Permission
 from cronium_admin.accounts.projects import check_can
 from cronium_admin.core.errors import ApiError
 from cronium_admin.images.models import ImageVersion
-from cronium_admin.runs.models import BUILD_TRIGGER, LIVE, Run
+from cronium_admin.runs.models import BUILD_TRIGGER, LIVE, Run, Status
 
 _LONG = ("job__script", "job__env", "job__input", "sandbox")
 
@@ -35,6 +35,41 @@ def find_built_version(run: Run) -> ImageVersion | None:
         .filter(run_id=run.pk)
         .first()
     )
+
+
+def find_last_success(run: Run) -> Run | None:
+    """The last run of its job before it that succeeded. None for a run of a deleted job."""
+    if run.job_id is None:
+        return None
+    earlier = Run.objects.filter(job=run.job_id, number__lt=run.number, status=Status.SUCCEEDED)
+    return earlier.only("number", "job_slug").order_by("-number").first()
+
+
+def find_numbered_run(run: Run, number: str) -> Run | None:
+    """The run of the same job with this number. None for a text that is no number of a run."""
+    if run.job_id is None or not number.isascii() or not number.isdecimal() or len(number) > 9:
+        return None
+    return Run.objects.filter(job=run.job_id, number=int(number)).only("number", "job_slug").first()
+
+
+def find_compared_runs(user: User, first: UUID, second: UUID) -> tuple[Run, Run]:
+    """Both runs with all that `comparison` reads, the older one first. Raises ApiError 404 if the user does not see
+    one of them."""
+    runs = Run.objects.visible_to(user).select_related("job", "created_by", "revision__script").defer(*_LONG)
+    found = {run.pk: run for run in runs.filter(pk__in={first, second})}
+    for run_id in (first, second):
+        if run_id not in found:
+            raise make_missing_error(run_id)
+    a, b = sorted((found[first], found[second]), key=lambda run: (run.created_at, run.pk))
+    return a, b
+
+
+def parse_run_id(text: str) -> UUID:
+    """Raises ApiError 404 for a text that is no id."""
+    try:
+        return UUID(text)
+    except ValueError:
+        raise ApiError(404, "not_found", "There is no such run.") from None
 
 
 def make_missing_error(run_id: UUID) -> ApiError:

@@ -41,7 +41,7 @@ from cronium_admin.expectations.api import router as expectations
 from cronium_admin.expectations.check_api import router as checks
 from cronium_admin.image_builds.api import router as custom_images
 from cronium_admin.jobs.pin_api import router as jobs
-from cronium_admin.logs.api import router as logs
+from cronium_admin.logs.compare_api import router as logs
 from cronium_admin.ops.api import ROOT_ROUTES
 from cronium_admin.ops.api import router as operations
 from cronium_admin.planning.api import router as planning
@@ -51,6 +51,7 @@ from cronium_admin.registries.images_api import router as images
 from cronium_admin.registries.policies_api import router as policies
 from cronium_admin.retention.api import router as runs
 from cronium_admin.runs.advice_api import router as advice
+from cronium_admin.runs.compare_api import router as comparisons
 from cronium_admin.schedules.api import router as schedules
 from cronium_admin.schedules.calendars.api import router as calendars
 from cronium_admin.schedules.crontab.api import router as crontab
@@ -97,6 +98,7 @@ api = _Api(
 api.add_router("/jobs", jobs)
 api.add_router("", runs)
 api.add_router("", advice)
+api.add_router("", comparisons)
 api.add_router("", logs)
 api.add_router("", waiting)
 api.add_router("", schedules)
