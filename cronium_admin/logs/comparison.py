@@ -27,7 +27,7 @@ _CHANGING = re.compile(
     r"|\b\d{1,2}:\d\d(?::\d\d(?:[.,]\d+)?)?\b"
     r"|\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"
     r"|\b0x[0-9a-fA-F]+\b|\b(?=[0-9a-f]*\d)[0-9a-f]{12,64}\b"
-    r"|\b\d+(?:\.\d+)?(?=\s?(?:ns|us|µs|ms|s|sec|seconds|min|%|B|kB|KB|MB|GB|KiB|MiB|GiB)\b|%)"
+    r"|\b\d+(?:\.\d+)?(?:%|\s?(?:ns|us|µs|ms|s|sec|seconds|min|B|kB|KB|MB|GB|KiB|MiB|GiB)\b)"
     r"|\b\d+\.\d+\b|\b\d{5,}\b"
 )
 

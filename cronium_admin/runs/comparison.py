@@ -23,6 +23,7 @@ from cronium_admin.jobs.revision_changes import diff_scripts
 from cronium_admin.runs.models import Run
 from cronium_admin.runs.presentation.phases import build_phases
 from cronium_admin.runs.presentation.reasons import describe_reason
+from cronium_admin.runs.presentation.why import explain_run
 from cronium_admin.runs.triggers import describe_trigger
 
 MAX_VALUE = 300  # characters of a value
@@ -127,12 +128,17 @@ def _compare_scripts(a: Run, b: Run) -> Section:
     ]
     if a.job_id is None or a.job_id != b.job_id:
         rows.insert(0, _make_row("job", "Job", a.job_name, b.job_name))
-    lines = diff_scripts(a.script, b.script, f"{a} revision {a.job_revision}", f"{b} revision {b.job_revision}").split(
-        "\n"
-    )
+    names = [f"{run} revision {run.job_revision}" for run in (a, b)]
+    lines = diff_scripts(*_end_lines(a.script, b.script), *names).split("\n")
     left = len(lines) - MAX_DIFF_LINES
     note = f"{left:,} more lines of the difference are not listed." if left > 0 else ""
     return Section("script", "Script", rows, note, "\n".join(lines[:MAX_DIFF_LINES]))
+
+
+def _end_lines(a: str, b: str) -> tuple[str, str]:
+    # If neither has a newline at its end, that is no difference to be named.
+    is_open = not (a.endswith("\n") or b.endswith("\n"))
+    return (f"{a}\n", f"{b}\n") if is_open else (a, b)
 
 
 def _compare_images(a: Run, b: Run) -> Iterator[Row]:
@@ -189,7 +195,7 @@ def _compare_results(a: Run, b: Run) -> Iterator[Row]:
     yield _make_row("status", "State", *(STATES[derive_display_status(run)][1] for run in (a, b)))
     yield _make_row("reason", "Reason", *(describe_reason(run.reason) for run in (a, b)))
     yield _make_row("exit_code", "Exit code", a.exit_code, b.exit_code)
-    yield _make_row("message", "Message", a.message, b.message)
+    yield _make_row("why", "Why", *(explain_run(run).words for run in (a, b)))
     yield _make_row("condition", "Condition", *(_format_condition(run) for run in (a, b)))
     yield _make_row("log_lines", "Log lines", *(f"{run.log_lines:,}" for run in (a, b)))
 

@@ -54,6 +54,8 @@ ROUTES: list[tuple[str, str, Any, str, int]] = [
     ("GET", "/runs/{run}/logs/find", None, "viewer", 200),
     ("GET", "/runs/{run}/logs/follow", None, "viewer", 200),
     ("GET", "/runs/{run}/logs.txt", None, "viewer", 200),
+    ("GET", "/runs/{run}/compare?with={run}", None, "viewer", 200),
+    ("GET", "/runs/{run}/compare/log?with={run}", None, "viewer", 200),
     ("POST", "/runs/{run}/cancel", None, "operator", 202),
     ("POST", "/runs/{run}/rerun", None, "operator", 202),
     ("DELETE", "/runs/{ended}", None, "editor", 204),

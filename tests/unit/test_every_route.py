@@ -75,7 +75,7 @@ def _samples(address: Address, run: Run) -> list[tuple[str, str]]:
     found = [
         (method, "/api/v1" + path.format(run=run.pk, ended=run.pk).partition("?")[0]) for method, path, *_ in ROUTES
     ]
-    found += [(method.upper(), address(view, kind)) for method, view, kind, _ in PAGES]
+    found += [(method.upper(), address(view, kind).partition("?")[0]) for method, view, kind, _ in PAGES]
     return found + [(method, url) for method, url, *_ in OPEN]
 
 

@@ -48,6 +48,8 @@ PAGES = [
     ("get", "runs:rows", "", "viewer"),
     ("get", "runs:count", "", "viewer"),
     ("get", "runs:run", "run", "viewer"),
+    ("get", "runs:compare", "two runs", "viewer"),
+    ("get", "logs:compare", "two runs", "viewer"),
     ("get", "runs:live", "run", "viewer"),
     ("post", "runs:launch", "job", "operator"),
     ("post", "runs:cancel", "run", "operator"),
@@ -205,7 +207,9 @@ def address(run: Run) -> Callable[[str, str], str]:
     parts["schedule"], parts["planned time"] = [schedule.pk], [schedule.pk, missed.pk]
     parts["check"] = [Check.objects.create(pk=1, name="backup", period_seconds=3600).pk]
     parts["calendar"] = [Calendar.objects.create(name="berlin", weekdays="sat,sun", country="DE").name]
-    return lambda view, kind: reverse(view, args=parts[kind])
+    parts["two runs"] = []
+    queries = {"two runs": f"?a={run.pk}&b={run.pk}"}
+    return lambda view, kind: reverse(view, args=parts[kind]) + queries.get(kind, "")
 
 
 @pytest.mark.parametrize(("method", "view", "kind", "least"), PAGES)

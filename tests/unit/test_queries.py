@@ -35,6 +35,7 @@ READS = [
     ("/runs?tag=nightly&status=live", 3),
     ("/runs/{run}", 3),
     ("/runs/{run}/output", 2),
+    ("/runs/{run}/compare?with={run}", 2),
     ("/variables", 2),
     ("/variables?scope=job-2&q=a", 2),
     ("/variables/job-2/day", 3),
