@@ -1,6 +1,6 @@
 """The API routes of jobs under /jobs. The routes of their runs are in `runs.api`."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
@@ -11,15 +11,27 @@ from cronium_admin.accounts.api_auth import get_caller, require_project_permissi
 from cronium_admin.accounts.permissions import Permission, can
 from cronium_admin.core.edit_versions import DELETE_VERSION_HELP
 from cronium_admin.core.errors import ANY_ERROR, ApiError, ErrorBody
-from cronium_admin.core.line_text import fold_case
 from cronium_admin.core.paging import filter_after, make_cursor, make_cursor_error, parse_cursor
+from cronium_admin.images.models import Language
+from cronium_admin.jobs.job_filter import JobFilter, find_unread
+from cronium_admin.jobs.job_search import filter_jobs
+from cronium_admin.jobs.job_states import JobState, filter_state
 from cronium_admin.jobs.lookup import find_job
-from cronium_admin.jobs.models import Job
+from cronium_admin.jobs.models import Job, Network
 from cronium_admin.jobs.schemas import JobChange, JobIn, JobItem, JobOut, JobPage
 from cronium_admin.jobs.service import create_job, delete_job, save_job
 
 router = Router(tags=["jobs"], auth=require_project_permission(Permission.VIEW))
-_LONG = ("script", "env", "input", "input_schema")
+_LONG = ("script", "env", "input", "description", "input_schema")
+SEARCH = (
+    "Words (the first 20) that all must match, in any order and without case: parts of the name, slug, tags, "
+    "description or script. `image:NAME` filters by the job's own image."
+)
+STATE = (
+    "The state that the page of jobs counts: `failing` (its last run failed), `running`, `waiting`, `never` (no run "
+    "of it has succeeded or failed), `ok`, `disabled`. Each job has the first that applies."
+)
+UNREAD = "Not a value that a job can have."
 
 
 def build_job_out(request: HttpRequest, job: Job) -> JobOut:
@@ -29,19 +41,27 @@ def build_job_out(request: HttpRequest, job: Job) -> JobOut:
 @router.get("", response={200: JobPage, ANY_ERROR: ErrorBody}, summary="All jobs, by name")
 def list_jobs(
     request: HttpRequest,
-    q: Annotated[str, Query(max_length=200, description="A part of the name or slug")] = "",
+    q: Annotated[str, Query(max_length=200, description=SEARCH)] = "",
+    state: Annotated[JobState | Literal[""], Query(description=STATE)] = "",
+    language: Annotated[Language | Literal[""], Query()] = "",
+    tag: Annotated[str, Query(max_length=80, description="Only jobs with this tag")] = "",
+    project: Annotated[str, Query(max_length=80, description="Only jobs of the project with this slug")] = "",
+    network: Annotated[Network | Literal[""], Query()] = "",
+    mine: Annotated[bool, Query(description="Only jobs that the caller created")] = False,
+    pinned: Annotated[bool, Query(description="Only jobs that the caller pinned")] = False,
     after: Annotated[str, Query(max_length=1000, description="`next` of the previous page")] = "",
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> JobPage:
-    jobs = (
-        Job.objects.visible_to(get_caller(request)).select_related("profile").defer(*_LONG).order_by("order_key", "id")
-    )
-    if q:
-        if "\x00" in q:
-            raise ApiError(
-                422, "invalid", "q: Must not contain a NUL character.", {"q": ["Must not contain a NUL character."]}
-            )
-        jobs = jobs.filter(search_text__contains=fold_case(q))
+    if "\x00" in q:
+        raise ApiError(
+            422, "invalid", "q: Must not contain a NUL character.", {"q": ["Must not contain a NUL character."]}
+        )
+    fields = {"q": q, "state": state, "language": language, "tag": tag, "project": project, "network": network}
+    chosen = JobFilter.parse({**fields, "mine": mine, "pinned": pinned})
+    if problem := find_unread(chosen, fields):
+        raise ApiError(422, "invalid", f"{problem}: {UNREAD}", {problem: [UNREAD]})
+    matching = filter_jobs(get_caller(request), chosen).select_related("profile").defer(*_LONG)
+    jobs = (filter_state(matching, state) if state else matching).order_by("order_key", "id")
     if after:
         key, number = parse_cursor(after, str, int)
         if abs(int(number)) >= 2**63:

@@ -25,6 +25,7 @@ from cronium_admin.jobs.concurrency import (
 )
 from cronium_admin.jobs.egress_rules import validate_egress
 from cronium_admin.jobs.expected_by import ExpectedBy, find_expected_problems
+from cronium_admin.jobs.folded_scripts import FoldedScript, store_folded_script
 from cronium_admin.jobs.input_schema import validate_input_schema
 from cronium_admin.jobs.job_fields import DEFAULTS
 from cronium_admin.jobs.list_models import JobPin
@@ -60,6 +61,7 @@ from cronium_admin.profiles.models import Profile
 from cronium_admin.registries.models import PullPolicy
 
 __all__ = [
+    "FoldedScript",
     "Job",
     "JobPin",
     "JobRevision",
@@ -197,6 +199,7 @@ class Job(InProject, ExpectedBy):
     def save(self, *args: Any, **kwargs: Any) -> None:
         self.set_derived()
         super().save(*args, **kwargs)
+        store_folded_script(self.pk, self.script)
 
     def set_derived(self) -> None:
         self.search_text = make_search_text(self.name, self.slug, self.tags, self.description)

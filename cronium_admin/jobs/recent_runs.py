@@ -1,6 +1,6 @@
 """Reads the last runs and the open incidents of many jobs at once, for the list and its sparklines."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from django.db.models import OuterRef, Q, Subquery
@@ -44,6 +44,21 @@ def _fetch_last_remaining(runs: Any, jobs: list[int]) -> Any:
     newest = runs.objects.filter(job=OuterRef("pk")).order_by("-number").values("pk")[:1]
     last = Job.objects.filter(pk__in=jobs).annotate(last=Subquery(newest)).values_list("last", flat=True)
     return runs.objects.filter(pk__in=list(filter(None, last))).only(*_COLUMNS)
+
+
+def fetch_failed_runs(recent: Mapping[int, list[Any]]) -> dict[int, Any]:
+    """By job: the last ended run, with what says why it failed, if it failed."""
+    last = {job: next((run for run in reversed(runs) if _is_counted(run)), None) for job, runs in recent.items()}
+    failed = [run.pk for run in last.values() if run is not None and run.status != "succeeded"]
+    if not failed:
+        return {}
+    runs: Any = Job._meta.get_field("runs").related_model
+    rows = runs.objects.filter(pk__in=failed).only(*_COLUMNS, "error", "reason", "message")
+    return {run.job_id: run for run in rows}
+
+
+def _is_counted(run: Any) -> bool:
+    return run.finished_at is not None and run.status != "cancelled"
 
 
 def find_late_jobs(jobs: Iterable[Job]) -> dict[int, str]:

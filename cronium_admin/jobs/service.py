@@ -25,6 +25,7 @@ from cronium_admin.images.custom import explain_custom_form, is_custom, parse_cu
 from cronium_admin.images.reference import validate_reference
 from cronium_admin.jobs.concurrency import normalize_concurrency
 from cronium_admin.jobs.egress_rules import normalize_egress
+from cronium_admin.jobs.folded_scripts import store_folded_script
 from cronium_admin.jobs.input_schema import find_schema_conflicts
 from cronium_admin.jobs.job_fields import EXACT_FIELDS, JOB_FIELDS, RUN_FIELDS
 from cronium_admin.jobs.models import Job
@@ -152,6 +153,8 @@ def _update_job(stored: Job, changed: Collection[str], by: User, old_slug: str |
         is_saved = Job.objects.filter(pk=stored.pk, revision=before).update(**values)
     if not is_saved:
         raise EditConflict(Job.objects.get(pk=stored.pk), "revision")
+    if "script" in changed:
+        store_folded_script(stored.pk, stored.script)
 
 
 def check_job(job: Job, data: Mapping[str, Any]) -> None:

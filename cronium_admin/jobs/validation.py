@@ -103,13 +103,17 @@ def validate_apart(env: Mapping[str, Any], secrets: Iterable[str]) -> None:
         raise ValidationError(f"{both[0]} is also an environment variable. Remove one of them.", code="both")
 
 
+def is_tag(value: Any) -> bool:
+    return isinstance(value, str) and _TAG.fullmatch(value) is not None
+
+
 def validate_tags(value: Any) -> None:
     if not isinstance(value, list) or not all(isinstance(tag, str) for tag in value):
         raise ValidationError('Must be a list of words such as ["nightly", "billing"].', code="type")
     if len(value) > MAX_TAGS:
         raise ValidationError(f"{len(value)} tags; at most {MAX_TAGS} are allowed.", code="too_many")
     for tag in value:
-        if not _TAG.fullmatch(tag):
+        if not is_tag(tag):
             raise ValidationError(
                 f"{tag[:40]!r} is not a valid tag: use up to 40 lower-case letters, digits, '.', '_' and '-'.",
                 code="tag",

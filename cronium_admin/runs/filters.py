@@ -3,8 +3,9 @@
 from collections.abc import Collection
 from datetime import datetime
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 
+from cronium_admin.jobs.job_search import has_tag
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.models import LIVE, Run, Status
 
@@ -38,8 +39,3 @@ def filter_runs(
     if since is not None:
         runs = runs.filter(created_at__gte=since)
     return runs
-
-
-def has_tag(tag: str) -> Q:
-    # Matches jobs with this tag. Both databases search the JSON list as text, in which a tag is quoted.
-    return Q(tags__icontains=f'"{tag}"')

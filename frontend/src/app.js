@@ -120,7 +120,7 @@ document.addEventListener("keydown", (event) => {
     if (document.body.classList.contains("nav-open")) { setNavigationOpen(false); document.querySelector(".nav-toggle").focus(); }
   }
   if (isSearchShortcut(event)) {
-    const search = document.querySelector("#top-search");
+    const search = document.querySelector("[data-page-search]") || document.querySelector("#top-search");
     if (search) { event.preventDefault(); search.focus(); search.select(); }
   }
 });

@@ -84,6 +84,7 @@ def test_the_migration_fills_what_was_there(jobs: list[Job]) -> None:
     before = list(Job.objects.order_by("pk").values_list("search_text", flat=True))
     Job.objects.update(search_text="", order_key=b"")
     import_module("cronium_admin.jobs.migrations.0011_search_and_order").fill(apps, None)
+    import_module("cronium_admin.jobs.migrations.0022_description").fill(apps, None)
     assert list(Job.objects.order_by("pk").values_list("search_text", flat=True)) == before
     assert [job.name for job in Job.objects.all()] == IN_ORDER
 

@@ -122,9 +122,9 @@ def test_reads(admin: Api, plenty: Run) -> None:
     ("method", "path", "body", "queries"),
     [
         ("POST", "/jobs/report/runs", None, 11),
-        ("POST", "/jobs", {"name": "N", "language": "bash", "script": "true"}, 13),
+        ("POST", "/jobs", {"name": "N", "language": "bash", "script": "true"}, 14),
         ("PATCH", "/jobs/report", {"timeout_seconds": 9}, 10),
-        ("DELETE", "/jobs/job-3", None, 25),
+        ("DELETE", "/jobs/job-3", None, 26),
         ("POST", "/runs/{run}/cancel", None, 7),
         ("POST", "/runs/{run}/rerun", None, 10),
         ("PUT", "/images/bash", {"reference": "a/b"}, 14),
@@ -162,7 +162,7 @@ def test_writes(
     [
         (
             "/jobs/",
-            8,
+            11,
         ),  # session, user, count, jobs, their runs, incidents, last lines at work, live runs
         ("/job-states/?id={ids}", 6),
         ("/incidents/", 4),

@@ -135,6 +135,12 @@ def render_language(name: str) -> SafeString:
     return format_html('<span class="lang">{}<span>{}</span></span>', render_icon(symbol, "i-s"), word)
 
 
+@register.simple_tag(name="language_icon")
+def render_language_icon(name: str) -> SafeString:
+    symbol, word = LANGUAGES.get(name, ("terminal-2", name))
+    return format_html('{}<span class="vh">{}</span>', render_icon(symbol, "i-s"), word)
+
+
 @register.filter(name="duration")
 def format_duration(value: timedelta | None) -> str:
     """380 ms, 12.3 s, 2:05, 1:02:05."""

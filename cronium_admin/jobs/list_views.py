@@ -1,0 +1,139 @@
+"""The page of all jobs: filters, counters, rows, and the cells that change while runs are live."""
+
+from hashlib import sha256
+from typing import Any
+
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.http import require_safe
+from django_htmx.http import replace_url
+
+from cronium_admin.accounts.models import User
+from cronium_admin.accounts.page_permissions import Permissions, get_current_user, require_project_permission
+from cronium_admin.accounts.permissions import Permission, can
+from cronium_admin.images.models import Language
+from cronium_admin.jobs.job_filter import JobFilter, Sort
+from cronium_admin.jobs.job_search import (
+    Listing,
+    find_script_matches,
+    list_matching,
+    list_tags,
+    list_visible_projects,
+)
+from cronium_admin.jobs.job_states import JobState
+from cronium_admin.jobs.models import Job, Network
+from cronium_admin.jobs.pins import find_pinned
+from cronium_admin.jobs.recent_runs import fetch_failed_runs, fetch_recent_runs, find_late_jobs
+
+PAGE_SIZE = 50
+_STATES = (JobState.FAILING, JobState.RUNNING, JobState.WAITING, JobState.OK, JobState.NEVER, JobState.DISABLED)
+
+
+@require_safe
+@require_project_permission(Permission.VIEW)
+def list_jobs(request: HttpRequest) -> HttpResponse:
+    user, chosen = get_current_user(request), JobFilter.parse(request.GET)
+    context = _build_list_context(request, user, chosen)
+    return render(request, "jobs/list.html", {**context, **_build_choices(user, chosen), "nav": "jobs"})
+
+
+@require_safe
+@require_project_permission(Permission.VIEW)
+def render_job_rows(request: HttpRequest) -> HttpResponse:
+    # The list as a fragment, at a URL of its own: on Back, the browser would show the fragment as the whole page
+    chosen = JobFilter.parse(request.GET)
+    response = render(request, "jobs/_list.html", _build_list_context(request, get_current_user(request), chosen))
+    return replace_url(response, f"{reverse('jobs:list')}{chosen.to_address()}")
+
+
+@require_safe
+@require_project_permission(Permission.VIEW)
+def render_live_cells(request: HttpRequest) -> HttpResponse:
+    # The cells of the given rows that change; 204 if nothing has changed since version `v`
+    ids = [int(pk) for pk in request.GET.getlist("id")[:PAGE_SIZE] if pk.isdecimal() and len(pk) < 18]
+    jobs = Job.objects.visible_to(get_current_user(request)).filter(pk__in=ids)
+    rows = _build_rows(list(jobs.only("pk", "slug", "enabled", "last_run_number")))
+    changing = _build_live_context(rows)
+    if changing["version"] == request.GET.get("v"):
+        return HttpResponse(status=204)
+    _add_failed_runs(rows)
+    return render(request, "jobs/_live.html", {"ids": ids, **changing})
+
+
+def _build_list_context(request: HttpRequest, user: User, chosen: JobFilter) -> dict[str, Any]:
+    listing = list_matching(user, chosen)
+    page = Paginator(listing.ids, PAGE_SIZE).get_page(request.GET.get("page"))
+    rows = _build_rows(_fetch_jobs(user, list(page)))
+    _add_failed_runs(rows)
+    jobs = [row["job"] for row in rows]
+    pinned, matches = find_pinned(user, jobs), find_script_matches(jobs, chosen.q)
+    for row in rows:
+        job = row["job"]
+        row |= {"can_run": can(user, Permission.RUN, job), "is_pinned": job.pk in pinned, "match": matches.get(job.pk)}
+    return {
+        "page": page,
+        "chosen": chosen,
+        "list_address": f"{reverse('jobs:list')}{chosen.to_address()}",
+        "page_base": f"{chosen.to_address()}&" if chosen.to_address() else "?",
+        "counters": _build_counters(listing, chosen),
+        "total": listing.total,
+        "can": Permissions(user),
+        **_build_live_context(rows),
+    }
+
+
+def _fetch_jobs(user: User, ids: list[int]) -> list[Job]:
+    # In the order of `ids`
+    jobs = Job.objects.visible_to(user).filter(pk__in=ids).defer("script", "env", "input", "description")
+    by_id = {job.pk: job for job in jobs.select_related("health")}
+    return [by_id[pk] for pk in ids if pk in by_id]
+
+
+def _build_counters(listing: Listing, chosen: JobFilter) -> list[dict[str, Any]]:
+    # Each is a link that chooses its state; the chosen one leads back to all
+    counters = [{"state": "", "word": "All", "number": sum(listing.counts.values())}]
+    counters += [{"state": state.value, "word": state.label, "number": listing.counts[state]} for state in _STATES]
+    for counter in counters:
+        counter["is_chosen"] = counter["state"] == chosen.state
+        counter["address"] = chosen.to_address(state=counter["state"])
+    return counters
+
+
+def _build_choices(user: User, chosen: JobFilter) -> dict[str, Any]:
+    projects = list_visible_projects(user)
+    return {
+        "languages": Language.choices,
+        "networks": Network.choices,
+        "sorts": Sort.choices,
+        "tags": list_tags(user, chosen.tag),
+        "projects": projects if len(projects) > 1 else [],
+        "is_filtering": chosen.is_filtering,
+    }
+
+
+def _build_rows(jobs: list[Job]) -> list[dict[str, Any]]:
+    recent, late = fetch_recent_runs(jobs), find_late_jobs(jobs)
+    return [
+        {"job": job, "runs": recent[job.pk], "last": (recent[job.pk] or [None])[-1], "late": late.get(job.pk, "")}
+        for job in jobs
+    ]
+
+
+def _add_failed_runs(rows: list[dict[str, Any]]) -> None:
+    failed = fetch_failed_runs({row["job"].pk: row["runs"] for row in rows})
+    for row in rows:
+        row["failed"] = failed.get(row["job"].pk)
+
+
+def _build_live_context(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    # The context of the rows; `working` holds the live runs, whose last log lines are shown
+    working = [row["last"] for row in rows if row["last"] and row["last"].is_live]
+    return {"rows": rows, "version": _digest_states(rows), "working": working}
+
+
+def _digest_states(rows: list[dict[str, Any]]) -> str:
+    states = [(run.pk.hex, run.status, bool(run.cancel_requested_at)) for row in rows for run in row["runs"]]
+    late = [(row["job"].pk, row["late"]) for row in rows if row["late"]]
+    return sha256(repr((states, late)).encode()).hexdigest()[:16]
