@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from cronium_admin.runs import advice_views, compare_views, views
+from cronium_admin.runs import advice_views, compare_views, launch_views, views
 
 app_name = "runs"
 urlpatterns = [
@@ -11,7 +11,8 @@ urlpatterns = [
     path("runs/count/", views.count_live, name="count"),
     path("runs/advice/<slug:slug>/", advice_views.render_advice, name="advice"),
     path("runs/compare/", compare_views.compare, name="compare"),
-    path("runs/launch/<slug:slug>/", views.launch_job, name="launch"),
+    path("runs/launch/<slug:slug>/", launch_views.launch_job, name="launch"),
+    path("runs/launch/<slug:slug>/form/", launch_views.render_form, name="launch-form"),
     path("runs/<uuid:pk>/", views.show_run, name="run"),
     path("runs/<uuid:pk>/live/", views.render_live_parts, name="live"),
     path("runs/<uuid:pk>/cancel/", views.cancel_run, name="cancel"),

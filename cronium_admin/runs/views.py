@@ -19,7 +19,7 @@ from cronium_admin.accounts.page_permissions import (
     get_current_user,
     require_project_permission,
 )
-from cronium_admin.accounts.permissions import Permission, can
+from cronium_admin.accounts.permissions import Permission
 from cronium_admin.accounts.projects import check_can
 from cronium_admin.core.database.clock import database_now
 from cronium_admin.core.errors import ApiError, collect_field_errors, summarize_fields
@@ -27,18 +27,13 @@ from cronium_admin.core.paging import fetch_newest_or_first_page
 from cronium_admin.core.templatetags.ui import STATES
 from cronium_admin.images.custom import parse_engine_tag
 from cronium_admin.images.resolution import RULES
-from cronium_admin.jobs.concurrency import HIGHEST_PRIORITY, list_priorities
 from cronium_admin.jobs.lookup import find_job
 from cronium_admin.jobs.models import Job
-from cronium_admin.profiles.limits import BOUNDS
-from cronium_admin.profiles.service import list_launch_profiles
 from cronium_admin.runs import filters
 from cronium_admin.runs.cancel import cancel
-from cronium_admin.runs.forms import LaunchForm
-from cronium_admin.runs.launch import launch, rerun
+from cronium_admin.runs.launch import rerun
 from cronium_admin.runs.lookup import find_built_version, select_live_runs
 from cronium_admin.runs.models import BUILD_TRIGGER, Run, Status
-from cronium_admin.runs.overrides import NO_OVERRIDES, Overrides
 from cronium_admin.runs.presentation import output, reasons, starts
 from cronium_admin.runs.presentation.attempts import list_attempts, list_reruns
 from cronium_admin.runs.presentation.log_panel import build_log_context
@@ -121,28 +116,6 @@ def render_live_parts(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 @require_POST
 @require_project_permission(Permission.RUN)
-def launch_job(request: HttpRequest, slug: str) -> HttpResponse:
-    # Launches the job as it is or, if the field `with` was sent, with the overrides of the form "Run with…"
-    user = get_current_user(request)
-    shown = request.POST.get("job", "")  # the id of the job that the page showed: others may have its slug
-    job = find_job(user, slug, Permission.RUN, pk=int(shown) if shown.isdecimal() and len(shown) < 18 else None)
-    form = LaunchForm(request.POST)
-    if "with" not in request.POST:
-        return _launch_unchanged(request, job)
-    if form.is_valid():
-        try:
-            return _launch_and_redirect(request, job, form.to_overrides())
-        except ValidationError as error:
-            form.add_service_errors(error)
-    profiles = list_launch_profiles(job.profile, user, job)
-    context = {"job": job, "form": form, "profiles": profiles, "bound": BOUNDS["timeout_seconds"], "nav": "jobs"}
-    context["can"] = Permissions(user, job)
-    context["priorities"] = list_priorities(HIGHEST_PRIORITY if can(user, Permission.EDIT, job) else job.priority)
-    return render(request, "runs/launch.html", context, status=422)
-
-
-@require_POST
-@require_project_permission(Permission.RUN)
 def cancel_run(request: HttpRequest, pk: UUID) -> HttpResponse:
     run = _get_run(request, pk, Permission.RUN)
     try:
@@ -165,24 +138,6 @@ def rerun_run(request: HttpRequest, pk: UUID) -> HttpResponse:
             raise Http404(error.message) from error
         messages.error(request, _describe_error(error))
         return redirect("runs:run", pk=pk)
-
-
-def _launch_and_redirect(request: HttpRequest, job: Job, overrides: Overrides) -> HttpResponse:
-    try:
-        run = launch(job, get_current_user(request), overrides, trigger=Trigger.MANUAL)
-    except ApiError as error:
-        messages.error(request, error.message)
-        return redirect("jobs:job", slug=job.slug)
-    return redirect("runs:run", pk=run.pk)
-
-
-def _launch_unchanged(request: HttpRequest, job: Job) -> HttpResponse:
-    # Stored values can be invalid today, if a name was reserved or a ceiling lowered since
-    try:
-        return _launch_and_redirect(request, job, NO_OVERRIDES)
-    except ValidationError as error:
-        messages.error(request, f"{_describe_error(error)} Change it in the job's settings.")
-        return redirect("jobs:job", slug=job.slug)
 
 
 def _describe_error(error: ApiError | ValidationError) -> str:

@@ -2,6 +2,7 @@
 import htmx from "htmx.org";
 import { copyFromButton } from "./clipboard.js";
 import { removeSentDrafts } from "./drafts.js";
+import { fillInstants, startInputForm } from "./input_form.js";
 import { startListFilters } from "./list_filters.js";
 import { isServerSilent, monitorConnection } from "./connection_monitor.js";
 import { startSteadyRegions } from "./steady_region.js";
@@ -77,6 +78,7 @@ function fillReaderZone(from) {
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
   for (const input of zone ? findAll("[data-reader-zone]", from) : []) input.value = zone;
   for (const name of zone ? findAll("[data-reader-zone-name]", from) : []) name.textContent = zone;
+  fillInstants(from);
 }
 function formatTimes(from) {
   for (const time of findAll("time[datetime]", from)) {
@@ -105,7 +107,7 @@ document.addEventListener("click", (event) => {
     applyTheme(theme.dataset.themeSet);
   }
   const opener = findTarget("[data-dialog]");
-  if (opener) document.getElementById(opener.dataset.dialog)?.showModal();
+  if (opener) openDialog(event, opener);
   const closer = findTarget("[data-close]");
   if (closer) (closer.closest("dialog") ? closer.closest("dialog").close() : closer.closest(".note")?.remove());
   const copier = findTarget("[data-copy]");
@@ -124,6 +126,15 @@ document.addEventListener("keydown", (event) => {
     if (search) { event.preventDefault(); search.focus(); search.select(); }
   }
 });
+
+/** A link opens the dialog instead of its page, unless it is to open a new tab. */
+function openDialog(event, opener) {
+  const dialog = document.getElementById(opener.dataset.dialog);
+  if (!dialog || ((event.ctrlKey || event.metaKey || event.shiftKey) && opener.href)) return;
+  event.preventDefault();
+  dialog.showModal();
+  dialog.dispatchEvent(new CustomEvent("cronium:open"));
+}
 
 /** Adds a copy of the button's template to the list before it. Without this script, the button asks the server for it. */
 function addRow(event, button) {
@@ -178,5 +189,6 @@ fillReaderZone(document);
 monitorConnection();
 startListFilters();
 startSteadyRegions();
+startInputForm();
 monitorSession();
 removeSentDrafts(location.pathname);

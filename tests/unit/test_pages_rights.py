@@ -51,7 +51,10 @@ PAGES = [
     ("get", "runs:compare", "two runs", "viewer"),
     ("get", "logs:compare", "two runs", "viewer"),
     ("get", "runs:live", "run", "viewer"),
+    ("get", "runs:launch", "job", "operator"),
     ("post", "runs:launch", "job", "operator"),
+    ("get", "runs:launch-form", "job", "operator"),
+    ("post", "runs:launch-form", "job", "operator"),
     ("post", "runs:cancel", "run", "operator"),
     ("post", "runs:rerun", "run", "operator"),
     ("post", "retention:one", "run", "editor"),
@@ -252,7 +255,15 @@ def test_changes_need_post_and_a_csrf_token(
     assert "This form is too old" in answer.content.decode()
     has_page = {*("access:tokens", "access:add", "access:person", "account:password")}
     has_page |= {*("jobs:edit", "variables:new", "variables:edit", "variables:delete")}
-    has_page |= {"retention:many", "images:registry-new", "images:registry", "images:image-new", "images:image-edit"}
+    has_page |= {
+        "retention:many",
+        "runs:launch",
+        "runs:launch-form",
+        "images:registry-new",
+        "images:registry",
+        "images:image-new",
+        "images:image-edit",
+    }
     has_page |= {"schedules:edit", "schedules:delete", "schedules:new", "schedules:import"}
     has_page |= {f"expectations:check-{act}" for act in ("new", "edit", "delete")}
     has_page |= {f"calendars:{act}" for act in ("new", "edit", "delete")}
