@@ -29,4 +29,5 @@ urlpatterns = [
     path("ping/<str:key>/<str:action>", ping_views.receive, name="ping-action"),
     path("", include("cronium_admin.retention.urls")),
     path("", include("cronium_admin.workers.hosts.urls")),
+    path("", include("cronium_admin.palette.urls")),
 ]

@@ -6,6 +6,8 @@ import { fillInstants, startInputForm } from "./input_form.js";
 import { startListFilters } from "./list_filters.js";
 import { isServerSilent, monitorConnection } from "./connection_monitor.js";
 import { startSteadyRegions } from "./steady_region.js";
+import { startPageKeys } from "./page_keys.js";
+import { startPalette } from "./palette.js";
 import { monitorSession } from "./session_expiry.js";
 import { formatAge, formatAgo, formatDuration, formatUntil } from "./durations.js";
 
@@ -148,12 +150,10 @@ function addRow(event, button) {
   button.disabled = list.children.length >= Number(list.dataset.rows);
 }
 
-/** Ctrl-K except in a code editor; "/" except in a field and on the run page, whose log uses it. */
-function isSearchShortcut({ key, ctrlKey, metaKey, altKey, shiftKey, target }) {
-  if (altKey) return false;
-  if (key.toLowerCase() === "k" && (ctrlKey || metaKey) && !shiftKey) return !target.closest("[contenteditable]");
+/** "/" except in a field and on the run page, whose log uses it. */
+function isSearchShortcut({ key, ctrlKey, metaKey, altKey, target }) {
   const field = target.closest("input, textarea, select, [contenteditable]");
-  return key === "/" && !ctrlKey && !metaKey && !field && !document.querySelector("[data-run]");
+  return key === "/" && !altKey && !ctrlKey && !metaKey && !field && !document.querySelector("[data-run]");
 }
 
 // A click on a row opens its title's link, unless it hits another control or selects text.
@@ -190,5 +190,7 @@ monitorConnection();
 startListFilters();
 startSteadyRegions();
 startInputForm();
+startPalette();
+startPageKeys();
 monitorSession();
 removeSentDrafts(location.pathname);

@@ -5,5 +5,6 @@ export const ICONS = [
   "copy", "device-floppy", "download", "edit", "filter", "history", "hourglass", "info-circle", "key", "keyboard", "list-details",
   "loader-2", "lock", "logout", "maximize", "menu-2", "minimize", "moon", "photo", "pin", "player-pause", "player-play", "player-stop", "player-track-next",
   "plug-x", "plus", "refresh", "search", "server", "shield-check", "sun", "sun-moon", "terminal-2", "text-wrap", "trash",
+  "command", "users",
   "user-circle", "wifi-off", "world", "world-off", "x",
 ];

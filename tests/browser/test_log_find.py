@@ -161,9 +161,13 @@ def test_ctrl_f_is_the_logs_only_while_it_has_the_focus(page: Page, server: Serv
         expect(_field(page)).to_be_focused()
         page.keyboard.press("Escape")
     page.keyboard.press("Control+k")
-    expect(page.locator("#top-search")).to_be_focused()
+    search = page.locator("#palette input")
+    expect(search).to_be_focused()
     page.keyboard.type("g?/")
-    expect(page.locator("#top-search")).to_have_value("g?/")
+    expect(search).to_have_value("g?/")
+    page.keyboard.press("Escape")
+    page.keyboard.press("Escape")
+    expect(page.locator("#palette")).to_be_hidden()
 
     logview.focus(page)
     assert page.evaluate(pressed, "f") is True

@@ -143,6 +143,8 @@ PAGES = [
     ("get", "expectations:list", "", "viewer"),
     ("get", "expectations:of-job", "job", "viewer"),
     ("get", "runs:advice", "job", "viewer"),
+    ("get", "palette:page", "", "viewer"),
+    ("get", "palette:entries", "", "viewer"),
     ("get", "expectations:checks", "", "viewer"),
     ("get", "expectations:check", "check", "viewer"),
     ("get", "expectations:check-new", "", "editor"),

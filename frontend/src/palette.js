@@ -1,0 +1,63 @@
+// The palette (Ctrl-K): a dialog that searches pages, jobs and runs. The arrow keys move through its entries.
+import htmx from "htmx.org";
+
+const findDialog = () => document.getElementById("palette");
+const findEntries = (dialog) => [...dialog.querySelectorAll(".entry")];
+let isChoosing = false; // Enter was pressed before the entries of the typed words had arrived
+
+export function startPalette() {
+  document.addEventListener("click", (event) => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey || !event.target.closest("[data-palette]")) return;
+    if (openPalette()) event.preventDefault();
+  });
+  document.addEventListener("keydown", (event) => {
+    if (isPaletteKey(event) && openPalette()) event.preventDefault();
+    else if (event.target.closest?.("#palette")) moveByKey(event);
+  });
+  document.body.addEventListener("htmx:afterSwap", ({ target }) => {
+    const dialog = target.id === "palette-entries" ? findDialog() : null;
+    if (!dialog?.open) return;
+    if (!dialog.contains(document.activeElement)) dialog.querySelector("input").focus(); // it was on a replaced entry
+    if (isChoosing) chooseFirst(dialog);
+  });
+}
+
+/** Opens the first entry, if the entries are those of the typed words; else when these arrive. */
+function chooseFirst(dialog) {
+  isChoosing = dialog.querySelector("[data-query]")?.dataset.query !== dialog.querySelector("input").value;
+  if (!isChoosing) findEntries(dialog)[0]?.click();
+}
+
+/** Ctrl-K, also in fields; not in a code editor, which has the key for itself. */
+function isPaletteKey({ key, ctrlKey, metaKey, altKey, shiftKey, target }) {
+  return key.toLowerCase() === "k" && (ctrlKey || metaKey) && !altKey && !shiftKey && !target.closest?.("[contenteditable]");
+}
+
+function openPalette() {
+  const dialog = findDialog();
+  if (!dialog) return false;
+  if (dialog.open) return true;
+  const input = dialog.querySelector("input");
+  dialog.showModal();
+  input.select();
+  htmx.trigger(input, "palette:open");
+  return true;
+}
+
+function moveByKey(event) {
+  if (event.isComposing || event.altKey || event.ctrlKey || event.metaKey) return;
+  const dialog = findDialog();
+  const input = dialog.querySelector("input");
+  const entries = findEntries(dialog);
+  const index = entries.indexOf(document.activeElement);
+  if (event.key === "ArrowDown") (entries[index + 1] ?? entries.at(index < 0 ? 0 : -1))?.focus();
+  else if (event.key === "ArrowUp") (index > 0 ? entries[index - 1] : input).focus();
+  else if (event.key === "Enter" && document.activeElement === input) chooseFirst(dialog);
+  else {
+    isChoosing &&= event.key === "Shift";
+    // Typing continues in the field, wherever the focus is.
+    if (index >= 0 && (event.key.length === 1 || event.key === "Backspace") && event.key !== " ") input.focus();
+    return;
+  }
+  event.preventDefault();
+}
