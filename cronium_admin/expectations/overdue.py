@@ -18,6 +18,7 @@ from cronium_admin.expectations.moment import Moment
 from cronium_admin.expectations.watches import compute_success_due
 from cronium_admin.runs.models import LIVE, Run, Status
 from cronium_admin.runs.retries import RETRY_TRIGGER
+from cronium_admin.runs.triggers import Trigger
 from cronium_admin.schedules.models import Occurrence, Schedule, State
 
 UNSEEN = timedelta(seconds=10)  # after a longer pause of the judges, runs that started or ended in it are examined
@@ -73,7 +74,8 @@ def measure_from(moment: Moment) -> Expression:
 
 
 def list_live_runs(moment: Moment) -> "QuerySet[Any]":
-    rows = Run.objects.filter(status__in=LIVE, job__watch__isnull=False).annotate(base=measure_from(moment))
+    rows = Run.objects.filter(~Q(trigger=Trigger.TRY), status__in=LIVE, job__watch__isnull=False)
+    rows = rows.annotate(base=measure_from(moment))
     return rows.filter(base__gte=F("job__watch__since_at")).order_by()
 
 
@@ -124,7 +126,7 @@ def _find_unseen(moment: Moment) -> Iterator[Overdue]:
     """Runs that started or ended too late while no process judged."""
     changed = Q(started_at__gte=moment.previous) | Q(finished_at__gte=moment.previous)
     rows = Run.objects.filter(
-        changed, created_at__gte=moment.previous - timedelta(days=1), job__watch__isnull=False
+        ~Q(trigger=Trigger.TRY), changed, created_at__gte=moment.previous - timedelta(days=1), job__watch__isnull=False
     ).annotate(base=measure_from(moment))
     rows = rows.filter(base__gte=F("job__watch__since_at")).order_by("created_at")
     names = ("pk", "job_id", "base", "started_at", "finished_at", "job__watch__start_by", "job__watch__finish_by")
@@ -150,7 +152,11 @@ def _find_without_success(moment: Moment) -> Iterator[Overdue]:
 def find_success_after(job_id: int, base: datetime) -> datetime | None:
     """The end of the last successful run that ended after `base`."""
     rows = Run.objects.filter(
-        job=job_id, status=Status.SUCCEEDED, finished_at__gt=base, created_at__gte=base - LONGEST_RUN
+        ~Q(trigger=Trigger.TRY),
+        job=job_id,
+        status=Status.SUCCEEDED,
+        finished_at__gt=base,
+        created_at__gte=base - LONGEST_RUN,
     )
     return rows.order_by("-finished_at").values_list("finished_at", flat=True).first()
 

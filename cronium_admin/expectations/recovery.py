@@ -12,6 +12,7 @@ from cronium_admin.expectations.moment import Moment
 from cronium_admin.expectations.overdue import LONGEST_RUN, OVERLAP
 from cronium_admin.expectations.watches import compute_success_due
 from cronium_admin.runs.models import Run, Status
+from cronium_admin.runs.triggers import Trigger
 
 _RUN_COLUMNS = ("number", "status", "started_at", "finished_at", "job_id")
 
@@ -41,7 +42,7 @@ def _close_by_its_run(incident: Incident, run: Run) -> None:
 def _close_by_next_run(incident: Incident) -> None:
     """No run was launched for the planned time: the next run that starts, or ends, takes its place."""
     column = "started_at" if incident.kind == Kind.START_BY else "finished_at"
-    rows = Run.objects.filter(job=incident.job_id, created_at__gte=incident.expected_from)
+    rows = Run.objects.filter(~Q(trigger=Trigger.TRY), job=incident.job_id, created_at__gte=incident.expected_from)
     is_after = Q(**{f"{column}__gte": incident.opened_at}) | Q(
         **{f"{column}__isnull": False, "scheduled_for": incident.expected_from}
     )
@@ -60,6 +61,7 @@ def _close_by(incident: Incident, run: Run, at: Any) -> None:
 def _close_by_success(incident: Incident, moment: Moment) -> None:
     since = max(incident.expected_from, min(moment.previous, incident.opened_at) - OVERLAP)
     rows = Run.objects.filter(
+        ~Q(trigger=Trigger.TRY),
         job=incident.job_id,
         status=Status.SUCCEEDED,
         finished_at__isnull=False,

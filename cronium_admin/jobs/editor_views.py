@@ -6,7 +6,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import ValidationError
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST
@@ -66,7 +66,7 @@ def edit_job(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 def _offer_new_job(request: HttpRequest, slug: str) -> HttpResponse:
-    return _render_editor(request, JobForm(request.POST), None, 409, gone=slug)
+    return render_editor(request, JobForm(request.POST), None, 409, gone=slug)
 
 
 @require_POST
@@ -77,7 +77,7 @@ def remove_job(request: HttpRequest, slug: str) -> HttpResponse:
         delete_job(job, parse_version(request.POST.get("revision", "")))
     except EditConflict as error:
         messages.error(request, error.message)
-        return _render_editor(request, JobForm(job=error.stored), error.stored, 409)
+        return render_editor(request, JobForm(job=error.stored), error.stored, 409)
     except ApiError as error:
         messages.error(request, error.message)
         return redirect("jobs:edit", slug=slug)
@@ -94,8 +94,8 @@ def _save_or_render(request: HttpRequest, form: JobForm, job: Job | None) -> Htt
         try:
             by, values = get_current_user(request), form.collect_values()
             if job is None:
-                return _redirect_after_save(request, create_job(values, by))
-            return _redirect_after_save(request, save_job(job, values, by, form.cleaned_data["revision"]))
+                return _answer_save(request, create_job(values, by), None)
+            return _answer_save(request, save_job(job, values, by, form.cleaned_data["revision"]), job)
         except EditConflict as error:
             return _render_conflict(request, form, error.stored, values)
         except ValidationError as error:
@@ -106,8 +106,14 @@ def _save_or_render(request: HttpRequest, form: JobForm, job: Job | None) -> Htt
             form.add_api_error(error)
             status = error.status
     elif status == 422:
-        _add_service_errors(form, job or _make_new_job(get_current_user(request)))
-    return _render_editor(request, form, job, status)
+        return render_editor_with_errors(request, form, job)
+    return render_editor(request, form, job, status)
+
+
+def render_editor_with_errors(request: HttpRequest, form: JobForm, job: Job | None) -> HttpResponse:
+    """For an invalid form: shows its errors and those of the service at once."""
+    _add_service_errors(form, job or _make_new_job(get_current_user(request)))
+    return render_editor(request, form, job, 422)
 
 
 def _render_conflict(request: HttpRequest, form: JobForm, stored: Job, values: dict[str, Any]) -> HttpResponse:
@@ -125,7 +131,7 @@ def _render_conflict(request: HttpRequest, form: JobForm, stored: Job, values: d
     if sorted(form.secret_names) != sorted(stored.secrets):
         fields.append(LABELS["secrets"])
     other = {"job": stored, "diff": "\n".join(islice(lines, MAX_DIFF_LINES)), "fields": fields}
-    return _render_editor(request, form, stored, 409, other)
+    return render_editor(request, form, stored, 409, other)
 
 
 def _is_different(stored: Any, submitted: Any) -> bool:
@@ -135,14 +141,41 @@ def _is_different(stored: Any, submitted: Any) -> bool:
     )
 
 
-def _redirect_after_save(request: HttpRequest, job: Job) -> HttpResponse:
-    # To the job's page; with "Save and run", repeats the POST to the launch URL
+def is_in_place(request: HttpRequest) -> bool:
+    """The editor's script sent the form: the page stays, so the answer is not a page."""
+    return "X-Cronium-In-Place" in request.headers
+
+
+def _answer_save(request: HttpRequest, job: Job, before: Job | None) -> HttpResponse:
+    # With "Save and run", repeats the POST to the launch URL
+    said = describe_save(job, before)
+    failing = list_failing_schedules(job)[:5]
+    warnings = [f"This schedule would fail, because its input does not fit the schema: {text}" for text in failing]
+    if is_in_place(request):
+        if before is None:
+            messages.success(request, said)  # for the editor of the new job, which opens next
+        address = reverse("jobs:edit", args=[job.slug])
+        return JsonResponse(
+            {
+                "name": job.name,
+                "slug": job.slug,
+                "revision": job.revision,
+                "message": " ".join([said, *warnings]),
+                "address": address,
+            }
+        )
     if request.POST.get("then") == "run":
         return HttpResponseRedirect(reverse("runs:launch", args=[job.slug]), preserve_request=True)
-    messages.success(request, f"{job.name} is saved.")
-    for text in list_failing_schedules(job)[:5]:
-        messages.warning(request, f"This schedule would fail, because its input does not fit the schema: {text}")
-    return redirect("jobs:job", slug=job.slug)
+    messages.success(request, said)
+    for text in warnings:
+        messages.warning(request, text)
+    return redirect("jobs:edit", slug=job.slug)
+
+
+def describe_save(job: Job, before: Job | None) -> str:
+    if before is not None and before.revision == job.revision:
+        return f"Nothing has changed; this is revision {job.revision}."
+    return f"Saved, revision {job.revision}."
 
 
 def _make_new_job(user: User) -> Job:
@@ -165,7 +198,7 @@ def _list_secrets(form: JobForm, project_id: ProjectId) -> list[dict[str, str]]:
     return [{"name": name, "description": text} for name, text in {**descriptions, **gone}.items()]
 
 
-def _render_editor(
+def render_editor(
     request: HttpRequest,
     form: JobForm,
     job: Job | None,

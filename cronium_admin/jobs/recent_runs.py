@@ -8,12 +8,13 @@ from django.db.models import OuterRef, Q, Subquery
 from cronium_admin.jobs.models import Job
 
 MAX_RUNS = 20
+TRY = "try"  # the trigger of runs of unsaved text, which say nothing about the job
 JOBS_PER_QUERY = 200  # SQLite limits the depth of an expression
 _COLUMNS = ("pk", "job_id", "number", "status", "cancel_requested_at", "created_at", "started_at", "finished_at")
 
 
 def fetch_recent_runs(jobs: Iterable[Job]) -> dict[int, list[Any]]:
-    """The last MAX_RUNS runs of each job, oldest first. The cost does not grow with the number of stored runs.
+    """The last MAX_RUNS runs of each job, oldest first, without tries. The cost does not grow with the stored runs.
 
     The runs are found by number, through an index. If all of these were deleted, the last remaining run is returned.
     """
@@ -22,7 +23,7 @@ def fetch_recent_runs(jobs: Iterable[Job]) -> dict[int, list[Any]]:
     # `runs` is a higher layer, so its model is reached through the relation.
     runs: Any = Job._meta.get_field("runs").related_model
     for ranges in _build_ranges(jobs):
-        for run in runs.objects.filter(ranges).order_by("job_id", "number").only(*_COLUMNS):
+        for run in runs.objects.filter(ranges).exclude(trigger=TRY).order_by("job_id", "number").only(*_COLUMNS):
             recent[run.job_id].append(run)
     empty = [job.pk for job in jobs if not recent[job.pk] and job.last_run_number > MAX_RUNS]
     for run in _fetch_last_remaining(runs, empty) if empty else ():
@@ -41,7 +42,7 @@ def _build_ranges(jobs: list[Job]) -> Iterator[Q]:
 
 
 def _fetch_last_remaining(runs: Any, jobs: list[int]) -> Any:
-    newest = runs.objects.filter(job=OuterRef("pk")).order_by("-number").values("pk")[:1]
+    newest = runs.objects.filter(job=OuterRef("pk")).exclude(trigger=TRY).order_by("-number").values("pk")[:1]
     last = Job.objects.filter(pk__in=jobs).annotate(last=Subquery(newest)).values_list("last", flat=True)
     return runs.objects.filter(pk__in=list(filter(None, last))).only(*_COLUMNS)
 

@@ -165,6 +165,16 @@ def check_job(job: Job, data: Mapping[str, Any]) -> None:
     _apply_fields(copy(job), data if job.pk else {"profile": DEFAULT_PROFILE, **data})
 
 
+def build_unsaved_job(stored: Job, data: Mapping[str, Any], by: User) -> Job:
+    """A copy of `stored` with `data`, validated as `save_job` does. Stores nothing. Raises the errors of `save_job`."""
+    unsaved = copy(stored)
+    _apply_fields(unsaved, data)
+    names = [name for name in data if name in RUN_FIELDS]
+    changed = {name for name in names if _has_changed(name, getattr(stored, name), getattr(unsaved, name))}
+    check_open_network(unsaved, changed, by)
+    return unsaved
+
+
 def delete_job(job: Job, revision: int | None = None) -> None:
     """Deletes the job; its ended runs are kept as many days as the job says. ApiError 409 while a run is live.
 

@@ -14,6 +14,7 @@ from cronium_admin.runs import events
 from cronium_admin.runs.models import LIVE, Run, Status
 from cronium_admin.runs.row_locks import lock_runs
 from cronium_admin.runs.start_time import is_due
+from cronium_admin.runs.triggers import Trigger
 
 SKIPPED = "concurrency_skipped"  # the reason of a run that its job's limit did not allow
 
@@ -53,10 +54,10 @@ def find_full_limit(job: Job | None, columns: Mapping[str, Any]) -> FullLimit | 
 
 
 def _find_setting(job: Job, columns: Mapping[str, Any]) -> tuple[int, str]:
-    # A further attempt always waits, as does a run that may start later: neither replaces a run that is live now.
+    # A further attempt always waits, as do a run that may start later and a try: none replaces a run that is live now.
     if not job.concurrency:
         return 0, ""
-    waits = columns.get("attempt", 1) > 1 or columns.get("not_before")
+    waits = columns.get("attempt", 1) > 1 or columns.get("not_before") or columns.get("trigger") == Trigger.TRY
     return int(job.concurrency["limit"]), WhenFull.QUEUE if waits else str(job.concurrency["when_full"])
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from django.db.models import F
 
 from cronium_admin.runs.models import Run, Status
+from cronium_admin.runs.triggers import Trigger
 
 MAX_RUNS = 20  # of a job
 _MAX_READ = 10_000  # of all jobs, the newest
@@ -16,6 +17,7 @@ _MAX_RARE = 200  # jobs without a run among these
 def measure_durations(jobs: Collection[int]) -> dict[int, float]:
     """Seconds by job; without the jobs whose last runs have no success. Two queries for any number of jobs."""
     rows = Run.objects.filter(status=Status.SUCCEEDED, started_at__isnull=False, finished_at__isnull=False)
+    rows = rows.exclude(trigger=Trigger.TRY)
     columns = ("job_id", "started_at", "finished_at")
     newest = rows.order_by("-created_at", "-pk").values_list(*columns)[:_MAX_READ]
     wanted, seconds = set(jobs), dict[int, list[float]]()

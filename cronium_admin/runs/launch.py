@@ -77,7 +77,7 @@ def launch(
     receipt = IdempotencyRecord(idempotency_key, by, overrides.compute_digest()) if by and idempotency_key else None
     if receipt and (earlier := receipt.find_run(job)):
         return earlier
-    _refuse_disabled(job)
+    refuse_disabled(job)
     snapshot = build_snapshot(job, overrides, profile, by) | {"overridden": changed}
     try:
         return create_queued_run(job, by, snapshot, origin or Origin(trigger), receipt)
@@ -95,14 +95,13 @@ def rerun(run: Run, by: User, *, idempotency_key: str = "") -> Run:
     and ApiError 409 for a reused key as `launch` does. The new run's first event lists the differences from `run`.
     """
     repeat = build_rerun(run, by)
+    trigger = Trigger.TRY if run.trigger == Trigger.TRY else Trigger.RERUN  # counts as little as the try
     request = hashlib.sha256(f"rerun {run.pk}".encode()).hexdigest()
     receipt = IdempotencyRecord(idempotency_key, by, request) if idempotency_key else None
     if receipt and (earlier := receipt.find_run(run.job)):
         return earlier
     try:
-        return create_queued_run(
-            run.job, by, repeat.values, Origin(Trigger.RERUN), receipt, parent=run, notes=repeat.notes
-        )
+        return create_queued_run(run.job, by, repeat.values, Origin(trigger), receipt, parent=run, notes=repeat.notes)
     except IntegrityError:
         if receipt and (earlier := receipt.find_run(run.job)):
             return earlier
@@ -111,7 +110,7 @@ def rerun(run: Run, by: User, *, idempotency_key: str = "") -> Run:
         raise make_deleted_error(run) from None
 
 
-def _refuse_disabled(job: Job) -> None:
+def refuse_disabled(job: Job) -> None:
     if not job.enabled:
         raise ApiError(409, "job_disabled", f"The job {job.slug} is disabled. Enable it in its settings to run it.")
 
@@ -150,7 +149,7 @@ def create_queued_run(
             columns["differs"] = find_differences(get_revision_settings(parent.revision.values), of_run)
         elif job is not None:
             columns |= _refer_to_revision(job, of_run, revision_id, digest)
-        full = find_full_limit(job, columns)
+        full = find_full_limit(job, {**columns, "trigger": origin.trigger})
         must_wait = origin.must_wait or full or columns.get("not_before")
         columns |= {} if must_wait else _take_sandbox(columns)
         run = Run.objects.create(

@@ -16,6 +16,7 @@ from cronium_admin.jobs.network_policy import check_open_network
 from cronium_admin.profiles.models import Profile
 
 IMAGE, RUNTIME = "image", "runtime"
+SCRIPT = "script"  # of a try: the text and all settings may differ from the job's
 _ENV = "env."
 
 
@@ -118,7 +119,8 @@ def _suggest_fix(restricted: list[str]) -> str:
 
 def _name_fields(restricted: list[str]) -> str:
     variables = [name.removeprefix(_ENV) for name in restricted if name.startswith(_ENV)]
-    parts = ["the image"] if IMAGE in restricted else []
+    parts = ["the script and the settings"] if SCRIPT in restricted else []
+    parts += ["the image"] if IMAGE in restricted else []
     if variables:
         further = f" and {len(variables) - 3} more" if len(variables) > 3 else ""
         shown = ", ".join(name[:40] for name in variables[:3])

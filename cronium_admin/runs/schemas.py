@@ -164,7 +164,7 @@ class RunOut(RunItem):
     env: list[str] = Field(description="The names of its environment variables; values are not shown.")
     overridden: list[str] | None = Field(
         description="The overrides of its launch that decide which code runs or its isolation: image, env.NAME, "
-        "runtime (through the profile); null: not recorded."
+        "runtime (through the profile), script (a try); null: not recorded."
     )
     secrets: list[str] = Field(description="The names of its secrets.")
     egress: list[str] = Field(description="The allowed hosts, as host:port, with the network egress; else empty.")

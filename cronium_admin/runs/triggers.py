@@ -17,6 +17,7 @@ class Trigger(models.TextChoices):
     BUILD = "build", "Image build"
     MCP = "mcp", "MCP"
     CLI = "cli", "Command line"
+    TRY = "try", "Try in the editor"
 
 
 _WORDS = {
@@ -31,6 +32,7 @@ _WORDS = {
     Trigger.BUILD: "as a build of an image",
     Trigger.MCP: "over MCP",
     Trigger.CLI: "from the command line",
+    Trigger.TRY: "as a try of unsaved text in the editor",
 }
 
 

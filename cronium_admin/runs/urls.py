@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from cronium_admin.runs import advice_views, compare_views, launch_views, views
+from cronium_admin.runs import advice_views, compare_views, launch_views, pane_views, views
 
 app_name = "runs"
 urlpatterns = [
@@ -13,6 +13,10 @@ urlpatterns = [
     path("runs/compare/", compare_views.compare, name="compare"),
     path("runs/launch/<slug:slug>/", launch_views.launch_job, name="launch"),
     path("runs/launch/<slug:slug>/form/", launch_views.render_form, name="launch-form"),
+    path("runs/launch/<slug:slug>/in-editor/", pane_views.launch_in_editor, name="launch-in-editor"),
+    path("runs/try/<slug:slug>/", pane_views.try_job, name="try"),
+    path("runs/<uuid:pk>/pane/", pane_views.render_pane, name="pane"),
+    path("runs/<uuid:pk>/pane/state/", pane_views.render_pane_state, name="pane-state"),
     path("runs/<uuid:pk>/", views.show_run, name="run"),
     path("runs/<uuid:pk>/live/", views.render_live_parts, name="live"),
     path("runs/<uuid:pk>/cancel/", views.cancel_run, name="cancel"),

@@ -7,4 +7,5 @@ export const ICONS = [
   "plug-x", "plus", "refresh", "search", "server", "shield-check", "sun", "sun-moon", "terminal-2", "text-wrap", "trash",
   "command", "users",
   "user-circle", "wifi-off", "world", "world-off", "x",
+  "external-link", "git-compare", "test-pipe",
 ];

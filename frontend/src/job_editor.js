@@ -10,6 +10,9 @@ import { basicSetup } from "codemirror";
 import { appearance, getThemeExtension, selectionTyping } from "./code_editor.js";
 import { loadDraft, markSent, removeDraft, saveDraft } from "./drafts.js";
 import { formatAgo } from "./durations.js";
+import { InPlaceForm } from "./editor/in_place.js";
+import { jumpToHash, markedLine } from "./editor/marked_line.js";
+import { RunPane } from "./editor/run_pane.js";
 import { startImageChoice } from "./image_choice.js";
 
 const form = document.getElementById("job-form");
@@ -21,7 +24,8 @@ let isLeaving = false;
 let view = null;
 let imageChoice = null;
 const area = form?.elements.script;
-const getFields = () => [...new FormData(form)].filter(([name]) => name !== "csrfmiddlewaretoken");
+const NOT_TYPED = ["csrfmiddlewaretoken", "revision"];
+const getFields = () => [...new FormData(form)].filter(([name]) => !NOT_TYPED.includes(name));
 const getLanguage = () => form.elements.language.value;
 const hasChanges = () => JSON.stringify(getFields()) !== savedFields;
 
@@ -36,7 +40,7 @@ function startEditor() {
       extensions: [
         EditorView.cspNonce.of(form.dataset.nonce),
         keymap.of([{ key: "Mod-Enter", run: () => (submitForm("run"), true) }, { key: "Mod-s", run: () => (submitForm("save"), true) }]),
-        selectionTyping, basicSetup, keymap.of([indentWithTab]), languageCompartment.of([createLanguage(), createIndent()]), themeCompartment.of(getThemeExtension()), appearance,
+        selectionTyping, markedLine, basicSetup, keymap.of([indentWithTab]), languageCompartment.of([createLanguage(), createIndent()]), themeCompartment.of(getThemeExtension()), appearance,
         EditorView.contentAttributes.of({
           "aria-label": "Script", tabindex: "0", "aria-describedby": "script-hint", ...(area.getAttribute("aria-invalid") ? { "aria-invalid": "true" } : {}),
         }),
@@ -124,13 +128,70 @@ function onChange() {
   clearTimeout(draftTimer);
   draftTimer = setTimeout(() => (hasChanges() ? saveDraft(path, getFields()) : removeDraft(path)), 400);
   imageChoice.checkLater();
-  form.dataset.dirty = hasChanges();
-  document.getElementById("unsaved").hidden = !hasChanges();
+  const isChanged = hasChanges();
+  form.dataset.dirty = isChanged;
+  document.getElementById("unsaved").hidden = !isChanged;
+  if (isChanged) showSaid("");
 }
+
+const getButton = (action) => document.querySelector(`.savebar button.btn[name="then"][value="${action}"]`);
 
 /** `action`: save or run. */
 function submitForm(action) {
-  form.requestSubmit(form.querySelector(`button[name="then"][value="${action}"]`));
+  form.requestSubmit(getButton(action));
+}
+
+// ---- in place
+function showSaid(text, isError = false) {
+  const said = document.getElementById("said");
+  said.textContent = text;
+  said.classList.toggle("err", isError);
+}
+
+/** The form as it was sent is what the server has now; what was typed since stays unsaved. */
+function onSaved(sentFields, { revision, name }) {
+  savedFields = sentFields;
+  if (form.elements.revision) form.elements.revision.value = revision;
+  const savedAs = document.getElementById("saved-as");
+  if (savedAs) savedAs.textContent = `Revision ${revision}`;
+  document.title = document.title.replace(/^Edit .* · /, () => `Edit ${name} · `);
+  form.dataset.bound = "false";
+  for (const id of ["problems", "conflict"]) document.getElementById(id)?.remove();
+  removeDraft(path);
+  onChange();
+}
+
+function startInPlace() {
+  const [main, cancel] = [getButton("run"), document.getElementById("cancel-live")];
+  const pane = new RunPane({
+    box: document.getElementById("run-pane"), separator: document.getElementById("pane-splitter"),
+    token: () => form.elements.csrfmiddlewaretoken.value,
+    onLiveChange: (isLive, isCancelling) => {
+      const hadFocus = [main, cancel].includes(document.activeElement);
+      main.hidden = isLive;
+      cancel.hidden = !isLive;
+      cancel.disabled = isCancelling;
+      cancel.querySelector("span").textContent = isCancelling ? "Cancelling…" : "Cancel the run";
+      if (hadFocus) (isLive ? cancel : main).focus();
+    },
+    onClose: () => view.focus(),
+  });
+  cancel.addEventListener("click", () => pane.cancel());
+  let sentFields = "";
+  const inPlace = new InPlaceForm(form, { pane, say: showSaid, isNew: path.endsWith("/jobs/new/"), onSaved: (saved) => {
+    onSaved(sentFields, saved);
+    if (!path.endsWith("/jobs/new/")) return;
+    if (hasChanges()) saveDraft(saved.address, getFields()); // typed since: its editor offers it
+    isLeaving = true;
+  } });
+  form.addEventListener("submit", (event) => {
+    saveDraft(path, getFields());
+    if (!inPlace.isSending) sentFields = JSON.stringify(getFields());
+    if (inPlace.handle(event.submitter)) return event.preventDefault();
+    markSent(path);
+    isLeaving = true;
+  });
+  pane.reopen();
 }
 
 function restoreDraft(fields) {
@@ -178,14 +239,16 @@ if (form) {
   }
   form.addEventListener("input", onChange);
   form.addEventListener("change", onChange);
-  form.addEventListener("submit", () => { saveDraft(path, getFields()); markSent(path); isLeaving = true; });
+  startInPlace();
+  jumpToHash(view);
+  addEventListener("hashchange", () => jumpToHash(view));
   addEventListener("pageshow", () => { isLeaving = false; });
   addEventListener("pagehide", () => { if (!isLeaving && hasChanges()) saveDraft(path, getFields()); }); // the timer would fire too late
   addEventListener("beforeunload", (event) => { if (!isLeaving && hasChanges()) event.preventDefault(); });
   document.addEventListener("keydown", (event) => {
     if (event.defaultPrevented || !(event.ctrlKey || event.metaKey)) return;
     if (event.key === "s") { event.preventDefault(); submitForm("save"); }
-    if (event.key === "Enter" && form.querySelector('button[value="run"]')) { event.preventDefault(); submitForm("run"); }
+    if (event.key === "Enter") { event.preventDefault(); submitForm("run"); }
   });
   for (const link of document.querySelectorAll("[data-focus-script]")) link.addEventListener("click", (event) => { event.preventDefault(); view.focus(); });
 }

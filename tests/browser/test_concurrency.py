@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.job_editor import save, save_and_show_job
 from tests.browser.test_pages import barriers, sideways
 from tests.browser.visitor import Visitor
 from tests.engine.server import GATE, Server
@@ -51,7 +52,7 @@ def test_the_key_is_tried_and_the_settings_are_saved(page: Page, server: Server)
     expect(page.locator("#concurrency_limit-error")).to_contain_text("1 run or more")
     assert barriers(page) == []
     page.get_by_label(LIMIT).fill("2")
-    page.get_by_role("button", name="Save", exact=True).click()
+    save_and_show_job(page)
     settings = page.get_by_role("complementary")
     expect(settings).to_contain_text("at most 2 at once for each customer.id; the oldest live run is cancelled")
     expect(settings).to_contain_text("2 (low)")
@@ -61,7 +62,7 @@ def test_two_runs_wait_behind_the_first(page: Page, server: Server) -> None:
     slug = server.job(GATE)
     open_group(page, slug)
     page.get_by_label(LIMIT).fill("1")
-    page.get_by_role("button", name="Save", exact=True).click()
+    save(page)
     first = launch(page, slug)
     expect(page.locator("#run-facts")).to_contain_text("Running")
     second, third = launch(page, slug), launch(page, slug)
@@ -102,7 +103,7 @@ def test_what_a_full_limit_does(page: Page, server: Server, choice: str, of_firs
     open_group(page, slug)
     page.get_by_label(LIMIT).fill("1")
     page.get_by_label(choice).check()
-    page.get_by_role("button", name="Save", exact=True).click()
+    save(page)
     first = launch(page, slug)
     expect(page.locator("#run-facts")).to_contain_text("Running")
     launch(page, slug)

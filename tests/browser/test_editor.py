@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 from playwright.sync_api import Page, expect
 
+from tests.browser.job_editor import save_and_show_job
+from tests.browser.test_pages import barriers
 from tests.browser.visitor import Visitor
 from tests.engine.server import Server
 
@@ -108,7 +110,7 @@ def test_a_full_log_is_dropped_or_stops_the_run_as_the_job_says(visit: Callable[
     expect(page.locator("#log_limit_mb-error")).to_contain_text("1,000 MB of log")
     expect(drop).to_be_checked()
     limit.fill("7")
-    page.get_by_role("button", name="Save", exact=True).click()
+    save_and_show_job(page)
     expect(page.get_by_text("7 MB, the rest is dropped")).to_be_visible()
     job = server.call("GET", "/jobs/talks-too-much")
     assert (job["log_limit_mb"], job["on_log_limit"]) == (7, "drop")
@@ -139,9 +141,84 @@ def test_saving_stores_what_was_typed(page: Page, server: Server) -> None:
     page.get_by_label("Input", exact=True).fill('{"day": [0, false, null]}')
     page.get_by_label("Tags", exact=True).fill("nightly billing")
     page.keyboard.press("Control+s")
-    expect(page.get_by_role("status").filter(has_text="Stored as typed is saved.")).to_be_visible()
+    expect(page).to_have_url(re.compile("/jobs/stored-as-typed/edit/"))
     job = server.call("GET", "/jobs/stored-as-typed")
     assert job["script"] == "print('ä <b>')\n\n"
     assert job["env"] == {"REGION": "north & west\nsecond line"}
     assert job["input"] == {"day": [0, False, None]}
     assert job["tags"] == ["nightly", "billing"]
+
+
+def write_more(page: Page, text: str) -> None:
+    page.locator(".cm-content").click()
+    page.keyboard.press("Control+End")
+    page.keyboard.insert_text(text)
+
+
+def test_saves_and_runs_without_leaving_the_editor(visit: Callable[..., Visitor], server: Server) -> None:
+    slug = server.job("echo first", "bash")
+    page = visit("edwin").page
+    page.goto(f"/jobs/{slug}/edit/")
+    page.evaluate("window.isSamePage = true")
+    write_more(page, "\necho second")
+    page.keyboard.press("Control+s")
+    expect(page.locator("#said")).to_have_text("Saved, revision 2.")
+    expect(page.locator("#unsaved")).to_be_hidden()
+    write_more(page, "\nwhile [ ! -e /tmp/go ]; do sleep 0.1; done")
+    page.keyboard.press("Control+Enter")
+    pane = page.get_by_role("region", name="Run", exact=True)
+    expect(pane.locator(".log-row .log-text")).to_have_text(["first", "second"])
+    expect(pane).to_contain_text("revision 3")
+    assert barriers(page) == []
+    cancel = page.get_by_role("button", name="Cancel the run")
+    expect(page.get_by_role("button", name="Save and run")).to_be_hidden()
+    cancel.click()
+    expect(pane).to_contain_text("Cancelled")
+    expect(page.get_by_role("button", name="Save and run")).to_be_visible()
+    assert page.evaluate("window.isSamePage") is True
+    page.reload()
+    expect(pane.locator(".log-row .log-text")).to_have_text(["first", "second"])
+    separator = page.get_by_role("separator", name="Height of the run")
+    height = int(str(separator.get_attribute("aria-valuenow")))
+    separator.press("ArrowUp")
+    expect(separator).to_have_attribute("aria-valuenow", str(height + 16))
+    page.get_by_role("button", name="Close the run").click()
+    expect(pane).to_be_hidden()
+    assert server.call("GET", f"/jobs/{slug}")["revision"] == 3
+
+
+def test_unsaved_text_is_tried_and_nothing_is_saved(visit: Callable[..., Visitor], server: Server) -> None:
+    slug = server.job("echo saved", "bash")
+    page = visit("edwin").allow("status of 422", "dialog: beforeunload").page
+    page.goto(f"/jobs/{slug}/edit/")
+    write_more(page, "; echo unsaved; cronium_output 7")
+    page.get_by_role("button", name="Try without saving").click()
+    pane = page.get_by_role("region", name="Run", exact=True)
+    expect(pane.locator(".log-row .log-text")).to_have_text(["saved", "unsaved"])
+    expect(pane).to_contain_text("Succeeded")
+    expect(pane).to_contain_text("unsaved text")
+    pane.get_by_role("button", name="Output").click()
+    expect(pane.locator("#pane-output pre")).to_have_text("7")
+    assert barriers(page) == []
+    expect(page.locator("#unsaved")).to_be_visible()
+    job = server.call("GET", f"/jobs/{slug}")
+    assert (job["revision"], job["script"]) == (1, "echo saved")
+    assert [run["trigger"] for run in server.call("GET", f"/runs?job={slug}")["items"]] == ["try"]
+    page.get_by_label("Timeout", exact=True).fill("0")
+    page.get_by_role("button", name="Try without saving").click()
+    expect(page.locator("#timeout_seconds-error")).to_be_visible()
+    expect(page.locator("#id_script")).to_have_value("echo saved; echo unsaved; cronium_output 7")
+
+
+def test_from_a_failed_run_fixed_and_run_in_two_clicks(visit: Callable[..., Visitor], server: Server) -> None:
+    slug = server.job("one = 1\nraise SystemExit('broken')\n", "python")
+    page = visit("edwin").page
+    page.goto(f"/jobs/{slug}/edit/#line-2")  # the first click, on the page of the failed run
+    expect(page.locator(".cm-marked-line")).to_have_text("raise SystemExit('broken')")
+    expect(page.locator(".cm-content")).to_be_focused()
+    page.keyboard.press("Shift+End")
+    page.keyboard.insert_text("print(one)")
+    page.get_by_role("button", name="Save and run").click()  # the second
+    pane = page.get_by_role("region", name="Run", exact=True)
+    expect(pane).to_contain_text("Succeeded")
+    expect(pane.locator(".log-row .log-text")).to_have_text(["1"])

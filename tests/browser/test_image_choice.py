@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.job_editor import save, save_and_show_job
 from tests.browser.test_editor import write
 from tests.browser.visitor import Visitor
 from tests.engine.server import Server, manage
@@ -72,7 +73,7 @@ def test_a_custom_image_is_chosen_and_shows_its_packages(visit: Callable[..., Vi
     page.get_by_label("Name of the image").fill("cronium/custom/later")
     expect(info).to_contain_text("This project has no custom image later.")
     choice.select_option("cronium/custom/reports:1")
-    page.get_by_role("button", name="Save", exact=True).click()
+    save_and_show_job(page)
     expect(page.locator("main")).to_contain_text("A newer version of its image exists: version 2")
     assert get_image(server, "uses-an-image") == "cronium/custom/reports:1"
 
@@ -92,8 +93,7 @@ def test_a_newer_version_is_taken_over_and_saved_by_the_user(visit: Callable[...
     expect(info).not_to_contain_text("exists")
     expect(page.locator("#unsaved")).to_be_visible()
     assert get_image(server, slug) == "cronium/custom/reports:1"
-    page.get_by_role("button", name="Save", exact=True).click()
-    expect(page.locator("main")).to_contain_text("Stays at one is saved.")
+    save(page)
     assert get_image(server, slug) == "cronium/custom/reports:2"
 
 
@@ -139,6 +139,5 @@ def test_an_image_is_chosen_without_script(visit: Callable[..., Visitor], server
     page.goto(f"/jobs/{slug}/edit/")
     expect(page.locator("#image-info")).to_contain_text("To use it, write cronium/custom/reports:2.")
     page.get_by_role("combobox", name="Image", exact=True).fill("cronium/custom/reports:2")
-    page.get_by_role("button", name="Save", exact=True).click()
-    expect(page.locator("main")).to_contain_text("Without script is saved.")
+    save(page)
     assert get_image(server, slug) == "cronium/custom/reports:2"

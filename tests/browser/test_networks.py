@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.job_editor import save_and_show_job
 from tests.browser.test_pages import PHONE, WIDE, barriers
 from tests.browser.visitor import Visitor
 from tests.engine.server import Server
@@ -36,7 +37,7 @@ def test_hosts_are_asked_for_with_egress_only(visit: Callable[..., Visitor], ser
     expect(hosts).to_be_visible()  # the user can read and fix the error
     choose(page, "egress")
     hosts.fill("API.example.com:443\n*.example.org:*")
-    page.get_by_role("button", name="Save", exact=True).click()
+    save_and_show_job(page)
 
     settings = page.locator(".pairs")
     expect(settings.locator(".n-egress")).to_have_text("listed hosts only")
@@ -50,7 +51,7 @@ def test_the_open_network_is_the_administrators(visit: Callable[..., Visitor], s
     page.goto("/jobs/new/")
     page.get_by_label("Name", exact=True).fill("Opened")
     choose(page, "open")
-    page.get_by_role("button", name="Save", exact=True).click()
+    save_and_show_job(page)
     shown = page.locator(".pairs .n-open")
     expect(shown).to_have_text("open network")
     assert shown.evaluate("one => getComputedStyle(one).color") == "rgb(179, 38, 30)"
@@ -71,7 +72,7 @@ def test_the_open_network_is_the_administrators(visit: Callable[..., Visitor], s
     expect(page.locator("#timeout_seconds-error")).to_contain_text("needs the role Administrator")
     assert server.call("GET", "/jobs/opened")["timeout_seconds"] == 3600
     choose(page, "isolated")
-    page.get_by_role("button", name="Save", exact=True).click()
+    save_and_show_job(page)
     expect(page.locator(".pairs .n-isolated")).to_be_visible()
     job = server.call("GET", "/jobs/opened")
     assert (job["timeout_seconds"], job["network"]) == (77, "isolated")

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from playwright.sync_api import expect
 
+from tests.browser.job_editor import save_and_show_run
 from tests.browser.test_pages import barriers, sideways
 from tests.browser.visitor import Visitor
 from tests.engine.server import Server
@@ -25,7 +26,7 @@ def test_attempts_and_a_later_start(visit: Callable[..., Visitor], server: Serve
     expect(page.get_by_label("Delay", exact=True)).to_have_value("3600")
     assert barriers(page) == []
     page.get_by_label("Further attempts after a run that did not succeed").fill("2")
-    page.get_by_role("button", name="Save and run").click()
+    save_and_show_run(page)
     attempts = page.locator("#run-attempts")
     expect(attempts).to_contain_text(re.compile(r"Attempt 1 of 3.*exit code 3.*Queued.*starts", re.DOTALL))
     assert barriers(page) == []

@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser import logview
+from tests.browser.job_editor import save_and_show_run, show_run
 from tests.browser.scripts import open_gate, python, run_id_of
 from tests.engine.server import Server
 
@@ -44,7 +45,7 @@ def test_a_job_is_written_run_and_watched(page: Page, server: Server) -> None:
     expect(page.locator("#id_script")).to_have_value(TYPED)
     page.locator(".choice", has_text="medium").click()
     expect(page.locator('input[name="profile"][value="medium"]')).to_be_checked()
-    page.get_by_role("button", name="Save and run").click()
+    save_and_show_run(page)
     page.wait_for_url(re.compile("/runs/[0-9a-f-]{36}/$"))
     page.evaluate("window.sameDocument = true")
 
@@ -73,6 +74,7 @@ def test_a_running_job_is_cancelled(page: Page, server: Server) -> None:
     fresh_editor(page, "Cancelled")
     page.keyboard.insert_text(TIDY)
     page.keyboard.press("Control+Enter")
+    show_run(page)
     page.wait_for_url(re.compile("/runs/[0-9a-f-]{36}/$"))
     run_id = run_id_of(page.url)
     expect(logview.row(page, 1)).to_contain_text("at work", timeout=60_000)

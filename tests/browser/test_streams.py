@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser import logview
+from tests.browser.job_editor import save_and_show_run
 from tests.browser.visitor import Visitor
 from tests.engine.server import Server
 
@@ -24,7 +25,7 @@ def test_the_editor_explains_and_stores_the_choice(page: Page, server: Server) -
     expect(group.get_by_role("radio", name="Separate")).to_be_checked()
     expect(group).to_contain_text("All lines appear in the exact order in which they were written, as stdout.")
     group.get_by_role("radio", name="Merged").check()
-    page.get_by_role("button", name="Save and run").click()
+    save_and_show_run(page)
     expect(logview.status(page)).to_have_text("6 lines, complete")
     expect(page.get_by_text("merged into stdout, in exact order")).to_be_visible()
     expect(page.locator(".log-row .log-text")).to_have_text(

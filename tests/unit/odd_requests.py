@@ -242,14 +242,18 @@ class _Forms(HTMLParser):
         self._form: Form | None = None
         self._text_of = ""
         self._select = ""
+        self._elsewhere: dict[str, dict[str, str]] = {}  # fields before their form, by its id
 
     def handle_starttag(self, tag: str, pairs: list[tuple[str, str | None]]) -> None:
         attributes = dict(pairs)
         if tag == "form":
             action = attributes.get("action") or self.url
-            self._form = Form(action, attributes.get("method", "get") or "get")
+            values = self._elsewhere.get(attributes.get("id") or "", {})
+            self._form = Form(action, attributes.get("method", "get") or "get", dict(values))
             self.forms.append(self._form)
         form, name = self._form, attributes.get("name")
+        if tag == "input" and form is None and name and (owner := attributes.get("form")):
+            self._elsewhere.setdefault(owner, {})[name] = attributes.get("value") or ""
         if form is None or name in (None, "csrfmiddlewaretoken"):
             if tag == "option" and form and self._select and "selected" in attributes:
                 form.values[self._select] = attributes.get("value") or ""

@@ -109,6 +109,8 @@ NO_EDIT = {
     "asks hosts for a check or a pull": {"images:check", "images:check-all", "images:pull"},
     "acts on a run": {
         "runs:launch",
+        "runs:launch-in-editor",
+        "runs:try",
         "runs:cancel",
         "images:build-cancel",
         "runs:rerun",

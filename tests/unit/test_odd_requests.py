@@ -133,6 +133,8 @@ def forms(browser: Client, get_urls: list[str]) -> dict[str, odd.Form]:
     found["jobs:image-info"] = odd.Form("/job-image/", "post", checked)  # the editor's, while its form changes
     tried = {"concurrency_key": "customer.id", "input_text": '{"customer": {"id": 1}}', "job": "report"}
     found["jobs:try-key"] = odd.Form("/job-key/", "post", tried)
+    found["runs:try"] = odd.Form("/runs/try/report/", "post", dict(found["jobs:edit"].values))  # its button's address
+    found["runs:launch-in-editor"] = odd.Form("/runs/launch/report/in-editor/", "post", {})
     found["schedules:import"].values.pop("then", None)  # it shows the entries first
     for view in ("schedules:new", "schedules:edit"):
         found[view].values.pop("then", None)  # "Show times" stores nothing

@@ -41,7 +41,7 @@ def client(people: dict[str, User]) -> Client:
 
 def test_a_new_job_is_saved_as_typed(client: Client, people: dict[str, User]) -> None:
     answer = client.post("/jobs/new/", GOOD)
-    assert (answer.status_code, answer["Location"]) == (302, "/jobs/nightly-report/")
+    assert (answer.status_code, answer["Location"]) == (302, "/jobs/nightly-report/edit/")
     job = Job.objects.get()
     assert job.script == "print('one')\nprint('two')\n"  # browsers send CRLF, shells choke on it
     assert job.env == {"REGION": "north", "MULTI": "a\nb"}
@@ -111,7 +111,7 @@ def test_editing_keeps_what_the_form_shows(client: Client, job: Job) -> None:
         assert shown in text
     answer = client.post("/jobs/report/edit/", {**GOOD, "name": "Renamed", "memory_mb": "700"})
     job.refresh_from_db()
-    assert answer["Location"] == "/jobs/report/"  # a new name moves no address
+    assert answer["Location"] == "/jobs/report/edit/"  # a new name moves no address
     assert (job.name, job.slug, job.memory_mb, job.revision) == ("Renamed", "report", 700, 2)
     unticked = {name: value for name, value in GOOD.items() if name not in ("enabled", "read_only_root")}
     client.post("/jobs/report/edit/", {**unticked, "env_name": [], "env_value": [], "input_text": " "})

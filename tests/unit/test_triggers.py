@@ -22,7 +22,7 @@ from tests.users import get_admin
 pytestmark = pytest.mark.django_db
 VALUES = (
     *("manual", "api", "rerun", "schedule", "catch_up", "retry", "webhook", "workflow", "build", "mcp"),
-    "cli",
+    *("cli", "try"),
 )
 
 
@@ -82,6 +82,18 @@ def build_image(job: Job, people: dict[str, User]) -> None:
     start_build(make_ready_image("tools"), get_admin())
 
 
+def try_on_page(job: Job, people: dict[str, User]) -> None:
+    fields = {"name": job.name, "language": job.language, "profile": job.profile.name, "timeout_seconds": "60"}
+    answer = sign_in(people).post(f"/runs/try/{job.slug}/", {**fields, "script": "echo try", "enabled": "on"})
+    assert answer.status_code == 302, answer.content
+
+
+def rerun_try(job: Job, people: dict[str, User]) -> None:
+    try_on_page(job, people)
+    assert Api(people["editor"]).post(f"/runs/{Run.objects.get().pk}/rerun").status_code == 202
+    Run.objects.filter(parent=None).delete()
+
+
 WAYS: list[tuple[Callable[[Job, dict[str, User]], None], str]] = [
     (launch_on_page, "manual"),
     (launch_on_page_with, "manual"),
@@ -93,6 +105,8 @@ WAYS: list[tuple[Callable[[Job, dict[str, User]], None], str]] = [
     (launch_after_downtime, "catch_up"),
     (launch_missed_on_request, "catch_up"),
     (build_image, "build"),
+    (try_on_page, "try"),
+    (rerun_try, "try"),
 ]
 
 

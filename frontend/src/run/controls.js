@@ -105,11 +105,13 @@ export class Controls {
     scroll.addEventListener("click", (event) => this.#onClick(event));
     scroll.addEventListener("copy", (event) => this.copier.onCopy(event));
     panel.addEventListener("keydown", (event) => this.#onKeydown(event));
-    document.addEventListener("keydown", (event) => this.#onPageKeydown(event));
+    const { isEmbedded, listeners: { signal } } = this.logPanel;
+    if (!isEmbedded) document.addEventListener("keydown", (event) => this.#onPageKeydown(event));
     const anywhere = panel.querySelector("[data-log=anywhere]");
     anywhere.checked = loadFlag("keys-anywhere", true);
     anywhere.addEventListener("change", () => saveFlag("keys-anywhere", anywhere.checked));
-    document.addEventListener("cronium:theme", () => this.logPanel.redraw());
+    anywhere.closest("label").hidden = isEmbedded;
+    document.addEventListener("cronium:theme", () => this.logPanel.redraw(), { signal });
   }
 
   #onClick(event) {

@@ -2,9 +2,11 @@
 import { formatHash, formatLines, parseHash } from "./format.js";
 
 export class LineAnchor {
-  constructor(onChange) {
-    this.range = parseHash(location.hash);
-    addEventListener("hashchange", () => { this.range = parseHash(location.hash); onChange(); });
+  /** Embedded, in the page of something else, the marked lines are not in the page's address. */
+  constructor(onChange, { isEmbedded = false } = {}) {
+    this.isEmbedded = isEmbedded;
+    this.range = isEmbedded ? null : parseHash(location.hash);
+    if (!isEmbedded) addEventListener("hashchange", () => { this.range = parseHash(location.hash); onChange(); });
   }
 
   has(seq) { return this.range !== null && seq !== null && seq >= this.range[0] && seq <= this.range[1]; }
@@ -16,12 +18,16 @@ export class LineAnchor {
   markLine(seq, isExtending) {
     if (!isExtending && this.range?.[0] === seq && this.range[1] === seq) {
       this.range = null;
-      history.replaceState(history.state, "", location.pathname + location.search);
+      this.#replaceAddress(location.pathname + location.search);
       return;
     }
     this.from = isExtending && this.range ? (this.from ?? this.range[0]) : seq;
     this.range = [Math.min(this.from, seq), Math.max(this.from, seq)];
-    history.replaceState(history.state, "", formatHash(this.range));
+    this.#replaceAddress(formatHash(this.range));
+  }
+
+  #replaceAddress(address) {
+    if (!this.isEmbedded) history.replaceState(history.state, "", address);
   }
 
   /** The label of the copy button; `unmarked` names what is copied when no line is marked. */

@@ -33,6 +33,11 @@ export class LiveBatcher {
   connect() { this.liveSocket.connect(); }
   reconnectIfDead() { this.liveSocket.reconnectIfDead(); }
 
+  close() {
+    clearTimeout(this.timer);
+    this.liveSocket.close();
+  }
+
   sendBatch() {
     clearTimeout(this.timer);
     this.timer = null;

@@ -35,6 +35,13 @@ export class LiveSocket {
     if (isDead) this.connect();
   }
 
+  close() {
+    this.isFinished = true;
+    clearTimeout(this.retryTimer);
+    clearTimeout(this.silenceTimer);
+    this.#closeSocket();
+  }
+
   /** Deliver the new lines of `lines`. Returns false, and delivers none, if a line before them is missing. */
   deliverLines(lines) {
     const newLines = lines.filter((line) => line.seq > this.lastSeq);

@@ -15,9 +15,13 @@ const findNothing = () => [];
 const NARROW = matchMedia("(max-width: 991.98px)");
 
 export class LogPanel {
-  /** `onStatus(message)` and `onEnd(message)` get the socket's messages about the run. */
-  constructor(panel, { onStatus, onEnd }) {
-    Object.assign(this, { panel, data: panel.dataset, onStatus, onEnd });
+  /**
+   * `onStatus(message)` and `onEnd(message)` get the socket's messages about the run. `isEmbedded`: the page is about
+   * something else, so its address and its keys are not the log's.
+   */
+  constructor(panel, { onStatus, onEnd, isEmbedded = false }) {
+    Object.assign(this, { panel, data: panel.dataset, onStatus, onEnd, isEmbedded });
+    this.listeners = new AbortController(); // of those on the document and the window
     const getPart = (name) => panel.querySelector(`[data-log="${name}"]`);
     this.parts = Object.fromEntries(["scroll", "spacer", "block", "empty", "status", "toast", "say", "order", "errors"].map((name) => [name, getPart(name)]));
     this.isLive = this.data.live === "true";
@@ -32,9 +36,19 @@ export class LogPanel {
     this.source = new HttpSource(this.data.api, (gaps) => this.#onHttpGaps(gaps));
     this.logView = this.#createLogView(Number(this.data.lines));
     this.findBar = this.#createFindBar(getPart("find-bar"));
-    this.lineAnchor = new LineAnchor(() => this.#onAnchorChange());
+    this.lineAnchor = new LineAnchor(() => this.#onAnchorChange(), { isEmbedded });
     this.controls = new Controls(this);
     this.#start();
+  }
+
+  /** Call it before the panel is removed from a page that stays. */
+  dispose() {
+    this.isLive = false;
+    this.listeners.abort();
+    clearInterval(this.silenceTimer);
+    document.documentElement.removeAttribute("data-silent-log");
+    this.batcher?.close();
+    this.controls.timeColumn.stop();
   }
 
   setStart(ms) {
@@ -111,11 +125,12 @@ export class LogPanel {
     batcher.connect();
     this.batcher = batcher;
     this.silenceTimer = setInterval(() => this.#checkSilence(), 1000);
-    addEventListener("online", () => batcher.reconnectIfDead());
-    addEventListener("offline", () => { this.offlineAt = Date.now(); this.#checkSilence(); });
-    document.addEventListener("visibilitychange", () => { if (!document.hidden) batcher.reconnectIfDead(); });
+    const { signal } = this.listeners;
+    addEventListener("online", () => batcher.reconnectIfDead(), { signal });
+    addEventListener("offline", () => { this.offlineAt = Date.now(); this.#checkSilence(); }, { signal });
+    document.addEventListener("visibilitychange", () => { if (!document.hidden) batcher.reconnectIfDead(); }, { signal });
     // A page restored from the browser's back/forward cache has a dead socket.
-    addEventListener("pageshow", (event) => { if (event.persisted) batcher.reconnectIfDead(); });
+    addEventListener("pageshow", (event) => { if (event.persisted) batcher.reconnectIfDead(); }, { signal });
   }
 
   // ---- messages and responses

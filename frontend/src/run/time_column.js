@@ -37,6 +37,8 @@ export class TimeColumn {
     if (kind === "ago") this.timer = setInterval(() => { if (!document.hidden) this.onTick(); }, TICK_MS);
   }
 
+  stop() { clearInterval(this.timer); }
+
   /** The time of a line at `ms`, or "". Sets the width of the column. */
   formatTime(ms, startMs) {
     const format = this.#chooseFormat(startMs || ms);

@@ -1,0 +1,26 @@
+"""Saves and runs in the job editor, which stays open, and goes on to the page of the job or of the run."""
+
+import re
+
+from playwright.sync_api import Page, expect
+
+
+def save(page: Page) -> None:
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_text(re.compile(r"^Saved, revision \d+\.$")).first).to_be_visible()
+
+
+def save_and_show_job(page: Page) -> None:
+    save(page)
+    page.get_by_role("navigation", name="Path").get_by_role("link").nth(1).click()
+    expect(page).to_have_url(re.compile(r"/jobs/[^/]+/$"))
+
+
+def show_run(page: Page) -> None:
+    """From the pane below the script to the page of its run."""
+    page.goto(str(page.get_by_role("link", name="Open the page of the run").get_attribute("href")))
+
+
+def save_and_show_run(page: Page) -> None:
+    page.get_by_role("button", name="Save and run").click()
+    show_run(page)
