@@ -1,4 +1,4 @@
-"""Saves and runs in the job editor, which stays open, and goes on to the page of the job or of the run."""
+"""Saves and runs in the job editor, which stays open, and opens the page of the job or of the run."""
 
 import re
 
