@@ -25,7 +25,7 @@ const ELEMENTS = (
 // theme_init blocks the first paint, so it is a separate file; the others are one bundle a page, and a Web Worker.
 const SCRIPTS = {
   theme_init: "theme_init.js", app: "app.js", job_editor: "job_editor.js", variable_editor: "variable_editor.js", schedule_editor: "schedule_editor.js",
-  run_page: "run/run_page.js",
+  run_page: "run/run_page.js", home: "home/home.js",
   "match.worker": "run/match.worker.js",
 };
 
@@ -44,7 +44,7 @@ async function buildScripts() {
 
 async function buildStyles() {
   await build({
-    entryPoints: { vendor: join(here, "src/css/vendor.css"), app: join(here, "src/css/app.css") },
+    entryPoints: { vendor: join(here, "src/css/vendor.css"), app: join(here, "src/css/app.css"), home: join(here, "src/css/home.css") },
     outdir: out,
     bundle: true,
     minify: true,
@@ -92,7 +92,7 @@ function copyFiles() {
   }
   copyFileSync(join(here, "src/favicon.svg"), join(out, "favicon.svg"));
   // The licences of the bundled packages.
-  const notices = ["@tabler/core", "@tabler/icons", "htmx.org", "codemirror", "@fontsource/jetbrains-mono"].map((name) => {
+  const notices = ["@tabler/core", "@tabler/icons", "htmx.org", "codemirror", "@fontsource/jetbrains-mono", "uplot"].map((name) => {
     const folder = join(here, "node_modules", name);
     const file = readdirSync(folder).find((entry) => /^licen[cs]e/i.test(entry));
     const version = JSON.parse(readFileSync(join(folder, "package.json"), "utf8")).version;

@@ -274,3 +274,7 @@ def _describe_changes(changes: dict[str, Any]) -> str:
     if "is_active" in changes:
         parts.append("switched on" if changes["is_active"] else "switched off")
     return ", ".join(parts)
+
+
+def has_several_people() -> bool:
+    return User.objects.filter(is_active=True).order_by()[1:2].exists()

@@ -1,11 +1,14 @@
 """How long the runs of jobs take: the median of their last successful runs."""
 
 from collections.abc import Collection, Iterable
+from functools import reduce
+from operator import or_
 from statistics import median
 from typing import Any
 
-from django.db.models import F
+from django.db.models import F, Q
 
+from cronium_admin.jobs.models import Job
 from cronium_admin.runs.models import Run, Status
 from cronium_admin.runs.triggers import Trigger
 
@@ -34,3 +37,17 @@ def _collect(seconds: dict[int, list[float]], rows: Iterable[tuple[Any, ...]]) -
         found = seconds.setdefault(job, [])
         if len(found) < MAX_RUNS:
             found.append(max(0.0, (ended - started).total_seconds()))
+
+
+def measure_recent(jobs: Collection[Job]) -> dict[int, float]:
+    """As `measure_durations`, for a few jobs: reads only their last runs. One query; none without jobs."""
+    ranges = [
+        Q(job=job.pk, number__gt=job.last_run_number - MAX_RUNS) for job in {job.pk: job for job in jobs}.values()
+    ]
+    if not ranges:
+        return {}
+    rows = Run.objects.filter(status=Status.SUCCEEDED, started_at__isnull=False, finished_at__isnull=False)
+    rows = rows.filter(reduce(or_, ranges)).order_by("job_id", "-number")
+    seconds: dict[int, list[float]] = {}
+    _collect(seconds, rows.values_list("job_id", "started_at", "finished_at"))
+    return {job: median(found) for job, found in seconds.items()}

@@ -2,7 +2,6 @@
 
 from django.contrib import admin
 from django.urls import include, path
-from django.views.generic import RedirectView
 
 from cronium_admin.expectations import ping_views
 from cronium_admin.web import api
@@ -12,7 +11,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/v1/", api.urls),
     *api.root_urls,
-    path("", RedirectView.as_view(pattern_name="jobs:list", http_method_names=["get", "head"]), name="home"),
+    path("", include("cronium_admin.home.urls")),
     path("", include("cronium_admin.accounts.urls")),
     path("", include("cronium_admin.image_pages.urls")),
     path("", include("cronium_admin.profiles.urls")),

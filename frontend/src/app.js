@@ -75,6 +75,12 @@ function formatLocal(at) {
   const seconds = part.second === "00" ? "" : `:${part.second}`;
   return `${part.weekday} ${part.day} ${part.month.slice(0, 3)} ${part.year} ${part.hour}:${part.minute}${seconds} ${part.timeZoneName}`;
 }
+/** 08:00 for the next 20 hours, Sat 08:00 within a week, else 28 Nov 08:00. */
+function formatShort(at) {
+  const hours = (at - Date.now() - skew) / 3_600_000;
+  const day = hours < 20 ? {} : hours < 160 ? { weekday: "short" } : { day: "numeric", month: "short" };
+  return new Intl.DateTimeFormat(undefined, { ...day, hour: "2-digit", minute: "2-digit", hourCycle: "h23" }).format(at);
+}
 /** Fields for local times name the reader's zone; without this script they are in UTC. */
 function fillReaderZone(from) {
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
@@ -86,6 +92,7 @@ function formatTimes(from) {
   for (const time of findAll("time[datetime]", from)) {
     const at = new Date(time.dateTime);
     if (time.hasAttribute("data-hour")) time.textContent = clockFormat.format(at);
+    if (time.hasAttribute("data-short")) time.textContent = formatShort(at);
     if (time.hasAttribute("data-local")) time.textContent = formatLocal(at);
     time.title ||= `${fullFormat.format(at)} · ${formatUtc(at)}`;
   }

@@ -30,7 +30,6 @@ Address = Callable[[str, str], str]
 NO_PING = "/ping/00000000-0000-4000-8000-000000000000"  # of no check
 # Public routes: (method, URL, status without authentication, status of each user).
 OPEN: list[tuple[str, str, int, int]] = [
-    ("GET", "/", 302, 302),
     ("GET", "/sign-in/", 200, 302),
     ("POST", "/sign-in/", 200, 302),
     ("POST", "/sign-out/", 302, 302),

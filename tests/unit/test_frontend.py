@@ -24,7 +24,7 @@ SOURCES = sorted((ROOT / "frontend/src").rglob("*.js"))
 VERBS = """
     add align announce apply build cache cancel check choose clamp clear clip close compute connect convert copy
     correct count create deliver describe disable draw ensure erase escape evict fetch fill find finish fit format
-    get go grow insert join jump linearise list load mark monitor move offer open pad parse place queue read
+    get go grow insert join jump linearise list load mark monitor morph move offer open pad parse place queue read
     reconnect redraw refresh remove render replace report request reset resolve restart restore resume reveal save
     schedule scroll select send set settle show split start stop store strip submit summarise sync terminate
     toggle translate trim update wait write is has on

@@ -165,6 +165,9 @@ def test_writes(
             11,
         ),  # session, user, count, jobs, their runs, incidents, last lines at work, live runs
         ("/job-states/?id={ids}", 6),
+        ("/", 20),  # the parts, and the counts of the frame
+        ("/home/now/", 18),
+        ("/home/figures/part/", 3),
         ("/incidents/", 4),
         ("/runs/advice/report/", 5),
         ("/palette/entries/", 3),
