@@ -20,7 +20,7 @@ from cronium_admin.home.welcome import find_welcome
 from cronium_admin.jobs.job_states import JobState, count_states
 from cronium_admin.jobs.models import Job
 
-# Masked anew in each answer
+# Differs in each answer
 _CSRF = re.compile(r'<input type="hidden" name="csrfmiddlewaretoken" value="[^"]*">')
 
 
