@@ -38,8 +38,8 @@ VERBS = frozenset(
 GIVEN = frozenset(
     """
     aclear_expired acreate_model_instance address adelete aexists aget aget_expiry_age aget_session_from_db
-    application as_postgresql as_sql as_sqlite asave changelist_view connection_lost connection_made counter data_received
-    database_now database_work deconstruct default default_log_limit_mb exists first_version following
+    application as_postgresql as_sql as_sqlite asave changelist_view connection_lost connection_made counter
+    data_received database_now database_work deconstruct default default_log_limit_mb exists first_version following
     form_valid formatMessage health hurry later living login main now output output_hash output_unified
     password_change patch_job post post_job readable readinto ready seek tell recv recv_into shutdown startup text
     translated_errors variable_history visible_to visit who_am_i why_it_waits wrapper
