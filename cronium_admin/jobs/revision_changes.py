@@ -60,6 +60,12 @@ def diff_scripts(before: str, after: str, before_name: str, after_name: str) -> 
     return "\n".join([f"--- {before_name}", f"+++ {after_name}", *lines]) + "\n"
 
 
+def count_changed_lines(before: str, after: str) -> tuple[int, int]:
+    """The numbers of added and of removed lines."""
+    lines = diff_scripts(before, after, "", "").split("\n")[2:]
+    return sum(line.startswith("+") for line in lines), sum(line.startswith("-") for line in lines)
+
+
 def _split_lines(text: str) -> list[str]:
     *lines, rest = text.split("\n")
     return [*lines, f"{rest}\n\\ No newline at end of file"] if rest else lines

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from cronium_admin.runs import advice_views, compare_views, launch_views, pane_views, views
+from cronium_admin.runs import advice_views, compare_views, launch_views, pane_views, run_page, views
 
 app_name = "runs"
 urlpatterns = [
@@ -17,8 +17,10 @@ urlpatterns = [
     path("runs/try/<slug:slug>/", pane_views.try_job, name="try"),
     path("runs/<uuid:pk>/pane/", pane_views.render_pane, name="pane"),
     path("runs/<uuid:pk>/pane/state/", pane_views.render_pane_state, name="pane-state"),
-    path("runs/<uuid:pk>/", views.show_run, name="run"),
-    path("runs/<uuid:pk>/live/", views.render_live_parts, name="live"),
+    path("runs/<uuid:pk>/", run_page.show_run, name="run"),
+    path("runs/<uuid:pk>/script/", run_page.show_script, name="script"),
+    path("runs/<uuid:pk>/details/", run_page.show_details, name="details"),
+    path("runs/<uuid:pk>/live/", run_page.render_live_parts, name="live"),
     path("runs/<uuid:pk>/cancel/", views.cancel_run, name="cancel"),
     path("runs/<uuid:pk>/rerun/", views.rerun_run, name="rerun"),
 ]

@@ -1,7 +1,6 @@
-"""The pages of runs: the list, one run, launch, cancel and rerun. `logs` serves the log itself."""
+"""The list of runs, and launch, cancel and rerun. The page of one run is `run_page`; `logs` serves the log itself."""
 
 from datetime import UTC, datetime
-from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -9,7 +8,7 @@ from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import redirect, render
 from django.utils.dateparse import parse_datetime
 from django.views.decorators.http import require_POST, require_safe
 
@@ -20,26 +19,18 @@ from cronium_admin.accounts.page_permissions import (
     require_project_permission,
 )
 from cronium_admin.accounts.permissions import Permission
-from cronium_admin.accounts.projects import check_can
-from cronium_admin.core.database.clock import database_now
 from cronium_admin.core.errors import ApiError, collect_field_errors, summarize_fields
 from cronium_admin.core.paging import fetch_newest_or_first_page
 from cronium_admin.core.templatetags.ui import STATES
-from cronium_admin.images.custom import parse_engine_tag
-from cronium_admin.images.resolution import RULES
 from cronium_admin.jobs.lookup import find_job
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs import filters
 from cronium_admin.runs.cancel import cancel
 from cronium_admin.runs.launch import rerun
-from cronium_admin.runs.lookup import find_built_version, select_live_runs
-from cronium_admin.runs.models import BUILD_TRIGGER, Run, Status
-from cronium_admin.runs.presentation import output, reasons, starts
-from cronium_admin.runs.presentation.attempts import list_attempts, list_reruns
-from cronium_admin.runs.presentation.log_panel import build_log_context
-from cronium_admin.runs.presentation.phases import build_phases, build_trace_table
-from cronium_admin.runs.timeline import build_timeline
-from cronium_admin.runs.triggers import Trigger, describe_trigger
+from cronium_admin.runs.lookup import select_live_runs
+from cronium_admin.runs.models import Run, Status
+from cronium_admin.runs.run_page import get_run
+from cronium_admin.runs.triggers import Trigger
 
 PAGE_SIZE = 50
 _LONG = ("differs", "output", "sandbox")
@@ -97,27 +88,10 @@ def count_live(request: HttpRequest) -> HttpResponse:
     return HttpResponse(str(select_live_runs(get_current_user(request)).count()), content_type="text/plain")
 
 
-@require_safe
-@require_project_permission(Permission.VIEW)
-def show_run(request: HttpRequest, pk: UUID) -> HttpResponse:
-    run = _get_run(request, pk)
-    return render(request, "runs/run.html", {**_build_context(request, run), **output.build_context(run)})
-
-
-@require_safe
-@require_project_permission(Permission.VIEW)
-def render_live_parts(request: HttpRequest, pk: UUID) -> HttpResponse:
-    # The parts of the run page that change, except the log. `outcome` is the browser's version of output and
-    # condition; if it is current, these are not rendered.
-    run = _get_run(request, pk)
-    outcome = output.build_context(run, request.GET.get("outcome"))
-    return render(request, "runs/_live.html", {**_build_context(request, run), **outcome, "oob": True})
-
-
 @require_POST
 @require_project_permission(Permission.RUN)
 def cancel_run(request: HttpRequest, pk: UUID) -> HttpResponse:
-    run = _get_run(request, pk, Permission.RUN)
+    run = get_run(request, pk, Permission.RUN)
     try:
         cancel(run, get_current_user(request))
     except ApiError as error:
@@ -130,7 +104,7 @@ def cancel_run(request: HttpRequest, pk: UUID) -> HttpResponse:
 @require_POST
 @require_project_permission(Permission.RUN)
 def rerun_run(request: HttpRequest, pk: UUID) -> HttpResponse:
-    run = _get_run(request, pk, Permission.RUN)
+    run = get_run(request, pk, Permission.RUN)
     try:
         return redirect("runs:run", pk=rerun(run, get_current_user(request)).pk)
     except (ApiError, ValidationError) as error:
@@ -182,52 +156,3 @@ def _parse_time(text: str) -> datetime | None:
         return at.replace(tzinfo=at.tzinfo or UTC).astimezone(UTC) if at else None
     except (ValueError, OverflowError):
         return None
-
-
-def _get_run(request: HttpRequest, pk: UUID, permission: Permission = Permission.VIEW) -> Run:
-    user = get_current_user(request)
-    related = ("job", "revision", "parent", "created_by", "cancel_requested_by", "log_head", "sandbox_table")
-    long = ("output", "parent__output", "parent__differs", "job__script", "job__env", "job__input")
-    run = get_object_or_404(Run.objects.visible_to(user).select_related(*related).defer(*long), pk=pk)
-    check_can(user, permission, run)
-    return run
-
-
-def _build_rerun_context(run: Run) -> dict[str, Any]:
-    # Whether the job has changed since; `newest` is its current revision, if the job is enabled
-    is_old = run.job is not None and run.job.revision > run.job_revision
-    return {"is_old": is_old, "newest": run.job.revision if is_old and run.job and run.job.enabled else None}
-
-
-def _build_context(request: HttpRequest, run: Run) -> dict[str, Any]:
-    steps = build_phases(run.created_at, run.claimed_at, run.started_at, run.finished_at, database_now())
-    return {
-        **build_log_context(run),
-        "can": Permissions(get_current_user(request), run),
-        "again": _build_rerun_context(run),
-        "shown": "cancelling" if run.is_live and run.cancel_requested_at else run.status,
-        "reason": reasons.describe_reason(run.reason),
-        "start": starts.describe_start(run),
-        "why_cold": starts.describe_cold_reason(run),
-        "events": build_timeline(run),
-        "phases": steps,
-        "trace": build_trace_table(run.trace_offsets),
-        "is_build": run.trigger == BUILD_TRIGGER,
-        "trigger_words": describe_trigger(run.trigger),
-        "built": find_built_version(run),
-        "image_name": str(parse_engine_tag(run.image) or run.image),
-        "image_why": RULES.get(run.image_rule, run.image_rule),
-        "cpu_share": _compute_cpu_share(run),
-        "peak_mb": run.peak_memory_bytes / 1024 / 1024 if run.peak_memory_bytes else None,
-        "reruns": list_reruns(run),
-        "attempts": list_attempts(run),
-        "nav": "runs",
-    }
-
-
-def _compute_cpu_share(run: Run) -> int | None:
-    # Percent of its CPU limit
-    if run.cpu_seconds is None or run.started_at is None or run.finished_at is None:
-        return None
-    seconds = (run.finished_at - run.started_at).total_seconds()
-    return min(100, round(100 * run.cpu_seconds / (seconds * float(run.cpu)))) if seconds > 0 else None

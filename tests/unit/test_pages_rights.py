@@ -56,6 +56,8 @@ PAGES = [
     ("get", "logs:compare", "two runs", "viewer"),
     ("get", "runs:live", "run", "viewer"),
     ("get", "runs:launch", "job", "operator"),
+    ("get", "runs:script", "run", "viewer"),
+    ("get", "runs:details", "run", "viewer"),
     ("post", "runs:launch", "job", "operator"),
     ("get", "runs:launch-form", "job", "operator"),
     ("post", "runs:launch-form", "job", "operator"),

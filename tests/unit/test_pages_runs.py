@@ -96,7 +96,7 @@ def test_pages_by_cursor_keep_the_filter_and_cost_the_same(
 
 def test_a_waiting_run(client: Client, run: Run, django_assert_num_queries: Any) -> None:
     client.get("/runs/")
-    with django_assert_num_queries(6):  # session, user, run, events, re-runs, live runs
+    with django_assert_num_queries(7):  # session, user, run, the runs before and after it, re-runs, live runs
         text = client.get(f"/runs/{run.pk}/").content.decode()
     assert "Queued" in text
     assert 'data-live="true"' in text
@@ -115,8 +115,9 @@ def test_a_finished_run_is_whole_on_the_page(client: Client, run: Run, people: d
         host="a", output={"rows": 0}, output_at=timezone.now(),
     )  # fmt: skip
     text = client.get(f"/runs/{run.pk}/").content.decode()
-    for shown in ("Failed", "Killed for memory at 512 MB", "137", "in 1:23", "peak 511 MB of 512 MB", "ab" * 32, "&quot;rows&quot;: 0", 'data-live="false"', 'data-expected="812"', "4.0\xa0KB"):  # noqa: E501 # fmt: skip
+    for shown in ("Failed", "Killed for memory at 512 MB", "137", "in 1:23", "peak 511 MB of 512 MB", "ab" * 32, "&quot;rows&quot;: 0", 'data-live="false"', 'data-expected="812"'):  # noqa: E501 # fmt: skip
         assert shown in text, shown
+    assert "4.0\xa0KB" in client.get(f"/runs/{run.pk}/details/").content.decode()
     assert "Cancel this run?" not in text
 
 
@@ -138,9 +139,12 @@ def test_a_huge_output_does_not_flood_the_page(client: Client, run: Run) -> None
 def test_the_live_part_holds_everything_but_the_log(client: Client, run: Run) -> None:
     state_machine.claim_next("a", "owner")
     text = client.get(f"/runs/{run.pk}/live/").content.decode()
-    for part in ("run-acts", "run-facts", "run-phases", "run-reason", "run-details"):
+    for part in ("run-acts", "run-facts", "run-phases", "run-reason", "run-details", "run-since"):
         assert f'id="{part}"' in text
-    assert "Claimed by host a" in text
+    details = client.get(f"/runs/{run.pk}/live/?tab=details").content.decode()
+    for part in ("run-details", "run-timeline", "run-sandbox", "run-live"):
+        assert f'id="{part}"' in details
+    assert "Claimed by host a" in details
     assert "data-log=" not in text
     assert "<html" not in text
 

@@ -166,7 +166,7 @@ def test_the_bars_of_a_run_are_to_scale_without_the_time_of_its_script() -> None
 def test_the_page_of_a_run_shows_any_trace(client: Client, run: Run, offsets: dict[str, float]) -> None:
     client.force_login(get_admin())
     Run.objects.filter(pk=run.pk).update(trace=pack_offsets(offsets))
-    for path in (f"/runs/{run.pk}/", f"/runs/{run.pk}/live/"):
+    for path in (f"/runs/{run.pk}/details/", f"/runs/{run.pk}/live/?tab=details"):
         text = client.get(path).content.decode()
         assert ('<table class="trace">' in text) == (len(offsets) > 1)
         assert ("Another worker took the run over" in text) == ("adopted" in offsets)
@@ -178,7 +178,7 @@ def test_the_page_of_a_run_shows_any_trace(client: Client, run: Run, offsets: di
 def test_the_page_says_when_the_first_line_was_there(client: Client, run: Run) -> None:
     client.force_login(get_admin())
     Run.objects.filter(pk=run.pk).update(trace=pack_offsets(WHOLE), first_sent_ms=351)
-    text = client.get(f"/runs/{run.pk}/").content.decode()
+    text = client.get(f"/runs/{run.pk}/details/").content.decode()
     for shown in ("342 ms", "351 ms", "300 ms", "9.0 s", "2.0 ms", "610 ms of Cronium"):
         assert shown in text, shown
 

@@ -7,6 +7,9 @@ const MAX_LENGTH = 2048; // characters
 const PAIRS = { ")": "(", "]": "[" };
 const PUNCTUATION = ".,;:!?*_~…»”’";
 
+// The script's file and line, as Python, Node and bash write them.
+const SCRIPT_PLACE = /\/workspace\/(script\.(?:py", line |m?js:|sh: line )(\d{1,7}))/g;
+
 const countCharacter = (text, char) => text.split(char).length - 1;
 
 /** Without the punctuation of the sentence around it: "(see http://a/b)." contains http://a/b. */
@@ -49,4 +52,13 @@ export function findLinks(text, limit = text.length) {
     if (links.length === MAX_LINKS) break;
   }
   return links;
+}
+
+/** Links to the lines of the script that `text` names, in the form of findLinks; `scriptUrl` is the page of the script. */
+export function findScriptLinks(text, scriptUrl, limit = text.length) {
+  if (!scriptUrl || !text.includes("/workspace/script.")) return [];
+  return [...text.slice(0, limit).matchAll(SCRIPT_PLACE)].slice(0, MAX_LINKS).map((match) => {
+    const from = match.index + match[0].length - match[1].length;
+    return { from, to: from + match[1].length, href: `${scriptUrl}#line-${match[2]}`, isOwn: true };
+  });
 }

@@ -51,6 +51,13 @@ export class LogPanel {
     this.controls.timeColumn.stop();
   }
 
+  /** Mark the line with the run's error; 0: none. */
+  setErrorLine(seq) {
+    if (seq === this.errorLine) return;
+    this.errorLine = seq;
+    this.redraw();
+  }
+
   setStart(ms) {
     if (ms === this.startMs) return;
     this.startMs = ms;
@@ -250,7 +257,7 @@ export class LogPanel {
     const key = seq ?? line?.stream; // a partial line has no number
     return drawLine(seq, line, {
       time: line && seq ? this.controls.timeColumn.formatTime(line.ms, this.startMs) : "",
-      isMarked: this.lineAnchor.has(seq), isMatch, isCurrent: isMatch && this.findBar.currentLine === seq,
+      isMarked: this.lineAnchor.has(seq), isError: Boolean(seq) && seq === this.errorLine, scriptUrl: this.data.script, isMatch, isCurrent: isMatch && this.findBar.currentLine === seq,
       key: isMatch ? this.findBar.version : 0,
       findMatches: isMatch && line ? (text) => this.findBar.findMatches(seq, text) : findNothing, // no text while it loads
       isWhole: this.wholeLines.has(key), onShowAll: () => { this.wholeLines.add(key); this.redraw(); },

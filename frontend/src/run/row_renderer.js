@@ -3,7 +3,7 @@ import { parseAnsi } from "./ansi.js";
 import { chooseTextColour, ensureContrast } from "./colour.js";
 import { formatFullTime } from "./format.js";
 import { describeGap } from "./gaps.js";
-import { findLinks } from "./links.js";
+import { findLinks, findScriptLinks } from "./links.js";
 import { clipSegments, joinText, splitSegments } from "./segments.js";
 
 export const MAX_CHARACTERS = 16_384; // of one line, before "show all"
@@ -34,9 +34,10 @@ function drawSegment({ text, style, isControl, match }) {
   return element;
 }
 
-function createLink({ href }) {
+function createLink({ href, isOwn }) {
   const link = createElement("a");
   link.href = href;
+  if (isOwn) return link;
   link.title = href;
   link.target = "_blank";
   link.rel = "noopener noreferrer nofollow";
@@ -58,13 +59,19 @@ function drawSegments(segments) {
   return nodes;
 }
 
+function removeOverlaps(links) {
+  const sorted = links.sort((one, other) => one.from - other.from);
+  return sorted.filter((link, index) => index === 0 || link.from >= sorted[index - 1].to);
+}
+
 /** Fill `target` with the line's text, clipped. Returns whether all matches lie in the clipped part. */
-function fillText(target, text, { isWhole, findMatches, onShowAll }) {
+function fillText(target, text, { isWhole, findMatches, onShowAll, scriptUrl }) {
   const segments = parseAnsi(text);
   const plainText = joinText(segments);
   const visible = isWhole ? { segments, isComplete: true, length: plainText.length } : clipSegments(segments, MAX_CHARACTERS, MAX_SEGMENTS);
   const matches = findMatches(plainText);
-  const nodes = drawSegments(splitSegments(visible.segments, findLinks(plainText, visible.length), matches));
+  const links = [...findLinks(plainText, visible.length), ...findScriptLinks(plainText, scriptUrl, visible.length)];
+  const nodes = drawSegments(splitSegments(visible.segments, removeOverlaps(links), matches));
   if (!visible.isComplete) {
     const button = createElement("button", "log-whole", `show all ${plainText.length.toLocaleString("en")} characters`);
     button.type = "button";
@@ -106,7 +113,8 @@ export function setTime(row, time, ms) {
 
 /**
  * The element of line `seq` (null: a partial line). `line` is {ms, stream, text}, or undefined while it loads.
- * `options`: time, isMarked (by the address), isMatch and isCurrent (by find), isWhole (not clipped),
+ * `options`: time, isMarked (by the address), isError (of the run), isMatch and isCurrent (by find), isWhole (not
+ * clipped), scriptUrl,
  * findMatches(text), `key`, which changes with the matches, and onShowAll. `old` is updated in place, and only where
  * it differs, so that a selection in it survives.
  */
@@ -121,6 +129,7 @@ export function drawLine(seq, line, options, old) {
     row._isMatchClipped = fillText(row.lastChild, line ? line.text : "", options);
   }
   row.classList.toggle("marked", Boolean(options.isMarked));
+  row.classList.toggle("fault", Boolean(options.isError));
   row.classList.toggle("hit", Boolean(options.isMatch));
   row.classList.toggle("now", Boolean(options.isCurrent));
   setTime(row, options.time, line?.ms);

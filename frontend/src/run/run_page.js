@@ -2,6 +2,16 @@
 import { LogPanel } from "./log_panel.js";
 
 const panel = document.querySelector("[data-run]");
+const NEIGHBOURS = { "[": "prev", "]": "next" };
+
+/** [ and ] open the previous and the next run of the job; on many keyboards they need AltGr, which reports Ctrl and Alt. */
+document.addEventListener("keydown", (event) => {
+  const relation = NEIGHBOURS[event.key];
+  const isCommand = (event.ctrlKey || event.metaKey || event.altKey) && !event.getModifierState("AltGraph");
+  if (!relation || isCommand || event.defaultPrevented || event.isComposing) return;
+  if (event.target.closest("input, textarea, select, [contenteditable], dialog")) return;
+  document.querySelector(`main a[rel=${relation}]`)?.click();
+});
 
 if (panel) {
   const statusWords = JSON.parse(panel.dataset.statusWords);
@@ -58,6 +68,8 @@ if (panel) {
     onEnd: (message) => { shownStatus = message.status || shownStatus; updateTitle(shownStatus); refreshPage(); refreshUntilRemoved(); },
   });
   if (panel.dataset.live !== "true") refreshUntilRemoved();
+  const updateErrorLine = () => logPanel.setErrorLine(Number(document.querySelector("[data-error-line]")?.dataset.errorLine ?? 0));
+  updateErrorLine();
   // An expanded output stays expanded when the script sets it again.
   let wasOpen = false;
   document.body.addEventListener("htmx:oobBeforeSwap", (event) => {
@@ -68,6 +80,7 @@ if (panel) {
     if (output && wasOpen) output.open = true;
     const start = Number(document.querySelector("#run-phases .p-running")?.dataset.start);
     if (start) logPanel.setStart(start);
+    if (event.detail.target.id === "run-reason") updateErrorLine();
   });
   // The details are open beside the log on a wide page, closed below it on a narrow one.
   const details = document.querySelector(".run-page aside > details");

@@ -17,6 +17,7 @@ const SHORTCUTS = [
   ["c", "Copy the marked lines, or all lines", { c: "copyLines" }],
   ["d", "Download as text", { d: "download" }],
   ["z", "Full screen", { z: "toggleFullScreen" }],
+  ["[, ]", "Previous and next run of the job", {}],
   ["Esc", "Close find, or leave full screen", {}],
   ["?", "Show this list", { "?": "showHelp", "Ctrl+a": "selectAll" }],
 ];

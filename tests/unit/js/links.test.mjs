@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { findLinks } from "../../../frontend/src/run/links.js";
+import { findLinks, findScriptLinks } from "../../../frontend/src/run/links.js";
 import { clipSegments, splitSegments, joinText } from "../../../frontend/src/run/segments.js";
 import { parseAnsi } from "../../../frontend/src/run/ansi.js";
 
@@ -72,4 +72,13 @@ test("segments are clipped by characters and by count", () => {
   const segments = parseAnsi("\x1b[31mabc\x1b[32mdef");
   assert.deepEqual(clipSegments(segments, 4, 9).segments.map((segment) => segment.text), ["abc", "d"]);
   assert.deepEqual([clipSegments(segments, 4, 9).isComplete, clipSegments(segments, 6, 9).isComplete, clipSegments(segments, 9, 1).isComplete], [false, true, false]);
+});
+
+test("the script's lines in a traceback are links to the page of the script", () => {
+  const find = (line) => findScriptLinks(line, "/runs/1/script/").map(({ from, to, href }) => [line.slice(from, to), href]);
+  assert.deepEqual(find('  File "/workspace/script.py", line 41, in book'), [['script.py", line 41', "/runs/1/script/#line-41"]]);
+  assert.deepEqual(find("    at load (/workspace/script.js:8:9)"), [["script.js:8", "/runs/1/script/#line-8"]]);
+  assert.deepEqual(find("/workspace/script.sh: line 3: x: not found"), [["script.sh: line 3", "/runs/1/script/#line-3"]]);
+  assert.deepEqual(find('File "/usr/lib/script.py", line 41'), []);
+  assert.deepEqual(findScriptLinks("/workspace/script.js:8:9", ""), []);
 });
