@@ -23,6 +23,8 @@ from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.validation import validate_tags
 from cronium_admin.runs.cancel import cancel
 from cronium_admin.runs.filters import STATES, filter_runs
+from cronium_admin.runs.input_values import PREFIX as INPUT_PREFIX
+from cronium_admin.runs.input_values import filter_by_input, read_input_filters
 from cronium_admin.runs.launch import launch, rerun
 from cronium_admin.runs.lookup import find_run, make_missing_error
 from cronium_admin.runs.models import Run
@@ -31,7 +33,7 @@ from cronium_admin.runs.triggers import Trigger
 
 router = Router(tags=["runs"], auth=require_project_permission(Permission.VIEW))
 _LONG = ("differs", "output")
-_QUERY = frozenset({"job", "status", "trigger", "tag", "since", "after", "limit"})
+_QUERY = frozenset({"job", "status", "trigger", "tag", "since", "input", "after", "limit"})
 State = Annotated[str, WithJsonSchema({"type": "string", "enum": list(STATES)})]
 TriggerName = Annotated[str, WithJsonSchema({"type": "string", "enum": list(Trigger.values)})]
 IdempotencyKey = Annotated[
@@ -80,14 +82,22 @@ def list_runs(
     trigger: Annotated[list[TriggerName], Query(description="May be repeated; what launched the run")] = [],  # noqa: B006
     tag: Annotated[str, Query(max_length=80, description="Only runs of jobs that currently have this tag")] = "",
     since: Annotated[UtcDatetime | None, Query(description="Only runs created at this time or later")] = None,
+    input: Annotated[
+        str,
+        Query(
+            max_length=200,
+            description="NAME=VALUE: only runs whose declared field NAME has this value. `input.NAME=VALUE` is the "
+            "same, and may be given for several fields",
+        ),
+    ] = "",
     after: Annotated[str, Query(max_length=1000, description="`next` of the previous page")] = "",
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> RunPage:
-    for name in set(request.GET) - _QUERY:
+    for name in [name for name in request.GET if name not in _QUERY and not name.startswith(INPUT_PREFIX)]:
         raise _make_field_error(name[:40], f"Unknown filter. The filters are: {', '.join(sorted(_QUERY))}.")
     caller = get_caller(request)
     runs = Run.objects.visible_to(caller).select_related("job", "created_by")
-    runs = runs.defer(*_LONG, "job__script", "job__env", "job__input", "sandbox")
+    runs = runs.defer(*_LONG, "job__script", "job__env", "job__input", "job__input_schema", "sandbox")
     for word in status:
         if word not in STATES:
             raise _make_field_error("status", f"{word[:40]!r} is not a state. The states are: {', '.join(STATES)}.")
@@ -98,6 +108,7 @@ def list_runs(
     _check_tag(tag)
     job_id = None if job is None else _find_filter_job(caller, job).pk
     filtered = filter_runs(runs, states=status, triggers=trigger, job=job_id, tag=tag, since=since)
+    filtered = filter_by_input(filtered, read_input_filters(request.GET))
     page = fetch_newest_page(filtered, after, limit)
     return RunPage(items=[RunItem.from_run(run) for run in page.items], next=page.next or None)
 

@@ -21,6 +21,7 @@ from cronium_admin.runs import events, outbox, trace
 from cronium_admin.runs.concurrency import find_full_limit, settle_launch
 from cronium_admin.runs.errors import make_deleted_error
 from cronium_admin.runs.idempotency import IdempotencyRecord
+from cronium_admin.runs.input_values import list_input_values, store_input_values, summarize_values
 from cronium_admin.runs.models import BUILD_TRIGGER, OutboxConsumer, Run
 from cronium_admin.runs.overrides import NO_OVERRIDES, Overrides, check_overrides, check_priority
 from cronium_admin.runs.rerun import build_rerun, take_number_of_deleted
@@ -149,6 +150,8 @@ def create_queued_run(
             columns["differs"] = find_differences(get_revision_settings(parent.revision.values), of_run)
         elif job is not None:
             columns |= _refer_to_revision(job, of_run, revision_id, digest)
+        shown = list_input_values(job, of_run["input"]) if job is not None else {}
+        columns["input_summary"] = summarize_values(shown)
         full = find_full_limit(job, {**columns, "trigger": origin.trigger})
         must_wait = origin.must_wait or full or columns.get("not_before")
         columns |= {} if must_wait else _take_sandbox(columns)
@@ -165,6 +168,7 @@ def create_queued_run(
             **columns,
         )
         run.remember_settings(of_run)
+        store_input_values(run, shown)
         if has_consumer:
             outbox.insert_event(run.pk, "queued", {"status": run.status})
         actor = by.get_username() if by else ""

@@ -133,6 +133,9 @@ class Run(InProject):
     runtime = models.CharField(max_length=64, blank=True, default="")  # empty: the engine's default
     read_only_root = models.BooleanField(default=True)
 
+    # The declared values of its input, in short; null: none. See `input_values`.
+    input_summary = models.TextField(null=True)
+
     # The result.
     # The engine's report before the script began: the run's own part, and the table shared by all runs of its kind.
     sandbox: Any = models.JSONField(null=True)
@@ -369,6 +372,23 @@ class Run(InProject):
     @property
     def log_pruned(self) -> str:
         return log_states.describe_pruned_log(self.log_pruned_at, self.log_pruned_why)
+
+
+class RunInput(models.Model):
+    """A declared value of a run's input, as text that may be cut; for filters."""
+
+    MAX_VALUE = 100  # characters
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="input_values", db_index=False)
+    name = models.CharField(max_length=60)
+    value = models.CharField(max_length=MAX_VALUE)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["run", "name"], name="run_input_once_per_name")]
+        indexes = [models.Index(fields=["name", "value", "run"], name="run_input_by_value")]
+
+    def __str__(self) -> str:
+        return f"{self.name}={self.value}"
 
 
 class RunEvent(models.Model):

@@ -78,6 +78,9 @@ class RunItem(BaseModel):
     image: ImageRef
     profile: str
     limits: LimitsOut
+    input_summary: str | None = Field(
+        description="The declared values of its input, in short, such as `region=eu · dry_run=true`; null: none."
+    )
     on_log_limit: str = Field(description="The action when its log reaches the limit: stop or drop.")
     streams: str = Field(description="separate, or merged: stderr goes to stdout, in the exact order.")
     timeout_seconds: int
@@ -134,7 +137,7 @@ class RunItem(BaseModel):
                 "log_digest",
             ),
             *("log_gaps", "log_dropped_lines", "log_dropped_bytes"),
-            *("condition", "runtime", "log_pruned_at", "priority", "concurrency_key"),
+            *("condition", "runtime", "log_pruned_at", "priority", "concurrency_key", "input_summary"),
         ]
         return {name: getattr(run, name) for name in columns} | {
             "job": JobRef(slug=run.job.slug, name=run.job.name) if run.job else None,

@@ -24,7 +24,7 @@ from cronium_admin.core.paging import fetch_newest_or_first_page
 from cronium_admin.core.templatetags.ui import STATES
 from cronium_admin.jobs.lookup import find_job
 from cronium_admin.jobs.models import Job
-from cronium_admin.runs import filters
+from cronium_admin.runs import filters, input_values
 from cronium_admin.runs.cancel import cancel
 from cronium_admin.runs.launch import rerun
 from cronium_admin.runs.lookup import select_live_runs
@@ -51,7 +51,8 @@ def list_runs(request: HttpRequest) -> HttpResponse:
     status, slug, after = requested["status"], requested["job"], request.GET.get("after", "")
     page = fetch_newest_or_first_page(_filter_runs(request), after, PAGE_SIZE)
     jobs = list(Job.objects.visible_to(user).only("name", "slug", "last_run_number"))
-    query = urlencode({name: text for name, text in requested.items() if text})
+    inputs = input_values.read_input_filters(request.GET)
+    query = urlencode({name: text for name, text in requested.items() if text} | input_values.build_query(inputs))
     context = {
         "page": page,
         "status": status,
@@ -65,6 +66,7 @@ def list_runs(request: HttpRequest) -> HttpResponse:
         "triggers": Trigger.choices,
         "tag": requested["tag"],
         "since": requested["since"],
+        "inputs": inputs,
         "unread_since": unread_since[:40],
         "jobs": jobs,
         "can": Permissions(user),
@@ -130,7 +132,7 @@ def _filter_runs(request: HttpRequest) -> QuerySet[Run]:
     # By id: with a join to the slug PostgreSQL would read the runs of all jobs.
     user = get_current_user(request)
     job = _find_job_id(user, requested["job"]) if requested["job"] else None
-    return filters.filter_runs(
+    runs = filters.filter_runs(
         Run.objects.visible_to(user).select_related("created_by").defer(*_LONG),
         states=[requested["status"]] if requested["status"] in filters.STATES else [],
         triggers=[requested["trigger"]] if requested["trigger"] in Trigger.values else [],
@@ -138,6 +140,7 @@ def _filter_runs(request: HttpRequest) -> QuerySet[Run]:
         tag=requested["tag"],
         since=_parse_time(requested["since"]),
     )
+    return input_values.filter_by_input(runs, input_values.read_input_filters(request.GET))
 
 
 def _find_job_id(user: User, slug: str) -> int:
