@@ -1,5 +1,6 @@
 """The pages of the job editor: a new job, a job's settings, and its deletion."""
 
+from dataclasses import asdict
 from difflib import unified_diff
 from itertools import islice
 from typing import Any
@@ -24,10 +25,12 @@ from cronium_admin.core.errors import ApiError
 from cronium_admin.images.custom_choices import list_options
 from cronium_admin.images.models import Language
 from cronium_admin.jobs.forms import LABELS, JobForm
+from cronium_admin.jobs.helper_docs import list_helpers
 from cronium_admin.jobs.image_info import build_image_info, list_default_images
 from cronium_admin.jobs.input_schema import list_failing_schedules
 from cronium_admin.jobs.key_views import try_expression
 from cronium_admin.jobs.lookup import find_job
+from cronium_admin.jobs.measured import measure_job
 from cronium_admin.jobs.models import Job, Network
 from cronium_admin.jobs.network_policy import list_choices
 from cronium_admin.jobs.script_templates import STARTERS
@@ -208,6 +211,7 @@ def render_editor(
 ) -> HttpResponse:
     # `other` is the conflicting stored version; `gone` the slug of a deleted job
     user = get_current_user(request)
+    profiles = list(list_profiles())
     project = job or _make_new_job(user)
     language, image, script = (str(form[name].value() or "") for name in ("language", "image", "script"))
     expression, input_text = (str(form[name].value() or "") for name in ("concurrency_key", "input_text"))
@@ -217,13 +221,19 @@ def render_editor(
         "other": other,
         "gone": gone,
         "languages": Language.choices,
-        "profiles": list_profiles(),
+        "profiles": profiles,
         "networks": list_choices(str(form["network"].value()), job.network if job else Network.ISOLATED, user, project),
         "secrets": _list_secrets(form, project.project_id),
         "can": Permissions(user, project),
         "images": list_default_images(),
         "image_options": list_options(project.project_id),
         "bounds": BOUNDS,
+        "limits": {
+            "profiles": {profile.name: asdict(profile.limits) for profile in profiles},
+            "bounds": {name: {"low": bound.low, "high": bound.high} for name, bound in BOUNDS.items()},
+        },
+        "measured": measure_job(job),
+        "helpers": list_helpers(),
         "starters": STARTERS,
         "key_tries": try_expression(expression, input_text, job),
         "nav": "jobs",

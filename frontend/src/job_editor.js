@@ -3,6 +3,7 @@ import { indentWithTab } from "@codemirror/commands";
 import { javascript } from "@codemirror/lang-javascript";
 import { python } from "@codemirror/lang-python";
 import { StreamLanguage, indentUnit } from "@codemirror/language";
+import { openSearchPanel, search } from "@codemirror/search";
 import { shell } from "@codemirror/legacy-modes/mode/shell";
 import { Compartment, EditorState } from "@codemirror/state";
 import { EditorView, keymap } from "@codemirror/view";
@@ -10,9 +11,14 @@ import { basicSetup } from "codemirror";
 import { appearance, getThemeExtension, selectionTyping } from "./code_editor.js";
 import { loadDraft, markSent, removeDraft, saveDraft } from "./drafts.js";
 import { formatAgo } from "./durations.js";
+import { Changes } from "./editor/changes.js";
+import { EnvRows, revealField, startJsonHint } from "./editor/fields.js";
+import { HelpersPanel } from "./editor/helpers_panel.js";
 import { InPlaceForm } from "./editor/in_place.js";
 import { jumpToHash, markedLine } from "./editor/marked_line.js";
 import { RunPane } from "./editor/run_pane.js";
+import { SecretDialog } from "./editor/secret_dialog.js";
+import { Summaries } from "./editor/summaries.js";
 import { startImageChoice } from "./image_choice.js";
 
 const form = document.getElementById("job-form");
@@ -23,16 +29,19 @@ let savedFields = ""; // of getFields(), as JSON
 let isLeaving = false;
 let view = null;
 let imageChoice = null;
+let [summaries, helpersPanel, changes] = [null, null, null];
 const area = form?.elements.script;
 const NOT_TYPED = ["csrfmiddlewaretoken", "revision"];
 const getFields = () => [...new FormData(form)].filter(([name]) => !NOT_TYPED.includes(name));
 const getLanguage = () => form.elements.language.value;
 const hasChanges = () => JSON.stringify(getFields()) !== savedFields;
 
+const createLanguage = () => LANGUAGES[getLanguage()]();
+const setText = (text) => view.dispatch({ changes: { from: 0, to: view.state.doc.length, insert: text } });
+
 function startEditor() {
   const languageCompartment = new Compartment();
   const themeCompartment = new Compartment();
-  const createLanguage = () => LANGUAGES[getLanguage()]();
   const createIndent = () => indentUnit.of(getLanguage() === "python" ? "    " : "  ");
   view = new EditorView({
     state: EditorState.create({
@@ -40,7 +49,7 @@ function startEditor() {
       extensions: [
         EditorView.cspNonce.of(form.dataset.nonce),
         keymap.of([{ key: "Mod-Enter", run: () => (submitForm("run"), true) }, { key: "Mod-s", run: () => (submitForm("save"), true) }]),
-        selectionTyping, markedLine, basicSetup, keymap.of([indentWithTab]), languageCompartment.of([createLanguage(), createIndent()]), themeCompartment.of(getThemeExtension()), appearance,
+        selectionTyping, markedLine, search({ top: true }), basicSetup, keymap.of([indentWithTab]), languageCompartment.of([createLanguage(), createIndent()]), themeCompartment.of(getThemeExtension()), appearance,
         EditorView.contentAttributes.of({
           "aria-label": "Script", tabindex: "0", "aria-describedby": "script-hint", ...(area.getAttribute("aria-invalid") ? { "aria-invalid": "true" } : {}),
         }),
@@ -74,7 +83,7 @@ function offerStarter() {
 function insertStarter() {
   const starters = JSON.parse(document.getElementById("starters").textContent);
   document.getElementById("starter-offer").hidden = true;
-  view.dispatch({ changes: { from: 0, to: view.state.doc.length, insert: starters[getLanguage()] } });
+  setText(starters[getLanguage()]);
 }
 
 function showImageNote() {
@@ -82,56 +91,22 @@ function showImageNote() {
   imageChoice.showChoice();
 }
 
-// ---- rows of environment variables
-function startRows() {
-  const list = document.getElementById("env-rows");
-  const template = document.getElementById("env-row");
-  form.addEventListener("click", (event) => {
-    if (event.target.closest("[data-env-add]")) {
-      list.append(template.content.cloneNode(true));
-      list.lastElementChild.querySelector("input").focus();
-      onChange();
-    }
-    const remove = event.target.closest("[data-env-remove]");
-    if (!remove) return;
-    const row = remove.closest(".env-row");
-    const next = row.nextElementSibling || row.previousElementSibling;
-    row.remove();
-    (next?.querySelector("input") || form.querySelector("[data-env-add]")).focus();
-    onChange();
-  });
-}
-
-// ---- a hint about the JSON input while typing; the server validates
-function startJsonHint() {
-  const field = form.elements.input_text;
-  const hint = document.getElementById("input-hint");
-  const updateHint = () => {
-    let text = "Any JSON value. Empty: none.";
-    if (field.value.trim()) {
-      try {
-        JSON.parse(field.value);
-        text = "Valid JSON.";
-      } catch (error) {
-        text = `Not valid JSON yet: ${error.message}`;
-      }
-    }
-    if (hint.textContent !== text) hint.textContent = text;
-  };
-  field.addEventListener("input", updateHint);
-  if (field.value.trim()) updateHint();
-}
-
 // ---- drafts, submit, leaving the page
 let draftTimer = null;
 function onChange() {
   clearTimeout(draftTimer);
-  draftTimer = setTimeout(() => (hasChanges() ? saveDraft(path, getFields()) : removeDraft(path)), 400);
+  draftTimer = setTimeout(() => {
+    if (hasChanges()) saveDraft(path, getFields());
+    else removeDraft(path);
+    changes?.update();
+  }, 400);
   imageChoice.checkLater();
   const isChanged = hasChanges();
   form.dataset.dirty = isChanged;
   document.getElementById("unsaved").hidden = !isChanged;
   if (isChanged) showSaid("");
+  summaries.update();
+  helpersPanel.updateLater();
 }
 
 const getButton = (action) => document.querySelector(`.savebar button.btn[name="then"][value="${action}"]`);
@@ -156,6 +131,7 @@ function onSaved(sentFields, { revision, name }) {
   if (savedAs) savedAs.textContent = `Revision ${revision}`;
   document.title = document.title.replace(/^Edit .* · /, () => `Edit ${name} · `);
   form.dataset.bound = "false";
+  changes?.setSaved(JSON.parse(sentFields).find(([field]) => field === "script")[1].replace(/\r\n?/g, "\n"));
   for (const id of ["problems", "conflict"]) document.getElementById(id)?.remove();
   removeDraft(path);
   onChange();
@@ -209,7 +185,7 @@ function restoreDraft(fields) {
     if (element.type === "radio" || element.type === "checkbox") element.checked = getValues(element.name).includes(element.value);
     else element.value = getValues(element.name)[0] ?? "";
   }
-  view.dispatch({ changes: { from: 0, to: view.state.doc.length, insert: area.value } });
+  setText(area.value);
   form.elements.language.forEach?.((radio) => radio.checked && radio.dispatchEvent(new Event("change")));
   onChange();
 }
@@ -224,12 +200,69 @@ function offerDraft() {
   bar.querySelector("[data-draft-drop]").addEventListener("click", () => { removeDraft(path); bar.hidden = true; view.focus(); });
 }
 
+// ---- beside the script
+function giveSecret(name) {
+  let box = [...form.querySelectorAll('[name="secrets"]')].find((other) => other.value === name);
+  if (!box) {
+    const label = document.createElement("label");
+    label.className = "check";
+    box = Object.assign(document.createElement("input"), { type: "checkbox", name: "secrets", value: name });
+    label.append(box, Object.assign(document.createElement("span"), { className: "mono wrap-any", textContent: name }));
+    document.getElementById("secrets-hint").before(label);
+  }
+  box.checked = true;
+  onChange();
+  helpersPanel.update();
+}
+
+/** Puts a helper's call at the cursor, and the line that it needs at the top of the script. */
+function insertHelper(text, line) {
+  const { doc, selection } = view.state;
+  const edits = [{ from: selection.main.from, to: selection.main.to, insert: text }];
+  if (line && !doc.toString().includes(line)) {
+    const isBehindFirst = /^(#!|"""|'use strict'|"use strict")/.test(doc.line(1).text) && doc.lines > 1 && doc.line(1).text.startsWith("#!");
+    const at = isBehindFirst ? doc.line(2).from : 0;
+    if (at <= selection.main.from) edits.unshift({ from: at, insert: `${line}\n` });
+  }
+  view.dispatch({ changes: edits, userEvent: "input" });
+  view.focus();
+}
+
+function startPanels() {
+  const envRows = new EnvRows(form, onChange);
+  const token = () => form.elements.csrfmiddlewaretoken.value;
+  const dialog = document.getElementById("new-secret");
+  const secretDialog = dialog && new SecretDialog(dialog, { token, onStored: giveSecret });
+  summaries = new Summaries(form);
+  helpersPanel = new HelpersPanel({
+    form, getLanguage, insert: insertHelper, giveSecret, addVariable: (name) => envRows.add(name), getText: () => area.value,
+    askForSecret: secretDialog && ((name) => secretDialog.open(name)),
+  });
+  form.querySelector("[data-new-secret]")?.addEventListener("click", () => secretDialog.open());
+  summaries.update();
+  const changesDialog = document.getElementById("changes");
+  if (!changesDialog) return;
+  changes = new Changes({
+    dialog: changesDialog, button: document.getElementById("show-changes"), slug: changesDialog.dataset.slug, nonce: form.dataset.nonce,
+    getDoc: () => view.state.doc, createLanguage, restore: (text) => { setText(text); view.focus(); },
+  });
+  changes.setSaved(JSON.parse(document.getElementById("saved-script").textContent));
+  const conflict = document.getElementById("conflict");
+  conflict?.querySelector("[data-compare]")?.addEventListener("click", () => changes.open(conflict.dataset.revision));
+  // Mine stays as a draft: the editor offers it.
+  conflict?.querySelector("[data-take-theirs]")?.addEventListener("click", () => { saveDraft(path, getFields()); isLeaving = true; });
+}
+
 if (form) {
   startEditor();
   imageChoice = startImageChoice(form, getLanguage);
   document.querySelector("[data-starter]").addEventListener("click", () => { insertStarter(); view.focus(); });
-  startRows();
-  startJsonHint();
+  document.querySelector("[data-keep-text]").addEventListener("click", () => { document.getElementById("starter-offer").hidden = true; view.focus(); });
+  const find = document.getElementById("find-in-script");
+  find.hidden = false;
+  find.addEventListener("click", () => openSearchPanel(view));
+  startPanels();
+  startJsonHint(form);
   showImageNote();
   savedFields = JSON.stringify(getFields());
   offerDraft();
@@ -249,6 +282,10 @@ if (form) {
     if (event.defaultPrevented || !(event.ctrlKey || event.metaKey)) return;
     if (event.key === "s") { event.preventDefault(); submitForm("save"); }
     if (event.key === "Enter") { event.preventDefault(); submitForm("run"); }
+  });
+  document.getElementById("problems")?.addEventListener("click", (event) => {
+    const field = document.getElementById(event.target.closest("a")?.hash.slice(1));
+    if (field) revealField(field);
   });
   for (const link of document.querySelectorAll("[data-focus-script]")) link.addEventListener("click", (event) => { event.preventDefault(); view.focus(); });
 }

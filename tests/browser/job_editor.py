@@ -24,3 +24,10 @@ def show_run(page: Page) -> None:
 def save_and_show_run(page: Page) -> None:
     page.get_by_role("button", name="Save and run").click()
     show_run(page)
+
+
+def open_settings(page: Page) -> None:
+    """Opens all groups of settings. Without script, too."""
+    for group in page.locator(".settings details:not([open]) > summary").all():
+        if group.is_visible():
+            group.click()

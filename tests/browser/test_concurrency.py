@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.job_editor import save, save_and_show_job
+from tests.browser.job_editor import open_settings, save, save_and_show_job
 from tests.browser.test_pages import barriers, sideways
 from tests.browser.visitor import Visitor
 from tests.engine.server import GATE, Server
@@ -23,7 +23,7 @@ def page(visit: Callable[..., Visitor]) -> Page:
 
 def open_group(page: Page, slug: str) -> None:
     page.goto(f"/jobs/{slug}/edit/")
-    page.get_by_text(re.compile("^Concurrency: ")).click()
+    open_settings(page)
 
 
 def launch(page: Page, slug: str) -> str:

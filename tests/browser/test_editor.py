@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.job_editor import save_and_show_job
+from tests.browser.job_editor import open_settings, save_and_show_job
 from tests.browser.test_pages import barriers
 from tests.browser.visitor import Visitor
 from tests.engine.server import Server
@@ -29,6 +29,7 @@ def test_errors_stand_beside_their_fields_and_keep_what_was_typed(
     page = visit().allow("status of 422").page
     before = len(server.call("GET", "/jobs")["items"])
     page.goto("/jobs/new/")
+    open_settings(page)
     page.get_by_label("Name", exact=True).fill("Full of errors")
     page.locator("label", has=page.locator('input[name="language"][value="bash"]')).click()
     write(page, "echo kept\n  # and its blanks  ")
@@ -98,7 +99,7 @@ def test_a_full_log_is_dropped_or_stops_the_run_as_the_job_says(visit: Callable[
     page.get_by_label("Name", exact=True).fill("Talks too much")
     limit, drop = page.get_by_label("Log limit"), page.get_by_role("radio", name="Drop the rest")
     expect(limit).to_be_hidden()
-    page.get_by_text("Custom limits").click()
+    page.locator("summary", has_text="Limits").click()
     expect(page.get_by_role("radio", name="Stop the run")).to_be_checked()
     expect(page.get_by_role("group", name="When the log is full")).to_contain_text("Dropped output is counted.")
     drop.check()
@@ -135,6 +136,7 @@ def test_another_language_keeps_the_text_and_replaces_only_a_starter(visit: Call
 
 def test_saving_stores_what_was_typed(page: Page, server: Server) -> None:
     page.goto("/jobs/new/")
+    open_settings(page)
     page.get_by_label("Name", exact=True).fill("Stored as typed")
     write(page, "print('ä <b>')\n\n")
     add_variable(page, "REGION", "north & west\nsecond line")

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.job_editor import save, save_and_show_job
+from tests.browser.job_editor import open_settings, save, save_and_show_job
 from tests.browser.test_editor import write
 from tests.browser.visitor import Visitor
 from tests.engine.server import Server, manage
@@ -51,6 +51,7 @@ def choose_language(page: Page, language: str) -> None:
 def test_a_custom_image_is_chosen_and_shows_its_packages(visit: Callable[..., Visitor], server: Server) -> None:
     page = visit().page
     page.goto("/jobs/new/")
+    open_settings(page)
     page.get_by_label("Name", exact=True).fill("Uses an image")
     choice, info = page.get_by_label("Image", exact=True), page.locator("#image-info")
     expect(choice.locator("option:checked")).to_contain_text("Default: cronium/runner:python")
@@ -83,6 +84,7 @@ def test_a_newer_version_is_taken_over_and_saved_by_the_user(visit: Callable[...
     slug = server.job("print(1)", "python", name="Stays at one", image="cronium/custom/reports:1", enabled=False)
     page = visit().page
     page.goto(f"/jobs/{slug}/edit/")
+    open_settings(page)
     info = page.locator("#image-info")
     expect(info).to_contain_text("Version 2 exists")
     expect(info).to_contain_text("adds numpy 2.1.0; changes requests 2.32.3 to 2.33.1.")
@@ -112,6 +114,7 @@ def test_the_link_of_the_jobs_page_changes_the_form_only(visit: Callable[..., Vi
 def test_a_script_that_imports_more_offers_an_image(visit: Callable[..., Visitor]) -> None:
     page = visit().allow("dialog: beforeunload").page
     page.goto("/jobs/new/")
+    open_settings(page)
     info = page.locator("#image-info")
     write(page, "import json, requests, numpy as np\ntry:\n    import ujson\nexcept ImportError:\n    ujson = json\n")
     expect(info).to_contain_text("This script imports numpy, which its image lacks.")
@@ -137,6 +140,7 @@ def test_an_image_is_chosen_without_script(visit: Callable[..., Visitor], server
     slug = server.job("print(1)", "python", name="Without script", image="cronium/custom/reports:1", enabled=False)
     page = visit(java_script_enabled=False).page
     page.goto(f"/jobs/{slug}/edit/")
+    open_settings(page)
     expect(page.locator("#image-info")).to_contain_text("To use it, write cronium/custom/reports:2.")
     page.get_by_role("combobox", name="Image", exact=True).fill("cronium/custom/reports:2")
     save(page)

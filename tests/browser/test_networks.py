@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.job_editor import save_and_show_job
+from tests.browser.job_editor import open_settings, save_and_show_job
 from tests.browser.test_pages import PHONE, WIDE, barriers
 from tests.browser.visitor import Visitor
 from tests.engine.server import Server
@@ -20,6 +20,7 @@ def test_hosts_are_asked_for_with_egress_only(visit: Callable[..., Visitor], ser
     page = visit(java_script_enabled=script).allow("status of 422").page
     name = f"Fetch {'with' if script else 'without'} scripts"
     page.goto("/jobs/new/")
+    open_settings(page)
     hosts = page.get_by_label("Allowed hosts")
     expect(page.locator('input[name="network"][value="isolated"]')).to_be_checked()
     expect(hosts).to_be_hidden()
@@ -49,6 +50,7 @@ def test_hosts_are_asked_for_with_egress_only(visit: Callable[..., Visitor], ser
 def test_the_open_network_is_the_administrators(visit: Callable[..., Visitor], server: Server) -> None:
     page = visit(color_scheme="light").page
     page.goto("/jobs/new/")
+    open_settings(page)
     page.get_by_label("Name", exact=True).fill("Opened")
     choose(page, "open")
     save_and_show_job(page)
@@ -61,16 +63,19 @@ def test_the_open_network_is_the_administrators(visit: Callable[..., Visitor], s
     editor = visit("edwin").allow("status of 403")
     page = editor.page
     page.goto("/jobs/new/")
+    open_settings(page)
     choice = page.locator('input[name="network"][value="open"]')
     expect(choice).to_be_disabled()
     expect(page.locator("#network-open-hint")).to_contain_text("Only an administrator may choose it.")
 
     page.goto("/jobs/opened/edit/")
+    open_settings(page)
     expect(page.locator('input[name="network"][value="open"]')).to_be_checked()
     page.get_by_label("Timeout", exact=True).fill("77")
     page.get_by_role("button", name="Save", exact=True).click()
     expect(page.locator("#timeout_seconds-error")).to_contain_text("needs the role Administrator")
     assert server.call("GET", "/jobs/opened")["timeout_seconds"] == 3600
+    open_settings(page)
     choose(page, "isolated")
     save_and_show_job(page)
     expect(page.locator(".pairs .n-isolated")).to_be_visible()
@@ -86,6 +91,7 @@ def test_the_choice_is_no_barrier(
 ) -> None:
     page = visit(who, color_scheme=theme, **window).page
     page.goto("/jobs/new/")
+    open_settings(page)
     expect(page.locator(".cm-content")).to_be_visible()
     choose(page, "egress")
     expect(page.get_by_label("Allowed hosts")).to_be_visible()

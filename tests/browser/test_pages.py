@@ -11,6 +11,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser import logview
+from tests.browser.job_editor import open_settings
 from tests.browser.scenery import Scenery, build
 from tests.browser.visitor import Visitor
 from tests.engine.server import Server
@@ -195,6 +196,7 @@ def test_dialogs_menus_and_errors_have_no_barriers(visit: Callable[..., Visitor]
     page.get_by_label("Account", exact=True).click()
     assert barriers(page) == []
     page.goto("/jobs/new/")
+    open_settings(page)
     page.get_by_role("button", name="Add variable").click()
     page.get_by_role("button", name="Save", exact=True).click()
     expect(page.locator("#problems")).to_be_visible()

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser import logview
-from tests.browser.job_editor import save_and_show_run
+from tests.browser.job_editor import open_settings, save_and_show_run
 from tests.browser.visitor import Visitor
 from tests.engine.server import Server
 
@@ -21,6 +21,7 @@ def _mark(page: Page) -> Locator:
 
 def test_the_editor_explains_and_stores_the_choice(page: Page, server: Server) -> None:
     page.goto(f"/jobs/{server.job(BOTH)}/edit/")
+    open_settings(page)
     group = page.get_by_role("group", name="stdout and stderr")
     expect(group.get_by_role("radio", name="Separate")).to_be_checked()
     expect(group).to_contain_text("All lines appear in the exact order in which they were written, as stdout.")

@@ -78,7 +78,7 @@ class TestPage:
         assert 'name="revision" value="2"' in html
         assert "echo mine\necho more</textarea>" in html
         assert "Save my version" in html
-        assert "load the stored version" in html
+        assert "Take theirs" in html
         assert Job.objects.get().script == "echo theirs"
 
         assert browser.post("/jobs/report/edit/", self._form(revision="2")).status_code == 302

@@ -1,0 +1,94 @@
+// The difference between the text in the editor and a stored revision, and restoring that revision's text.
+import { Chunk, unifiedMergeView } from "@codemirror/merge";
+import { EditorState, Text } from "@codemirror/state";
+import { EditorView, lineNumbers } from "@codemirror/view";
+import { appearance, getThemeExtension } from "../code_editor.js";
+
+const PAGE = 100; // revisions in the list
+
+/** Lines that `mine` adds and removes. */
+export function countChanges(theirs, mine) {
+  const countLines = (text, from, to) => (from === to ? 0 : text.lineAt(Math.max(from, to - 1)).number - text.lineAt(from).number + 1);
+  let [added, removed] = [0, 0];
+  for (const chunk of Chunk.build(theirs, mine)) {
+    removed += countLines(theirs, chunk.fromA, Math.min(chunk.toA, theirs.length + 1) > theirs.length ? theirs.length : chunk.toA);
+    added += countLines(mine, chunk.fromB, Math.min(chunk.toB, mine.length + 1) > mine.length ? mine.length : chunk.toB);
+  }
+  return { added, removed };
+}
+
+export class Changes {
+  /** `getDoc()` is the text in the editor; `createLanguage()` its CodeMirror language; `restore(text)` replaces it. */
+  constructor({ button, dialog, slug, nonce, getDoc, createLanguage, restore }) {
+    Object.assign(this, { button, dialog, slug, nonce, getDoc, createLanguage, restore });
+    this.saved = null; // the text of the stored revision
+    this.select = dialog.querySelector("select");
+    this.body = dialog.querySelector("[data-changes]");
+    this.take = dialog.querySelector("[data-take]");
+    button.addEventListener("click", () => this.open());
+    this.select.addEventListener("change", () => this.#show());
+    this.take.addEventListener("click", () => { this.restore(this.theirs); dialog.close(); });
+    dialog.addEventListener("close", () => this.#clear());
+  }
+
+  setSaved(text) {
+    this.saved = Text.of(text.split("\n"));
+    this.update();
+  }
+
+  /** Shows the number of changed lines on the button. */
+  update() {
+    if (!this.saved) return;
+    const { added, removed } = this.saved.eq(this.getDoc()) ? { added: 0, removed: 0 } : countChanges(this.saved, this.getDoc());
+    this.button.querySelector("[data-added]").textContent = added ? `+${added}` : "";
+    this.button.querySelector("[data-removed]").textContent = removed ? `−${removed}` : "";
+  }
+
+  async open(number = "") {
+    this.dialog.showModal();
+    this.body.textContent = "Loading…";
+    const page = await this.#fetch(`?limit=${PAGE}`);
+    if (!page) return;
+    this.select.replaceChildren(...page.items.map((item) => new Option(`Revision ${item.number}${item.by ? `, by ${item.by}` : ""}, ${new Date(item.at).toLocaleString()}`, item.number)));
+    if (number) this.select.value = number;
+    await this.#show();
+  }
+
+  async #show() {
+    const number = this.select.value;
+    const revision = await this.#fetch(`/${number}`);
+    if (!revision || number !== this.select.value) return;
+    this.#clear();
+    this.theirs = revision.settings.script;
+    const isSame = Text.of(this.theirs.split("\n")).eq(this.getDoc());
+    this.take.hidden = isSame;
+    this.take.querySelector("span").textContent = `Take the text of revision ${number}`;
+    if (isSame) return this.#say(`The text in the editor is that of revision ${number}.`);
+    this.view = new EditorView({
+      parent: this.body,
+      state: EditorState.create({
+        doc: this.getDoc(),
+        extensions: [
+          EditorView.cspNonce.of(this.nonce), EditorState.readOnly.of(true), EditorView.editable.of(false), lineNumbers(), this.createLanguage(), appearance, getThemeExtension(),
+          EditorView.contentAttributes.of({ "aria-label": "Changes", tabindex: "0" }),
+          unifiedMergeView({ original: this.theirs, mergeControls: false, collapseUnchanged: { margin: 3, minSize: 6 } }),
+        ],
+      }),
+    });
+  }
+
+  #clear() {
+    this.view?.destroy();
+    this.view = null;
+    this.body.replaceChildren();
+  }
+
+  #say(text) { this.body.textContent = text; }
+
+  async #fetch(path) {
+    const response = await fetch(`/api/v1/jobs/${encodeURIComponent(this.slug)}/revisions${path}`, { signal: AbortSignal.timeout(15_000) }).catch(() => null);
+    if (response?.ok) return response.json();
+    this.#say(response ? "This revision can't be read." : "No answer from the server.");
+    return null;
+  }
+}
