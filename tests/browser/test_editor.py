@@ -121,6 +121,7 @@ def test_another_language_keeps_the_text_and_replaces_only_a_starter(visit: Call
     visitor = visit().allow("dialog: beforeunload")
     page = visitor.page
     page.goto("/jobs/new/")
+    open_settings(page)
     starter = page.locator("#id_script").input_value()
     page.locator("label", has=page.locator('input[name="language"][value="node"]')).click()
     expect(page.locator('[data-image-for="node"]')).to_be_visible()

@@ -29,7 +29,7 @@ def test_a_new_secret_is_given_to_the_job_in_three_clicks(visit: Callable[..., V
     assert barriers(page) == []
     page.get_by_role("button", name="New secret…").click()  # 2
     dialog = page.get_by_role("dialog")
-    expect(dialog.get_by_label("Name")).to_have_value("EDITOR_KEY")
+    expect(dialog.get_by_label("Name of the secret")).to_have_value("EDITOR_KEY")
     expect(dialog.get_by_label("Value")).to_be_focused()
     page.keyboard.insert_text("value-of-the-key")
     assert barriers(page) == []

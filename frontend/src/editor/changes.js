@@ -6,13 +6,17 @@ import { appearance, getThemeExtension } from "../code_editor.js";
 
 const PAGE = 100; // revisions in the list
 
+/** With a newline at the end: else a line after the last one would change that one, too. */
+const endLine = (text) => (text.lines > 1 && text.line(text.lines).length === 0 ? text : text.append(Text.of(["", ""])));
+
 /** Lines that `mine` adds and removes. */
 export function countChanges(theirs, mine) {
-  const countLines = (text, from, to) => (from === to ? 0 : text.lineAt(Math.max(from, to - 1)).number - text.lineAt(from).number + 1);
+  const [before, after] = [endLine(theirs), endLine(mine)];
+  const countLines = (text, from, to) => text.lineAt(Math.min(to, text.length)).number - text.lineAt(from).number;
   let [added, removed] = [0, 0];
-  for (const chunk of Chunk.build(theirs, mine)) {
-    removed += countLines(theirs, chunk.fromA, Math.min(chunk.toA, theirs.length + 1) > theirs.length ? theirs.length : chunk.toA);
-    added += countLines(mine, chunk.fromB, Math.min(chunk.toB, mine.length + 1) > mine.length ? mine.length : chunk.toB);
+  for (const chunk of Chunk.build(before, after)) {
+    removed += countLines(before, chunk.fromA, chunk.toA);
+    added += countLines(after, chunk.fromB, chunk.toB);
   }
   return { added, removed };
 }
@@ -67,11 +71,11 @@ export class Changes {
     this.view = new EditorView({
       parent: this.body,
       state: EditorState.create({
-        doc: this.getDoc(),
+        doc: endLine(this.getDoc()),
         extensions: [
           EditorView.cspNonce.of(this.nonce), EditorState.readOnly.of(true), EditorView.editable.of(false), lineNumbers(), this.createLanguage(), appearance, getThemeExtension(),
           EditorView.contentAttributes.of({ "aria-label": "Changes", tabindex: "0" }),
-          unifiedMergeView({ original: this.theirs, mergeControls: false, collapseUnchanged: { margin: 3, minSize: 6 } }),
+          unifiedMergeView({ original: endLine(Text.of(this.theirs.split("\n"))), mergeControls: false, collapseUnchanged: { margin: 3, minSize: 6 } }),
         ],
       }),
     });

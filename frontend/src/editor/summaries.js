@@ -55,7 +55,7 @@ export class Summaries {
       const own = this.#getValue(name);
       const value = Number(own || profile[name]);
       const [low, high] = [Number(this.bounds[name].low), Number(this.bounds[name].high)];
-      if (own && !(value >= low && value <= high)) problems.push(`${WORDS[name](own)}: allowed are ${low} to ${formatNumber(high)}`);
+      if (own && !(value >= low && value <= high)) problems.push(`${WORDS[name](value)}: allowed are ${low} to ${formatNumber(high)}`);
       return own ? `${WORDS[name](value)} (own)` : WORDS[name](value);
     });
     const text = problems.length ? `Not allowed: ${problems.join("; ")}.` : `Each run gets at most ${parts.join(", ")}.`;
