@@ -230,9 +230,9 @@ function insertHelper(text, line) {
 
 function startPanels() {
   const envRows = new EnvRows(form, onChange);
-  const token = () => form.elements.csrfmiddlewaretoken.value;
+  const getToken = () => form.elements.csrfmiddlewaretoken.value;
   const dialog = document.getElementById("new-secret");
-  const secretDialog = dialog && new SecretDialog(dialog, { token, onStored: giveSecret });
+  const secretDialog = dialog && new SecretDialog(dialog, { token: getToken, onStored: giveSecret });
   summaries = new Summaries(form);
   helpersPanel = new HelpersPanel({
     form, getLanguage, insert: insertHelper, giveSecret, addVariable: (name) => envRows.add(name), getText: () => area.value,

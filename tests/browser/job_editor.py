@@ -28,6 +28,6 @@ def save_and_show_run(page: Page) -> None:
 
 def open_settings(page: Page) -> None:
     """Opens all groups of settings. Without script, too."""
-    for group in page.locator(".settings details:not([open]) > summary").all():
-        if group.is_visible():
-            group.click()
+    for summary in page.locator(".settings details > summary").all():
+        if not summary.evaluate("summary => summary.parentElement.open"):
+            summary.click()

@@ -7,11 +7,11 @@ import { appearance, getThemeExtension } from "../code_editor.js";
 const PAGE = 100; // revisions in the list
 
 /** With a newline at the end: else a line after the last one would change that one, too. */
-const endLine = (text) => (text.lines > 1 && text.line(text.lines).length === 0 ? text : text.append(Text.of(["", ""])));
+const ensureNewline = (text) => (text.lines > 1 && text.line(text.lines).length === 0 ? text : text.append(Text.of(["", ""])));
 
 /** Lines that `mine` adds and removes. */
 export function countChanges(theirs, mine) {
-  const [before, after] = [endLine(theirs), endLine(mine)];
+  const [before, after] = [ensureNewline(theirs), ensureNewline(mine)];
   const countLines = (text, from, to) => text.lineAt(Math.min(to, text.length)).number - text.lineAt(from).number;
   let [added, removed] = [0, 0];
   for (const chunk of Chunk.build(before, after)) {
@@ -67,15 +67,15 @@ export class Changes {
     const isSame = Text.of(this.theirs.split("\n")).eq(this.getDoc());
     this.take.hidden = isSame;
     this.take.querySelector("span").textContent = `Take the text of revision ${number}`;
-    if (isSame) return this.#say(`The text in the editor is that of revision ${number}.`);
+    if (isSame) return this.#showText(`The text in the editor is that of revision ${number}.`);
     this.view = new EditorView({
       parent: this.body,
       state: EditorState.create({
-        doc: endLine(this.getDoc()),
+        doc: ensureNewline(this.getDoc()),
         extensions: [
           EditorView.cspNonce.of(this.nonce), EditorState.readOnly.of(true), EditorView.editable.of(false), lineNumbers(), this.createLanguage(), appearance, getThemeExtension(),
           EditorView.contentAttributes.of({ "aria-label": "Changes", tabindex: "0" }),
-          unifiedMergeView({ original: endLine(Text.of(this.theirs.split("\n"))), mergeControls: false, collapseUnchanged: { margin: 3, minSize: 6 } }),
+          unifiedMergeView({ original: ensureNewline(Text.of(this.theirs.split("\n"))), mergeControls: false, collapseUnchanged: { margin: 3, minSize: 6 } }),
         ],
       }),
     });
@@ -87,12 +87,12 @@ export class Changes {
     this.body.replaceChildren();
   }
 
-  #say(text) { this.body.textContent = text; }
+  #showText(text) { this.body.textContent = text; }
 
   async #fetch(path) {
     const response = await fetch(`/api/v1/jobs/${encodeURIComponent(this.slug)}/revisions${path}`, { signal: AbortSignal.timeout(15_000) }).catch(() => null);
     if (response?.ok) return response.json();
-    this.#say(response ? "This revision can't be read." : "No answer from the server.");
+    this.#showText(response ? "This revision can't be read." : "No answer from the server.");
     return null;
   }
 }

@@ -30,13 +30,13 @@ export class Summaries {
 
   #describe(group) {
     const { form } = this;
-    const checked = (name) => [...form.querySelectorAll(`[name="${name}"]:checked`)];
+    const getChecked = (name) => [...form.querySelectorAll(`[name="${name}"]:checked`)];
     switch (group) {
       case "network": {
         const hosts = this.#getValue("egress_text").split("\n").filter((line) => line.trim()).length;
         return this.#getValue("network") === "egress" ? countWords(hosts, "listed host") : form.querySelector('[name="network"]:checked + span > :first-child')?.textContent.trim() ?? "";
       }
-      case "data": return `${countWords(form.querySelectorAll('[name="env_name"]').length, "variable")}, ${countWords(checked("secrets").length, "secret")}`;
+      case "data": return `${countWords(form.querySelectorAll('[name="env_name"]').length, "variable")}, ${countWords(getChecked("secrets").length, "secret")}`;
       case "input": return this.#getValue("input_text").replace(/\s+/g, " ").slice(0, 60) || "none";
       case "limits": return LIMITS.filter((name) => this.#getValue(name)).map((name) => WORDS[name](Number(this.#getValue(name)) || this.#getValue(name))).join(" · ") || "as the profile";
       case "image": return this.#getValue("image") || "default";
