@@ -98,7 +98,7 @@ def test_changes_against_any_revision_and_back(visit: Callable[..., Visitor], se
     expect(page.locator("#id_script")).to_have_value("echo one")
     page.keyboard.press("Control+z")
     expect(page.locator("#id_script")).to_have_value("echo two\necho three")
-    page.keyboard.press("Control+Shift+z")
+    page.keyboard.press("Control+y")
     save(page)
     assert server.call("GET", f"/jobs/{slug}")["script"] == "echo one"
 
