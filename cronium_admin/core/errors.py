@@ -61,10 +61,15 @@ def collect_schema_errors(errors: Iterable[Mapping[str, Any]]) -> dict[str, list
     fields: dict[str, list[str]] = {}
     for error in errors:
         source, *location = (str(part) for part in error["loc"])
-        name = ".".join(location[1:]) if source == "body" else location[0]
+        name = ".".join(location[1:]) if source == "body" else _name_parameter(location)
         text = _SCHEMA_MESSAGES.get(error["type"]) or _format_sentence(error)
         fields.setdefault(name[:100] or "body", []).append(text)
     return fields
+
+
+def _name_parameter(location: list[str]) -> str:
+    # Several parameters can be one schema: its name comes first. The number of a repeated one comes last.
+    return [part for part in location if not part.isdecimal()][-1]
 
 
 def _format_sentence(error: Mapping[str, Any]) -> str:

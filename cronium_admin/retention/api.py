@@ -14,7 +14,7 @@ from cronium_admin.accounts.permissions import Permission
 from cronium_admin.core.errors import ANY_ERROR, ApiError, ErrorBody
 from cronium_admin.core.timestamps import UtcDatetime
 from cronium_admin.retention.deletion import MAX_DELETED, Selection, delete_run, delete_selected
-from cronium_admin.runs.api import router
+from cronium_admin.runs.list_api import router
 from cronium_admin.runs.lookup import find_run
 from cronium_admin.runs.models import Status
 

@@ -4,38 +4,23 @@ import re
 from typing import Annotated, Any
 from uuid import UUID
 
-from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
-from ninja import Body, Header, Query, Router
+from ninja import Body, Header, Router
 from ninja.responses import Status as Answer
-from pydantic import WithJsonSchema
 
 from cronium_admin.accounts.api_auth import get_caller, require_project_permission
-from cronium_admin.accounts.models import User
 from cronium_admin.accounts.permissions import Permission
 from cronium_admin.core.errors import ANY_ERROR, ApiError, ErrorBody
 from cronium_admin.core.json_text import cast_to_text
-from cronium_admin.core.paging import fetch_newest_page
-from cronium_admin.core.timestamps import UtcDatetime
 from cronium_admin.jobs.lookup import find_job
-from cronium_admin.jobs.models import Job
-from cronium_admin.jobs.validation import validate_tags
 from cronium_admin.runs.cancel import cancel
-from cronium_admin.runs.filters import STATES, filter_runs
-from cronium_admin.runs.input_values import PREFIX as INPUT_PREFIX
-from cronium_admin.runs.input_values import filter_by_input, read_input_filters
 from cronium_admin.runs.launch import launch, rerun
 from cronium_admin.runs.lookup import find_run, make_missing_error
 from cronium_admin.runs.models import Run
-from cronium_admin.runs.schemas import LaunchIn, RunDetail, RunItem, RunOut, RunPage, SandboxOut
-from cronium_admin.runs.triggers import Trigger
+from cronium_admin.runs.schemas import LaunchIn, RunDetail, RunOut, SandboxOut
 
 router = Router(tags=["runs"], auth=require_project_permission(Permission.VIEW))
-_LONG = ("differs", "output")
-_QUERY = frozenset({"job", "status", "trigger", "tag", "since", "input", "after", "limit"})
-State = Annotated[str, WithJsonSchema({"type": "string", "enum": list(STATES)})]
-TriggerName = Annotated[str, WithJsonSchema({"type": "string", "enum": list(Trigger.values)})]
 IdempotencyKey = Annotated[
     str | None,
     Header(alias="Idempotency-Key", description="A repeated request with the same key returns the same run."),
@@ -72,61 +57,6 @@ def _check_key(key: str | None) -> str:
     if key is not None and not _KEY.fullmatch(key):
         raise _make_field_error("Idempotency-Key", "Must be 1 to 200 visible ASCII characters.")
     return key or ""
-
-
-@router.get("/runs", response={200: RunPage, ANY_ERROR: ErrorBody}, summary="Runs, newest first")
-def list_runs(
-    request: HttpRequest,
-    job: Annotated[str | None, Query(max_length=80, description="The slug of a job")] = None,
-    status: Annotated[list[State], Query(description="May be repeated; live: queued, starting or running")] = [],  # noqa: B006
-    trigger: Annotated[list[TriggerName], Query(description="May be repeated; what launched the run")] = [],  # noqa: B006
-    tag: Annotated[str, Query(max_length=80, description="Only runs of jobs that currently have this tag")] = "",
-    since: Annotated[UtcDatetime | None, Query(description="Only runs created at this time or later")] = None,
-    input: Annotated[
-        str,
-        Query(
-            max_length=200,
-            description="NAME=VALUE: only runs whose declared field NAME has this value. `input.NAME=VALUE` is the "
-            "same, and may be given for several fields",
-        ),
-    ] = "",
-    after: Annotated[str, Query(max_length=1000, description="`next` of the previous page")] = "",
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
-) -> RunPage:
-    for name in [name for name in request.GET if name not in _QUERY and not name.startswith(INPUT_PREFIX)]:
-        raise _make_field_error(name[:40], f"Unknown filter. The filters are: {', '.join(sorted(_QUERY))}.")
-    caller = get_caller(request)
-    runs = Run.objects.visible_to(caller).select_related("job", "created_by")
-    runs = runs.defer(*_LONG, "job__script", "job__env", "job__input", "job__input_schema", "sandbox")
-    for word in status:
-        if word not in STATES:
-            raise _make_field_error("status", f"{word[:40]!r} is not a state. The states are: {', '.join(STATES)}.")
-    for word in trigger:
-        if word not in Trigger.values:
-            text = f"{word[:40]!r} is not a trigger. The triggers are: {', '.join(Trigger.values)}."
-            raise _make_field_error("trigger", text)
-    _check_tag(tag)
-    job_id = None if job is None else _find_filter_job(caller, job).pk
-    filtered = filter_runs(runs, states=status, triggers=trigger, job=job_id, tag=tag, since=since)
-    filtered = filter_by_input(filtered, read_input_filters(request.GET))
-    page = fetch_newest_page(filtered, after, limit)
-    return RunPage(items=[RunItem.from_run(run) for run in page.items], next=page.next or None)
-
-
-def _check_tag(tag: str) -> None:
-    try:
-        validate_tags([tag] if tag else [])
-    except ValidationError as error:
-        raise _make_field_error("tag", error.messages[0]) from error
-
-
-def _find_filter_job(caller: User, slug: str) -> Job:
-    try:
-        return find_job(caller, slug, only=("pk",))
-    except ApiError as error:
-        if error.status != 404:
-            raise
-        raise _make_field_error("job", f"There is no job {slug!r}.") from error
 
 
 @router.get(

@@ -2,12 +2,13 @@
 
 from django.urls import path
 
-from cronium_admin.runs import advice_views, compare_views, launch_views, pane_views, run_page, views
+from cronium_admin.runs import advice_views, compare_views, launch_views, list_views, pane_views, run_page, views
 
 app_name = "runs"
 urlpatterns = [
-    path("runs/", views.list_runs, name="list"),
-    path("runs/rows/", views.render_rows, name="rows"),
+    path("runs/", list_views.list_runs, name="list"),
+    path("runs/rows/", list_views.render_rows, name="rows"),
+    path("runs/job-options/", list_views.suggest_jobs, name="job-options"),
     path("runs/count/", views.count_live, name="count"),
     path("runs/advice/<slug:slug>/", advice_views.render_advice, name="advice"),
     path("runs/compare/", compare_views.compare, name="compare"),

@@ -219,7 +219,7 @@ class TestList:
         client = Client()
         client.force_login(people["viewer"])
         tagged = launch(make_job(slug="one", tags=["night"]), get_admin())
-        since = quote(runs[4].created_at.isoformat())
+        since = quote(runs[4].created_at.isoformat().replace("+00:00", "Z"))
         for url in ("/runs/", "/runs/rows/"):
             assert _shown(client, f"{url}?tag=night", [*runs, tagged]) == [tagged]
             assert _shown(client, f"{url}?since={since}", [*runs, tagged]) == [runs[4], tagged]
