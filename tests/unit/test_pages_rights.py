@@ -50,6 +50,7 @@ PAGES = [
     ("post", "jobs:pin", "job", "viewer"),
     ("get", "runs:list", "", "viewer"),
     ("get", "runs:rows", "", "viewer"),
+    ("get", "runs:job-options", "", "viewer"),
     ("get", "runs:count", "", "viewer"),
     ("get", "runs:run", "run", "viewer"),
     ("get", "runs:compare", "two runs", "viewer"),
