@@ -64,6 +64,16 @@ def find_compared_runs(user: User, first: UUID, second: UUID) -> tuple[Run, Run]
     return a, b
 
 
+def find_receipt_run(user: User, run_id: UUID) -> Run:
+    """With all that a receipt reads. Raises ApiError 404 if the user sees no such run."""
+    related = ("job", "created_by", "revision__script", "sandbox_table")
+    long = ("job__script", "job__env", "job__input")
+    run = Run.objects.visible_to(user).select_related(*related).defer(*long).filter(pk=run_id).first()
+    if run is None:
+        raise make_missing_error(run_id)
+    return run
+
+
 def parse_run_id(text: str) -> UUID:
     """Raises ApiError 404 for a text that is no id."""
     try:

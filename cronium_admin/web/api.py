@@ -52,6 +52,7 @@ from cronium_admin.registries.policies_api import router as policies
 from cronium_admin.retention.api import router as runs
 from cronium_admin.runs.advice_api import router as advice
 from cronium_admin.runs.compare_api import router as comparisons
+from cronium_admin.runs.receipt_api import router as receipts
 from cronium_admin.schedules.api import router as schedules
 from cronium_admin.schedules.calendars.api import router as calendars
 from cronium_admin.schedules.crontab.api import router as crontab
@@ -99,6 +100,7 @@ api.add_router("/jobs", jobs)
 api.add_router("", runs)
 api.add_router("", advice)
 api.add_router("", comparisons)
+api.add_router("", receipts)
 api.add_router("", logs)
 api.add_router("", waiting)
 api.add_router("", schedules)

@@ -122,6 +122,7 @@ document.addEventListener("click", (event) => {
   if (closer) (closer.closest("dialog") ? closer.closest("dialog").close() : closer.closest(".note")?.remove());
   const copier = findTarget("[data-copy]");
   if (copier) copyFromButton(copier);
+  if (findTarget("[data-print]")) print();
   const adder = findTarget("[data-add-row]");
   if (adder) addRow(event, adder);
   for (const menu of findAll("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;

@@ -53,6 +53,7 @@ PAGES = [
     ("get", "runs:job-options", "", "viewer"),
     ("get", "runs:count", "", "viewer"),
     ("get", "runs:run", "run", "viewer"),
+    ("get", "runs:receipt", "run", "viewer"),
     ("get", "runs:compare", "two runs", "viewer"),
     ("get", "logs:compare", "two runs", "viewer"),
     ("get", "runs:live", "run", "viewer"),

@@ -36,6 +36,7 @@ READS = [
     ("/runs/{run}", 3),
     ("/runs/{run}/output", 2),
     ("/runs/{run}/compare?with={run}", 2),
+    ("/runs/{run}/receipt", 2),
     ("/variables", 2),
     ("/variables?scope=job-2&q=a", 2),
     ("/variables/job-2/day", 3),
