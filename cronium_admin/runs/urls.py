@@ -2,7 +2,16 @@
 
 from django.urls import path
 
-from cronium_admin.runs import advice_views, compare_views, launch_views, list_views, pane_views, receipt_views, run_page, views
+from cronium_admin.runs import (
+    advice_views,
+    compare_views,
+    launch_views,
+    list_views,
+    pane_views,
+    receipt_views,
+    run_page,
+    views,
+)
 
 app_name = "runs"
 urlpatterns = [
