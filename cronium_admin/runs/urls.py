@@ -31,9 +31,7 @@ urlpatterns = [
     path("runs/<uuid:pk>/script/", run_page.show_script, name="script"),
     path("runs/<uuid:pk>/details/", run_page.show_details, name="details"),
     path("runs/<uuid:pk>/live/", run_page.render_live_parts, name="live"),
-    path("runs/<uuid:pk>/", views.show_run, name="run"),
     path("runs/<uuid:pk>/receipt/", receipt_views.show, name="receipt"),
-    path("runs/<uuid:pk>/live/", views.render_live_parts, name="live"),
     path("runs/<uuid:pk>/cancel/", views.cancel_run, name="cancel"),
     path("runs/<uuid:pk>/rerun/", views.rerun_run, name="rerun"),
 ]

@@ -1,4 +1,4 @@
-"""The list of runs, and launch, cancel and rerun. The page of one run is `run_page`; `logs` serves the log itself."""
+"""Cancel and rerun of a run, and the number of live runs. `list_views` has the list, `run_page` the page of one run."""
 
 from uuid import UUID
 
