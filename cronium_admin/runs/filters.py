@@ -80,7 +80,7 @@ class RunFilter:
         times = [(name, getattr(self, name)) for name in ("since", "until")]
         return pairs + [(name, at.isoformat().replace("+00:00", "Z")) for name, at in times if at]
 
-    def with_values(self, **changed: Any) -> "RunFilter":
+    def replace_values(self, **changed: Any) -> "RunFilter":
         return replace(self, **changed)
 
     def select(self, runs: QuerySet[Run], user: User, found: Collection[Job] | None = None) -> QuerySet[Run]:
