@@ -34,7 +34,8 @@ _ALLOWED: dict[str, Collection[str]] = {"status": STATES, "trigger": Trigger.val
 class RunFilter:
     """A run matches if each filter that has values matches; one of the values of a filter suffices.
 
-    `by` has user names, `project` slugs, `input` declared fields with their values: all of these must match. `period` is a key of PERIODS; `since` and `until` are instants.
+    `by` has user names, `project` slugs. `input` has declared fields with their values, of which all must match.
+    `period` is a key of PERIODS; `since` and `until` are instants.
     """
 
     job: tuple[str, ...] = ()

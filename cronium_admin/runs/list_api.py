@@ -49,8 +49,8 @@ class RunFilters(Schema):
     language: list[LanguageName] = Field([], max_length=MAX_VALUES)
     input: Annotated[str, Field(max_length=200)] = Field(
         "",
-        description="NAME=VALUE: only runs whose declared field NAME has this value. `input.NAME=VALUE` is the same, and "
-        "may be given for several fields",
+        description="NAME=VALUE: only runs whose declared field NAME has this value. `input.NAME=VALUE` is the "
+        "same, and may be given for several fields",
     )
     period: Literal["", "1h", "24h", "7d", "30d"] = Field("", description="Only runs created in this time until now")
     since: UtcDatetime | None = Field(None, description="Only runs created at this time or later")

@@ -101,4 +101,6 @@ def _list_presets(chosen: RunFilter, user: User) -> list[tuple[str, str, bool]]:
         ("Mine", {"by": (name,)}, {"by": ()}, chosen.by == (name,)),
         ("Last 24 hours", {"period": "24h"}, {"period": ""}, chosen.period == "24h"),
     ]
-    return [(words, chosen.replace_values(**(off if is_on else on)).to_query(), is_on) for words, on, off, is_on in rows]
+    return [
+        (words, chosen.replace_values(**(off if is_on else on)).to_query(), is_on) for words, on, off, is_on in rows
+    ]
