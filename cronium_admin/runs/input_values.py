@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django.http import QueryDict
 
 from cronium_admin.core.errors import ApiError
@@ -15,6 +15,7 @@ from cronium_admin.runs.models import Run, RunInput
 PREFIX = "input."  # of the filter's parameters
 MAX_SUMMARY = 500  # characters
 MAX_FILTERS = 5
+FREQUENT = 2000  # runs with a value
 _SHOWN = 40  # characters of one value in the summary
 
 
@@ -71,5 +72,9 @@ def filter_by_input(runs: "QuerySet[Run]", wanted: Mapping[str, str]) -> "QueryS
     for name, text in wanted.items():
         if "\0" in name + text:
             return runs.none()
-        runs = runs.filter(pk__in=RunInput.objects.filter(name=name, value=text).values("run"))
+        rows = RunInput.objects.filter(name=name, value=text)
+        if rows[:FREQUENT].count() < FREQUENT:
+            runs = runs.filter(pk__in=rows.values("run"))
+        else:  # the newest runs are read until a page is full, instead of all runs that have the value
+            runs = runs.filter(Exists(rows.filter(run=OuterRef("pk"))))
     return runs

@@ -126,7 +126,7 @@ def test_run_with_changes_this_run_only(visit: Callable[..., Visitor], server: S
     page = visit().allow("status of 422").page
     slug = server.job("cronium_input", name="With", slug="with", input={"day": 1})
     page.goto(f"/jobs/{slug}/")
-    page.get_by_role("button", name="Run with…").click()
+    page.get_by_role("link", name="Run with…").click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("Input").fill('{"day": ')
     dialog.get_by_role("button", name="Run", exact=True).click()

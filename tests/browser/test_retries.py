@@ -40,7 +40,7 @@ def test_attempts_and_a_later_start(visit: Callable[..., Visitor], server: Serve
     expect(page.locator("#run-attempts")).to_contain_text("Cancelled")
     expect(page.locator("#run-attempts li")).to_have_count(2)
     page.goto(f"/jobs/{slug}/")
-    page.get_by_role("button", name="Run with…").click()
+    page.get_by_role("link", name="Run with…").click()
     expect(page.get_by_text("In the time zone America/New_York")).to_be_visible()
     year = int(page.evaluate("new Date().getFullYear()")) + 1
     page.get_by_label("Start at").fill(f"{year}-01-05T18:00")
