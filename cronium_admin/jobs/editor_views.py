@@ -29,7 +29,7 @@ from cronium_admin.jobs.helper_docs import list_helpers
 from cronium_admin.jobs.image_info import build_image_info, list_default_images
 from cronium_admin.jobs.input_schema import list_failing_schedules
 from cronium_admin.jobs.key_views import try_expression
-from cronium_admin.jobs.lookup import find_job
+from cronium_admin.jobs.lookup import find_job, list_namesakes
 from cronium_admin.jobs.measured import measure_job
 from cronium_admin.jobs.models import Job, Network
 from cronium_admin.jobs.network_policy import list_choices
@@ -46,8 +46,19 @@ MAX_DIFF_LINES = 400
 @require_project_permission(Permission.EDIT)
 def add_job(request: HttpRequest) -> HttpResponse:
     choose_project_id(get_current_user(request), Permission.EDIT)  # refuses a user who can't create a job
+    if request.method == "GET" and (source := request.GET.get("from", "")):
+        return _render_copy(request, source)
     form = JobForm(request.POST if request.method == "POST" else None, script=STARTERS["python"])
     return _save_or_render(request, form, None)
+
+
+def _render_copy(request: HttpRequest, slug: str) -> HttpResponse:
+    # The editor with the settings of another job; nothing is stored until it is saved
+    source = find_job(get_current_user(request), slug, Permission.EDIT)
+    form = JobForm(job=source)
+    form.copied_from = source.name
+    form.initial["name"] = f"{source.name[:110]} (copy)"
+    return render_editor(request, form, None, 200)
 
 
 @require_http_methods(["GET", "POST"])
@@ -154,6 +165,9 @@ def _answer_save(request: HttpRequest, job: Job, before: Job | None) -> HttpResp
     said = describe_save(job, before)
     failing = list_failing_schedules(job)[:5]
     warnings = [f"This schedule would fail, because its input does not fit the schema: {text}" for text in failing]
+    if slugs := list_namesakes(job):
+        text = f"Another job has the name {job.name} ({', '.join(slugs)}). The address of this one is {job.slug}."
+        warnings.append(f"{text} Give one of them another name, so that lists tell them apart.")
     if is_in_place(request):
         if before is None:
             messages.success(request, said)  # for the editor of the new job, which opens next

@@ -105,6 +105,8 @@ class JobForm(ExpectedByForm, RetryFields, ConcurrencyFields):
     run_keep_days = forms.IntegerField(required=False, error_messages=_INTEGER_ERRORS)
     run_keep_runs = forms.IntegerField(required=False, error_messages=_INTEGER_ERRORS)
 
+    copied_from = ""  # the name of the job whose settings fill the form of a new one
+
     def __init__(self, data: QueryDict | None = None, *, job: Job | None = None, script: str = "") -> None:
         initial = _make_initial(job, script) | make_retry_initial(job) | make_concurrency_initial(job)
         super().__init__(data, initial=initial)

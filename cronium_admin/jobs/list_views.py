@@ -1,11 +1,12 @@
 """The page of all jobs: filters, counters, rows, and the cells that change while runs are live."""
 
+from collections import Counter
 from hashlib import sha256
 from typing import Any
 
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 from django_htmx.http import replace_url
@@ -26,8 +27,10 @@ from cronium_admin.jobs.job_states import JobState
 from cronium_admin.jobs.models import Job, Network
 from cronium_admin.jobs.pins import find_pinned
 from cronium_admin.jobs.recent_runs import fetch_failed_runs, fetch_recent_runs, find_late_jobs
+from cronium_admin.jobs.view_service import list_views
 
 PAGE_SIZE = 50
+ALL_JOBS = "?sort=failing"  # an address without a query opens the default view
 _STATES = (JobState.FAILING, JobState.RUNNING, JobState.WAITING, JobState.OK, JobState.NEVER, JobState.DISABLED)
 
 
@@ -35,7 +38,11 @@ _STATES = (JobState.FAILING, JobState.RUNNING, JobState.WAITING, JobState.OK, Jo
 @require_project_permission(Permission.VIEW)
 def list_jobs(request: HttpRequest) -> HttpResponse:
     user, chosen = get_current_user(request), JobFilter.parse(request.GET)
-    context = _build_list_context(request, user, chosen)
+    views = list_views(user)
+    default = next((view for view in views if view.is_default), None)
+    if default and not request.GET:
+        return redirect(f"{reverse('jobs:list')}{JobFilter.parse(default.query).to_address() or ALL_JOBS}")
+    context = _build_list_context(request, user, chosen, views)
     return render(request, "jobs/list.html", {**context, **_build_choices(user, chosen), "nav": "jobs"})
 
 
@@ -43,9 +50,10 @@ def list_jobs(request: HttpRequest) -> HttpResponse:
 @require_project_permission(Permission.VIEW)
 def render_job_rows(request: HttpRequest) -> HttpResponse:
     # The list as a fragment, at a URL of its own: on Back, the browser would show the fragment as the whole page
-    chosen = JobFilter.parse(request.GET)
-    response = render(request, "jobs/_list.html", _build_list_context(request, get_current_user(request), chosen))
-    return replace_url(response, f"{reverse('jobs:list')}{chosen.to_address()}")
+    user, chosen = get_current_user(request), JobFilter.parse(request.GET)
+    context = _build_list_context(request, user, chosen, list_views(user))
+    response = render(request, "jobs/_list.html", context)
+    return replace_url(response, f"{reverse('jobs:list')}{chosen.to_address() or ALL_JOBS}")
 
 
 @require_safe
@@ -62,23 +70,29 @@ def render_live_cells(request: HttpRequest) -> HttpResponse:
     return render(request, "jobs/_live.html", {"ids": ids, **changing})
 
 
-def _build_list_context(request: HttpRequest, user: User, chosen: JobFilter) -> dict[str, Any]:
-    listing = list_matching(user, chosen)
+def _build_list_context(request: HttpRequest, user: User, chosen: JobFilter, views: list[Any]) -> dict[str, Any]:
+    listing, projects = list_matching(user, chosen), list_visible_projects(user)
     page = Paginator(listing.ids, PAGE_SIZE).get_page(request.GET.get("page"))
     rows = _build_rows(_fetch_jobs(user, list(page)))
     _add_failed_runs(rows)
     jobs = [row["job"] for row in rows]
+    names = Counter(job.name for job in jobs)
     pinned, matches = find_pinned(user, jobs), find_script_matches(jobs, chosen.q)
     for row in rows:
         job = row["job"]
         row |= {"can_run": can(user, Permission.RUN, job), "is_pinned": job.pk in pinned, "match": matches.get(job.pk)}
+        row["has_namesake"] = names[job.name] > 1
     return {
         "page": page,
+        "address": chosen.to_address(),
         "chosen": chosen,
-        "list_address": f"{reverse('jobs:list')}{chosen.to_address()}",
+        "list_address": f"{reverse('jobs:list')}{chosen.to_address() or ALL_JOBS}",
         "page_base": f"{chosen.to_address()}&" if chosen.to_address() else "?",
         "counters": _build_counters(listing, chosen),
         "total": listing.total,
+        "view_tabs": _build_view_tabs(views, chosen),
+        "projects": projects,
+        "teams": [project for project in projects if can(user, Permission.EDIT, project)],
         "can": Permissions(user),
         **_build_live_context(rows),
     }
@@ -97,18 +111,29 @@ def _build_counters(listing: Listing, chosen: JobFilter) -> list[dict[str, Any]]
     counters += [{"state": state.value, "word": state.label, "number": listing.counts[state]} for state in _STATES]
     for counter in counters:
         counter["is_chosen"] = counter["state"] == chosen.state
-        counter["address"] = chosen.to_address(state=counter["state"])
+        counter["address"] = chosen.to_address(state=counter["state"]) or ALL_JOBS
     return counters
 
 
+def _build_view_tabs(views: list[Any], chosen: JobFilter) -> list[dict[str, Any]]:
+    filters = [(view, JobFilter.parse(view.query)) for view in views]
+    return [
+        {
+            "name": view.name,
+            "address": saved.to_address() or ALL_JOBS,
+            "is_chosen": saved == chosen and bool(saved.to_query()),
+            "team": view.project.name if view.project else "",
+        }
+        for view, saved in filters
+    ]
+
+
 def _build_choices(user: User, chosen: JobFilter) -> dict[str, Any]:
-    projects = list_visible_projects(user)
     return {
         "languages": Language.choices,
         "networks": Network.choices,
         "sorts": Sort.choices,
         "tags": list_tags(user, chosen.tag),
-        "projects": projects if len(projects) > 1 else [],
         "is_filtering": chosen.is_filtering,
     }
 

@@ -43,3 +43,9 @@ _LIST_BY_SLUG = CompiledQuery(
     lambda slug: Job.objects.filter(slug=slug).select_related("profile", "created_by").order_by("pk"),
     slug=Job._meta.get_field("slug"),
 )
+
+
+def list_namesakes(job: Job) -> list[str]:
+    """The slugs of other jobs of its project with the same name, at most five."""
+    others = Job.objects.filter(project=job.project_id, name=job.name).exclude(pk=job.pk)
+    return list(others.order_by("pk").values_list("slug", flat=True)[:5])

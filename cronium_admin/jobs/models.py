@@ -28,7 +28,7 @@ from cronium_admin.jobs.expected_by import ExpectedBy, find_expected_problems
 from cronium_admin.jobs.folded_scripts import FoldedScript, store_folded_script
 from cronium_admin.jobs.input_schema import validate_input_schema
 from cronium_admin.jobs.job_fields import DEFAULTS
-from cronium_admin.jobs.list_models import JobPin
+from cronium_admin.jobs.list_models import JobPin, JobView, JobViewDefault
 from cronium_admin.jobs.retry import describe_retry, validate_retry
 from cronium_admin.jobs.search_text import make_search_text
 from cronium_admin.jobs.validation import (
@@ -65,6 +65,8 @@ __all__ = [
     "Job",
     "JobPin",
     "JobRevision",
+    "JobView",
+    "JobViewDefault",
     "Network",
     "OnLogLimit",
     "QueueLimit",

@@ -41,6 +41,7 @@ from cronium_admin.expectations.api import router as expectations
 from cronium_admin.expectations.check_api import router as checks
 from cronium_admin.image_builds.api import router as custom_images
 from cronium_admin.jobs.pin_api import router as jobs
+from cronium_admin.jobs.view_api import router as job_views
 from cronium_admin.logs.compare_api import router as logs
 from cronium_admin.ops.api import ROOT_ROUTES
 from cronium_admin.ops.api import router as operations
@@ -97,6 +98,7 @@ api = _Api(
     docs_decorator=csp_update({"style-src": ["'unsafe-inline'"]}),
 )
 api.add_router("/jobs", jobs)
+api.add_router("/job-views", job_views)
 api.add_router("", runs)
 api.add_router("", advice)
 api.add_router("", comparisons)

@@ -17,6 +17,7 @@ urlpatterns = [
     path("", include("cronium_admin.profiles.urls")),
     path("", include("cronium_admin.secrets.urls")),
     path("", include("cronium_admin.jobs.urls")),
+    path("", include("cronium_admin.jobs.view_urls")),
     path("", include("cronium_admin.runs.urls")),
     path("", include("cronium_admin.logs.urls")),
     path("", include("cronium_admin.variables.urls")),

@@ -14,7 +14,7 @@ from django.utils import timezone
 from cronium_admin.accounts.models import ApiToken, User
 from cronium_admin.expectations.check_models import Check
 from cronium_admin.expectations.models import Incident
-from cronium_admin.jobs.models import Job
+from cronium_admin.jobs.models import Job, JobView
 from cronium_admin.registries.models import ImagePolicy
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run
@@ -128,6 +128,13 @@ ROUTES: list[tuple[str, str, Any, str, int]] = [
     ("POST", "/crontab/import", {"text": "0 2 * * * true"}, "editor", 200),
     ("GET", "/incidents", None, "viewer", 200),
     ("GET", "/incidents/1", None, "viewer", 200),
+    ("GET", "/job-views", None, "viewer", 200),
+    ("POST", "/job-views", {"name": "more", "query": {"state": "failing"}}, "viewer", 201),
+    ("GET", "/job-views/1", None, "viewer", 200),
+    ("PATCH", "/job-views/1", {"name": "other"}, "editor", 200),
+    ("DELETE", "/job-views/1", None, "editor", 204),
+    ("PUT", "/job-views/1/default", None, "viewer", 204),
+    ("DELETE", "/job-views/1/default", None, "viewer", 204),
     ("GET", "/checks", None, "viewer", 200),
     ("POST", "/checks", {"name": "more", "period_seconds": 3600}, "editor", 201),
     ("GET", "/checks/1", None, "viewer", 200),
@@ -166,6 +173,7 @@ def furnished(run: Run, make_job: Callable[..., Job]) -> Run:
     )
     Incident.objects.create(pk=1, job=run.job, kind="start_by", expected_from=missed, due_at=missed, reason="Late")
     Check.objects.create(pk=1, name="backup", period_seconds=3600)
+    JobView.objects.create(pk=1, name="late ones", query={"state": "failing"}, project_id=run.project_id)
     Calendar.objects.create(name="berlin", weekdays="sat,sun", country="DE", subdivision="BE")
     ended = launch(run.job, get_admin())
     Run.objects.filter(pk=ended.pk).update(status="failed", finished_at=timezone.now())

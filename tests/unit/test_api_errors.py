@@ -140,6 +140,8 @@ def test_the_description_names_every_contracted_route(db: None) -> None:
 
 # Programs are generated from these: a new route adds its own, and none of the others changes.
 OPERATION_IDS = [
+    *("list_job_views", "create_job_view", "get_job_view", "change_job_view", "remove_job_view"),
+    *("set_job_view_default", "remove_job_view_default"),
     *("add_person", "cancel_run", "change_host"),
     *("change_person", "change_profile", "create_profile", "delete_image"),
     *("delete_person", "delete_variable", "download_log"),
@@ -147,6 +149,7 @@ OPERATION_IDS = [
     *("get_job", "list_advice", "get_person", "get_profile", "get_revision", "get_run"),
     *("compare_logs", "compare_runs", "get_receipt"),
     *("get_job", "get_person", "get_profile", "get_revision", "get_run"),
+    *("compare_logs", "compare_runs"),
     *("get_sandbox", "get_secret", "get_variable", "health", "launch_run"),
     *("list_hosts", "list_images", "list_jobs", "list_log_lines"),
     *("list_people", "list_profiles", "list_revisions", "list_runs", "list_secrets"),

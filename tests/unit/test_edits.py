@@ -13,7 +13,7 @@ from django.test import Client
 
 from cronium_admin.accounts.models import User
 from cronium_admin.images.models import CustomImage, ImageOverride, ImageVersion
-from cronium_admin.jobs.models import Job, QueueLimit
+from cronium_admin.jobs.models import Job, JobView, QueueLimit
 from cronium_admin.profiles.models import Profile
 from cronium_admin.registries.models import ImagePolicy, Registry
 from cronium_admin.runs.models import Run
@@ -94,6 +94,8 @@ FORMS: dict[str, tuple[dict[str, str], str, tuple[str, str, Any]]] = {
         ("PATCH", "/people/pat", {"role": "editor"}),
     ),
     "access:switch": ({"active": "off"}, "", ("PATCH", "/people/pat", {"role": "editor"})),
+    "job_views:rename": ({"name": "mine"}, 'value="mine"', ("PATCH", "/job-views/1", {"name": "theirs"})),
+    "job_views:delete": ({}, "", ("PATCH", "/job-views/1", {"name": "theirs"})),
     "jobs:delete": ({}, "", ("PATCH", "/jobs/report", {"script": "echo theirs"})),
     "profiles:delete": ({}, "", ("PATCH", "/profiles/medium", {"memory_mb": 900})),
     "secrets:delete": ({}, "", ("PUT", "/secrets/API_KEY", {"value": "theirs, newer"})),
@@ -103,7 +105,15 @@ FORMS: dict[str, tuple[dict[str, str], str, tuple[str, str, Any]]] = {
 }
 # Forms that edit nothing that another person may have edited in between.
 NO_EDIT = {
-    "makes a row": {"jobs:new", "profiles:create", "secrets:create", "variables:new", "access:tokens", "access:add"}
+    "makes a row": {
+        "jobs:new",
+        "job_views:new",
+        "profiles:create",
+        "secrets:create",
+        "variables:new",
+        "access:tokens",
+        "access:add",
+    }
     | {"images:registry-new", "images:image-new", "images:image-build", "schedules:new", "calendars:new"}
     | {"expectations:check-new", "schedules:import"},
     "asks hosts for a check or a pull": {"images:check", "images:check-all", "images:pull"},
@@ -111,6 +121,7 @@ NO_EDIT = {
         "runs:launch",
         "runs:launch-in-editor",
         "runs:try",
+        "runs:bulk",
         "runs:cancel",
         "images:build-cancel",
         "runs:rerun",
@@ -119,7 +130,8 @@ NO_EDIT = {
     },
     "runs missed times, each once": {"schedules:run-missed", "schedules:run-rest"},
     "only reads": {"jobs:image-info", "jobs:try-key", "schedules:preview", "planning:hint", "calendars:preview"},
-    "is one's own, or ends sessions": {"access:end-sessions", "account:password", "account:end-others", "jobs:pin"},
+    "is one's own, or ends sessions": {"access:end-sessions", "account:password", "account:end-others", "jobs:pin"}
+    | {"job_views:default"},
 }
 
 
@@ -150,7 +162,7 @@ def browser(people: dict[str, User]) -> Client:
 
 def _rows() -> list[Any]:
     models = (Job, Profile, Secret, ImageOverride, Host, Registry, ImagePolicy, CustomImage, ImageVersion, Schedule)
-    models = (*models, Calendar)
+    models = (*models, Calendar, JobView)
     models = (*models, QueueLimit)
     found = [list(model.objects.order_by("pk").values()) for model in models]
     return [*found, list(User.objects.order_by("pk").values("role", "is_active", "password", "version"))]
@@ -175,6 +187,7 @@ class TestForms:
         lists |= dict.fromkeys(("images:image-delete", "images:version-pin", "images:version-remove"), image)
         lists |= {"schedules:switch": url.replace("/switch/", "/")}
         lists |= {f"expectations:check-{act}": url.replace(f"/{act}/", "/") for act in ("switch", "rotate")}
+        lists |= dict.fromkeys(("job_views:rename", "job_views:delete"), "/job-views/")
         lists |= {"jobs:delete": url.replace("/delete/", "/edit/")}
         lists |= dict.fromkeys(
             ("access:switch", "access:reset-password", "access:delete"), "/".join(url.split("/")[:-2]) + "/"
@@ -214,7 +227,7 @@ class TestForms:
 
 
 # Of the caller only: nobody else changes it in between.
-OWN = {"/jobs/report/pin"}
+OWN = {"/jobs/report/pin", "/job-views/1/default"}
 CHANGES = [row[:3] for row in ROUTES if row[0] in ("PATCH", "PUT") and row[1] not in OWN]
 
 

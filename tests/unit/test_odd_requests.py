@@ -128,6 +128,10 @@ def forms(browser: Client, get_urls: list[str]) -> dict[str, odd.Form]:
     found["profiles:create"].values["name"] = "fresh"
     found["images:image-new"].values |= {"name": "fresh", "python": "requests", "node": "", "system": "", "steps": ""}
     found["access:switch"].values["active"] = "on"
+    found["runs:bulk"].values |= {
+        "job": str(Run.objects.get(number=1).job_id),
+        "confirmed": "yes",
+    }  # as its second page
     found["images:override"].values["confirmed"] = "all"  # as its second page sends it
     checked = {"language": "python", "image": "cronium/custom/x:1", "script": "import x", "job": "report", "v": ""}
     found["jobs:image-info"] = odd.Form("/job-image/", "post", checked)  # the editor's, while its form changes

@@ -53,7 +53,7 @@ def test_search_looks_at_name_address_and_tags(client: Client, make_job: Callabl
 def test_the_list_alone_names_the_address_of_its_page(client: Client, job: Job) -> None:
     answer = client.get("/job-rows/", {"q": "rep &"})
     assert answer["HX-Replace-Url"] == "/jobs/?q=rep+%26"
-    assert client.get("/job-rows/")["HX-Replace-Url"] == "/jobs/"
+    assert client.get("/job-rows/")["HX-Replace-Url"] == "/jobs/?sort=failing"
     text = client.get("/job-rows/", {"q": "report"}).content.decode()
     assert "Report" in text
     assert "<html" not in text
@@ -74,15 +74,15 @@ def test_queries_do_not_grow_with_jobs_and_runs(
     for _ in range(3):
         _end(launch(make_job(), get_admin()))
     client.get("/jobs/")
-    # session, user, states, jobs, their runs, incidents and pins, live runs, tags, projects
-    with django_assert_num_queries(10):
+    # session, user, states, jobs, their runs, incidents and pins, live runs, tags, projects, views
+    with django_assert_num_queries(11):
         client.get("/jobs/")
     for job in Job.objects.all():
         for _ in range(4):
             _end(launch(job, get_admin()))
     for _ in range(9):
         make_job()
-    with django_assert_num_queries(10):
+    with django_assert_num_queries(11):
         client.get("/jobs/")
     ids = list(Job.objects.values_list("pk", flat=True))
     with django_assert_num_queries(5):  # session, user, jobs, their runs

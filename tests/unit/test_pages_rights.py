@@ -17,7 +17,7 @@ from cronium_admin.accounts.models import ApiToken, User
 from cronium_admin.expectations.check_models import Check
 from cronium_admin.image_builds.launch import start_build
 from cronium_admin.images.image_tests import request_test
-from cronium_admin.jobs.models import Job
+from cronium_admin.jobs.models import Job, JobView
 from cronium_admin.registries.models import Registry
 from cronium_admin.runs.models import Run
 from cronium_admin.schedules.models import Calendar, Heartbeat, Occurrence, Schedule
@@ -48,6 +48,11 @@ PAGES = [
     ("get", "images:missing-module", "run", "editor"),
     ("post", "jobs:delete", "job", "editor"),
     ("post", "jobs:pin", "job", "viewer"),
+    ("get", "job_views:list", "", "viewer"),
+    ("post", "job_views:new", "", "viewer"),
+    ("post", "job_views:rename", "job view", "editor"),
+    ("post", "job_views:delete", "job view", "editor"),
+    ("post", "job_views:default", "job view", "viewer"),
     ("get", "runs:list", "", "viewer"),
     ("get", "runs:rows", "", "viewer"),
     ("get", "runs:job-options", "", "viewer"),
@@ -67,6 +72,7 @@ PAGES = [
     ("post", "runs:try", "job", "editor"),
     ("get", "runs:pane", "run", "viewer"),
     ("get", "runs:pane-state", "run", "viewer"),
+    ("post", "runs:bulk", "", "operator"),
     ("post", "runs:cancel", "run", "operator"),
     ("post", "runs:rerun", "run", "operator"),
     ("post", "retention:one", "run", "editor"),
@@ -222,6 +228,8 @@ def address(run: Run) -> Callable[[str, str], str]:
     down = {"down_from": at - timedelta(hours=1), "down_until": at + timedelta(seconds=1)}
     Heartbeat.objects.update_or_create(pk=1, defaults={"ticked_at": at, **down})
     parts["schedule"], parts["planned time"] = [schedule.pk], [schedule.pk, missed.pk]
+    view = JobView.objects.create(pk=1, name="late ones", query={"state": "failing"}, project_id=run.project_id)
+    parts["job view"] = [view.pk]
     parts["check"] = [Check.objects.create(pk=1, name="backup", period_seconds=3600).pk]
     parts["calendar"] = [Calendar.objects.create(name="berlin", weekdays="sat,sun", country="DE").name]
     parts["two runs"] = []

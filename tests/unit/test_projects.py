@@ -49,6 +49,7 @@ ROOTS = (
     "/crontab",
     "/incidents",
     "/checks",
+    "/job-views",
 )
 OWN_ACCOUNT = ("/me", "/tokens")
 # Rows of the whole instance that each user reads, with a role in any project.
@@ -64,7 +65,7 @@ PROJECT_PAGES = (
     "planning:",
     "hosts:waiting",
 )
-PROJECT_PAGES += ("expectations:",)
+PROJECT_PAGES += ("expectations:", "job_views:")
 PROJECT_PAGES += ("images:build", "images:image", "images:version", "images:missing-module")
 ACCOUNT_PAGES = ("account:", "access:tokens")
 PROJECT_ROUTES = [row for row in ROUTES if row[1].startswith(ROOTS)]
@@ -89,6 +90,8 @@ WITHOUT_ROW: dict[tuple[str, str], dict[str, int]] = {
     ("POST", "/crontab/preview"): {"": 403, "viewer": 403, "operator": 403, "editor": 200, "admin": 200},
     ("POST", "/crontab/import"): {"": 403, "viewer": 403, "operator": 403, "editor": 200, "admin": 200},
     ("GET", "/incidents"): dict.fromkeys(("", *ROLES), 200),
+    ("GET", "/job-views"): dict.fromkeys(("", *ROLES), 200),
+    ("POST", "/job-views"): dict.fromkeys(("", *ROLES), 201),  # of its own
     ("GET", "/checks"): dict.fromkeys(("", *ROLES), 200),
     ("POST", "/checks"): {"": 403, "viewer": 403, "operator": 403, "editor": 201, "admin": 201},
     ("GET", "/secrets"): dict.fromkeys(("", *ROLES), 200),

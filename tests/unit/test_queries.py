@@ -163,7 +163,7 @@ def test_writes(
     [
         (
             "/jobs/",
-            11,
+            12,
         ),  # session, user, count, jobs, their runs, incidents, last lines at work, live runs
         ("/job-states/?id={ids}", 6),
         ("/", 20),  # the parts, and the counts of the frame
