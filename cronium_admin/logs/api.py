@@ -85,7 +85,7 @@ def _build_line_out(line: Line) -> LineOut:
     return LineOut(seq=line.seq, time=time, stream=read.STREAMS[line.stream], text=line.text.decode(errors="replace"))
 
 
-def _make_disconnect_check(request: HttpRequest) -> Callable[[], bool]:
+def make_disconnect_check(request: HttpRequest) -> Callable[[], bool]:
     disconnected = getattr(request, "scope", {}).get("client_gone")
     return disconnected.is_set if disconnected else lambda: False
 
@@ -99,7 +99,7 @@ def _read_state(request: HttpRequest, run_id: UUID) -> read.LogState:
     return state
 
 
-def _make_query_error(error: search.InvalidQuery) -> ApiError:
+def make_query_error(error: search.InvalidQuery) -> ApiError:
     message = (
         f"This search is not possible: {error}. Expressions use RE2 syntax, without look-around or back-references."
     )
@@ -127,10 +127,10 @@ def list_lines(
         try:
             with hold_search_slot():
                 log_lines, last = search.find_lines(
-                    run_id, query, after, limit, MAX_BYTES, is_cancelled=_make_disconnect_check(request)
+                    run_id, query, after, limit, MAX_BYTES, is_cancelled=make_disconnect_check(request)
                 )
         except search.InvalidQuery as error:
-            raise _make_query_error(error) from error
+            raise make_query_error(error) from error
     else:
         log_lines = read.read_lines(run_id, after, limit, MAX_BYTES)
         last = log_lines[-1].seq if log_lines else after
@@ -152,10 +152,10 @@ def find_lines(request: HttpRequest, run_id: UUID, wanted: Query[LineFilter], af
     try:
         with hold_search_slot():
             result = search.find_ranges(
-                run_id, wanted.build_query(), after, MAX_RANGES, is_cancelled=_make_disconnect_check(request)
+                run_id, wanted.build_query(), after, MAX_RANGES, is_cancelled=make_disconnect_check(request)
             )
     except search.InvalidQuery as error:
-        raise _make_query_error(error) from error
+        raise make_query_error(error) from error
     read.refuse_incomplete(run_id, state, after, result.searched_to)
     ended = state.has_ended and result.searched_to >= state.lines
     return FoundOut(ranges=result.ranges, count=result.count, next=result.searched_to, lines=state.lines, ended=ended)

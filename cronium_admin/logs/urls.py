@@ -2,12 +2,14 @@
 
 from django.urls import path
 
-from cronium_admin.logs import compare_views, views
+from cronium_admin.logs import compare_views, search_views, views
 from cronium_admin.logs.live.consumers import RunLogConsumer
 
 app_name = "logs"
 urlpatterns = [
     path("last-lines/", views.show_last_lines, name="last"),
+    path("runs/search/", search_views.show_form, name="search"),
+    path("runs/search/part/", search_views.search_part, name="search-part"),
     path("runs/compare/log/", compare_views.compare, name="compare"),
 ]
 websocket_urlpatterns = [path("ws/runs/<uuid:run_id>/logs", RunLogConsumer.as_asgi())]

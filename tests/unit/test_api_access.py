@@ -54,6 +54,7 @@ ROUTES: list[tuple[str, str, Any, str, int]] = [
     ("GET", "/runs/{run}/logs/find", None, "viewer", 200),
     ("GET", "/runs/{run}/logs/follow", None, "viewer", 200),
     ("GET", "/runs/{run}/logs.txt", None, "viewer", 200),
+    ("GET", "/logs/search", None, "viewer", 200),
     ("GET", "/runs/{run}/receipt", None, "viewer", 200),
     ("GET", "/runs/{run}/compare?with={run}", None, "viewer", 200),
     ("GET", "/runs/{run}/compare/log?with={run}", None, "viewer", 200),

@@ -147,7 +147,7 @@ OPERATION_IDS = [
     *("delete_person", "delete_variable", "download_log"),
     *("end_sessions", "find_log_lines", "follow_log", "get_image"),
     *("get_job", "list_advice", "get_person", "get_profile", "get_revision", "get_run"),
-    *("compare_logs", "compare_runs", "get_receipt"),
+    *("compare_logs", "compare_runs", "get_receipt", "search_logs"),
     *("get_job", "get_person", "get_profile", "get_revision", "get_run"),
     *("compare_logs", "compare_runs"),
     *("get_sandbox", "get_secret", "get_variable", "health", "launch_run"),

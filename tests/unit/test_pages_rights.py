@@ -61,6 +61,8 @@ PAGES = [
     ("get", "runs:receipt", "run", "viewer"),
     ("get", "runs:compare", "two runs", "viewer"),
     ("get", "logs:compare", "two runs", "viewer"),
+    ("get", "logs:search", "", "viewer"),
+    ("get", "logs:search-part", "", "viewer"),
     ("get", "runs:live", "run", "viewer"),
     ("get", "runs:launch", "job", "operator"),
     ("get", "runs:script", "run", "viewer"),

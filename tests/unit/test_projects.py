@@ -42,6 +42,7 @@ from tests.users import get_admin
 ROOTS = (
     "/jobs",
     "/runs",
+    "/logs",
     "/variables",
     "/secrets",
     "/custom-images",
@@ -74,6 +75,7 @@ PAGES_OF_ROWS = [row for row in PAGES if row[1].startswith(PROJECT_PAGES)]
 WITHOUT_ROW: dict[tuple[str, str], dict[str, int]] = {
     ("GET", "/jobs"): dict.fromkeys(("", *ROLES), 200),
     ("POST", "/jobs"): {"": 403, "viewer": 403, "operator": 403, "editor": 201, "admin": 201},
+    ("GET", "/logs/search"): dict.fromkeys(("", *ROLES), 200),
     ("GET", "/runs"): dict.fromkeys(("", *ROLES), 200),
     ("POST", "/custom-images/suggestions"): {"": 403, "viewer": 403, "operator": 403, "editor": 200, "admin": 200},
     ("DELETE", "/runs?job=report"): {"": 403, "viewer": 403, "operator": 403, "editor": 403, "admin": 422},
