@@ -42,7 +42,6 @@ from cronium_admin.expectations.check_api import router as checks
 from cronium_admin.image_builds.api import router as custom_images
 from cronium_admin.jobs.pin_api import router as jobs
 from cronium_admin.jobs.view_api import router as job_views
-from cronium_admin.logs.compare_api import router as logs
 from cronium_admin.logs.search_api import router as logs
 from cronium_admin.ops.api import ROOT_ROUTES
 from cronium_admin.ops.api import router as operations
