@@ -31,7 +31,7 @@ export class Changes {
     this.take = dialog.querySelector("[data-take]");
     button.addEventListener("click", () => this.open());
     this.select.addEventListener("change", () => this.#show());
-    this.take.addEventListener("click", () => { this.restore(this.theirs); dialog.close(); });
+    this.take.addEventListener("click", () => { dialog.close(); this.restore(this.theirs); }); // closing moves the focus
     dialog.addEventListener("close", () => this.#clear());
   }
 
