@@ -7,6 +7,7 @@ from cronium_admin.jobs.models import Job
 from cronium_admin.profiles.service import list_launch_profiles
 from cronium_admin.runs.advice import Advice, JobFacts, RunFacts, find_advice
 from cronium_admin.runs.models import TERMINAL
+from cronium_admin.runs.triggers import Trigger
 
 MAX_RUNS = 50
 MB = 1024 * 1024
@@ -19,7 +20,11 @@ _COLUMNS = (
 
 def read_advice(job: Job, user: User) -> list[Advice]:
     """From the last MAX_RUNS ended runs of the job; `user` decides which profiles are offered."""
-    runs = job.runs.filter(status__in=[status.value for status in TERMINAL]).order_by("-created_at", "-pk")
+    runs = (
+        job.runs.filter(status__in=[status.value for status in TERMINAL])
+        .exclude(trigger=Trigger.TRY)
+        .order_by("-created_at", "-pk")
+    )
     facts = [_read_run(run) for run in runs.only(*_COLUMNS)[:MAX_RUNS]]
     profiles = [(profile.name, profile.limits) for profile in list_launch_profiles(job.profile, user, job)]
     return find_advice(JobFacts(job.limits, job.timeout_seconds, profiles), facts)

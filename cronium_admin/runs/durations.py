@@ -47,7 +47,7 @@ def measure_recent(jobs: Collection[Job]) -> dict[int, float]:
     if not ranges:
         return {}
     rows = Run.objects.filter(status=Status.SUCCEEDED, started_at__isnull=False, finished_at__isnull=False)
-    rows = rows.filter(reduce(or_, ranges)).order_by("job_id", "-number")
+    rows = rows.filter(reduce(or_, ranges)).exclude(trigger=Trigger.TRY).order_by("job_id", "-number")
     seconds: dict[int, list[float]] = {}
     _collect(seconds, rows.values_list("job_id", "started_at", "finished_at"))
     return {job: median(found) for job, found in seconds.items()}

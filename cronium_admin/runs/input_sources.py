@@ -18,6 +18,7 @@ from cronium_admin.inputs.schema_check import is_of_type
 from cronium_admin.jobs.input_schema import list_secret_choices
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.models import Run, Status
+from cronium_admin.runs.triggers import Trigger
 
 MAX_CHOICES = 1000
 SHARED = "shared/"
@@ -77,6 +78,7 @@ class InputSources:
         if job is None or (self._by is not None and not can(self._by, Permission.VIEW, job)):
             raise _NoData(f"this project has no job {slug}.")
         runs = Run.objects.filter(job=job, status=Status.SUCCEEDED, output_at__isnull=False)
+        runs = runs.exclude(trigger=Trigger.TRY)
         run = runs.only("number", "output", "finished_at", "output_at").order_by("-created_at", "-id").first()
         if run is None:
             raise _NoData(f"no run of the job {slug} has succeeded with an output yet.")

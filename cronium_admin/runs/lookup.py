@@ -10,6 +10,7 @@ from cronium_admin.accounts.projects import check_can
 from cronium_admin.core.errors import ApiError
 from cronium_admin.images.models import ImageVersion
 from cronium_admin.runs.models import BUILD_TRIGGER, LIVE, Run, Status
+from cronium_admin.runs.triggers import Trigger
 
 _LONG = ("job__script", "job__env", "job__input", "sandbox")
 
@@ -42,6 +43,7 @@ def find_last_success(run: Run) -> Run | None:
     if run.job_id is None:
         return None
     earlier = Run.objects.filter(job=run.job_id, number__lt=run.number, status=Status.SUCCEEDED)
+    earlier = earlier.exclude(trigger=Trigger.TRY)
     return earlier.only("number", "job_slug").order_by("-number").first()
 
 

@@ -8,7 +8,8 @@ from django.test import Client
 from cronium_admin.accounts.models import User
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.recent_runs import fetch_recent_runs
-from cronium_admin.runs.durations import measure_durations
+from cronium_admin.runs.durations import measure_durations, measure_recent
+from cronium_admin.runs.lookup import find_last_success
 from cronium_admin.runs.models import Run
 from cronium_admin.runs.state_machine import Ending, end_queued
 from tests.conftest import Api
@@ -134,3 +135,12 @@ def test_launches_in_the_editor(job: Job, people: dict[str, User]) -> None:
     Job.objects.filter(pk=job.pk).update(enabled=False)
     refused = client.post(f"/runs/launch/{job.slug}/in-editor/", headers=IN_PLACE)
     assert (refused.status_code, "is disabled" in refused.json()["detail"]) == (409, True)
+
+
+def test_is_no_earlier_success_of_other_runs(job: Job, people: dict[str, User]) -> None:
+    try_text(people["editor"], job, script="echo unsaved")
+    Run.objects.update(status="succeeded", finished_at="2026-11-29T12:00Z", started_at="2026-11-29T11:00Z")
+    Api(people["operator"]).post(f"/jobs/{job.slug}/runs")
+    job.refresh_from_db()
+    assert find_last_success(Run.objects.get(trigger="api")) is None
+    assert measure_recent([job]) == measure_durations([job.pk]) == {}
