@@ -62,6 +62,12 @@ def _is_counted(run: Any) -> bool:
     return run.finished_at is not None and run.status != "cancelled"
 
 
+def find_health(job: Job) -> Any:
+    """The JobHealth of the job, with its runs; None: no run has ended in a way that counts."""
+    health: Any = Job._meta.get_field("health").related_model
+    return health.objects.select_related("last_run", "last_good").filter(job=job.pk).first()
+
+
 def find_late_jobs(jobs: Iterable[Job]) -> dict[int, str]:
     """The jobs with an open incident, and the words of their incidents."""
     # `expectations` is a higher layer, as that of the runs.

@@ -10,7 +10,7 @@ from cronium_admin.runs import (
     list_views,
     pane_views,
     receipt_views,
-    run_page,
+    run_views,
     views,
 )
 
@@ -29,10 +29,10 @@ urlpatterns = [
     path("runs/try/<slug:slug>/", pane_views.try_job, name="try"),
     path("runs/<uuid:pk>/pane/", pane_views.render_pane, name="pane"),
     path("runs/<uuid:pk>/pane/state/", pane_views.render_pane_state, name="pane-state"),
-    path("runs/<uuid:pk>/", run_page.show_run, name="run"),
-    path("runs/<uuid:pk>/script/", run_page.show_script, name="script"),
-    path("runs/<uuid:pk>/details/", run_page.show_details, name="details"),
-    path("runs/<uuid:pk>/live/", run_page.render_live_parts, name="live"),
+    path("runs/<uuid:pk>/", run_views.show_run, name="run"),
+    path("runs/<uuid:pk>/script/", run_views.show_script, name="script"),
+    path("runs/<uuid:pk>/details/", run_views.show_details, name="details"),
+    path("runs/<uuid:pk>/live/", run_views.render_live_parts, name="live"),
     path("runs/<uuid:pk>/receipt/", receipt_views.show, name="receipt"),
     path("runs/<uuid:pk>/cancel/", views.cancel_run, name="cancel"),
     path("runs/<uuid:pk>/rerun/", views.rerun_run, name="rerun"),

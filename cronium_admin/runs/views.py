@@ -1,4 +1,4 @@
-"""Cancel and rerun of a run, and the number of live runs. `list_views` has the list, `run_page` the page of one run."""
+"""Cancel and rerun of a run, and the number of live runs. The list is `list_views`; the page of a run, `run_views`."""
 
 from uuid import UUID
 
@@ -17,7 +17,7 @@ from cronium_admin.core.errors import ApiError, collect_field_errors, summarize_
 from cronium_admin.runs.cancel import cancel
 from cronium_admin.runs.launch import rerun
 from cronium_admin.runs.lookup import select_live_runs
-from cronium_admin.runs.run_page import get_run
+from cronium_admin.runs.run_views import get_run
 
 
 @require_safe

@@ -51,7 +51,14 @@ def test_allows_visible_rows(source: str) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        *("jobs/views.py", "accounts/people_views.py", "runs/api.py", "accounts/tokens_api.py", "web/frame.py"),
+        *(
+            "jobs/job_views.py",
+            "runs/run_views.py",
+            "accounts/people_views.py",
+            "runs/api.py",
+            "accounts/tokens_api.py",
+            "web/frame.py",
+        ),
         *("logs/live/consumers.py", "logs/live/http_stream.py", "logs/templatetags/lastlines.py", "jobs/forms.py"),
     ],
 )

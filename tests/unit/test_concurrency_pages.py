@@ -38,7 +38,7 @@ class TestEditor:
         assert f'<summary>Concurrency: <span class="num wrap-any">{words}</span>' in page
         assert 'name="concurrency_when_full" value="skip" checked' in page
         assert '<option value="4" selected>4 (high)</option>' in page
-        page = editor.get(f"/jobs/{job.slug}/").content.decode()
+        page = editor.get(f"/jobs/{job.slug}/settings/").content.decode()
         assert f'<dt>Concurrency</dt><dd class="num wrap-any">{words}</dd>' in page
         assert '<dt>Priority</dt><dd class="num">4 (high)</dd>' in page
         emptied = FORM | {"concurrency_limit": "", "concurrency_key": ""}

@@ -196,15 +196,15 @@ class TestJob:
         self, client: Client, people: dict[str, User], reports: CustomImage, make_job: Callable[..., Job]
     ) -> None:
         job = make_job(slug="weekly", language="python", image="cronium/custom/reports:1")
-        text = client.get("/jobs/weekly/").content.decode()
+        text = client.get("/jobs/weekly/settings/").content.decode()
         assert "A newer version of its image exists" in text
         assert '/jobs/weekly/edit/?image=cronium/custom/reports%3A2#image-field"' in text
         client.force_login(people["viewer"])
-        text = client.get("/jobs/weekly/").content.decode()
+        text = client.get("/jobs/weekly/settings/").content.decode()
         assert "A newer version of its image exists" in text
         assert "/edit/" not in text
         Job.objects.filter(pk=job.pk).update(image="cronium/custom/reports")
-        text = client.get("/jobs/weekly/").content.decode()
+        text = client.get("/jobs/weekly/settings/").content.decode()
         assert "A newer version" not in text
         assert "now version 2: python + requests 2.33.1, libpq5" in text
 

@@ -133,7 +133,7 @@ class TestPages:
         make_own_image(DEFAULT, "pypi/requests")
         make_job(slug="weekly", language="python", script="import requests, numpy\nfrom PIL import Image\n")
         link = "/images/builds/new/?base=python&amp;name=weekly&amp;python=numpy%0Apillow"
-        for url in ("/jobs/weekly/edit/", "/jobs/weekly/"):
+        for url in ("/jobs/weekly/edit/", "/jobs/weekly/settings/"):
             text = client.get(url).content.decode()
             assert "This script imports numpy and pillow, which its image lacks." in text, url
             assert f'<a href="{link}" target="_blank" rel="noopener">Build an image with them' in text, url
@@ -173,11 +173,11 @@ class TestPages:
         self, client: Client, people: dict[str, User], make_job: Callable[..., Job]
     ) -> None:
         make_job(slug="weekly", language="python", script="import numpy")
-        assert "lacks" not in client.get("/jobs/weekly/").content.decode()
+        assert "lacks" not in client.get("/jobs/weekly/settings/").content.decode()
         make_own_image(DEFAULT)
-        assert "lacks" in client.get("/jobs/weekly/").content.decode()
+        assert "lacks" in client.get("/jobs/weekly/settings/").content.decode()
         client.force_login(people["viewer"])
-        assert "lacks" not in client.get("/jobs/weekly/").content.decode()
+        assert "lacks" not in client.get("/jobs/weekly/settings/").content.decode()
         assert client.post("/job-image/", {"language": "python", "script": "import numpy"}).status_code == 403
 
 

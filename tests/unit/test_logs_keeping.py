@@ -89,5 +89,5 @@ def test_the_jobs_page_says_what_it_keeps_of_its_own(
     client: Client, job: Job, values: tuple[int | None, int | None], shown: str | None
 ) -> None:
     Job.objects.update(log_keep_days=values[0], log_keep_runs=values[1])
-    text = client.get("/jobs/report/").content.decode()
+    text = client.get("/jobs/report/settings/").content.decode()
     assert (f'<dt>Logs kept</dt><dd class="num">{shown}</dd>' in text) == (shown is not None)

@@ -130,7 +130,7 @@ def test_a_job_that_never_ran(client: Client, job: Job) -> None:
     text = client.get("/jobs/report/").content.decode()
     assert "Never run" in text
     assert "Run it now" in text
-    assert "cronium/runner:bash-alpine" in text
+    assert "cronium/runner:bash-alpine" in client.get("/jobs/report/settings/").content.decode()
 
 
 def test_a_job_whose_runs_were_deleted_is_not_called_never_run(client: Client, run: Run) -> None:

@@ -112,5 +112,5 @@ def test_the_run_page_marks_an_order_that_is_not_exact(
     mark = text.split('data-log="order"')[1].split("</span>")[0].split(">")[0]
     assert mark.endswith(" hidden") is not is_marked
     words = {"separate": "stdout and stderr apart", "merged": "merged into stdout, in exact order"}[streams]
-    assert f"<dt>Streams</dt><dd>{words}</dd>" in text
-    assert f"<dt>Streams</dt><dd>{words}</dd>" in page.get("/jobs/report/").content.decode()
+    assert f"<dt>Streams</dt><dd>{words}</dd>" in page.get(f"/runs/{run.pk}/details/").content.decode()
+    assert f"<dt>Streams</dt><dd>{words}</dd>" in page.get("/jobs/report/settings/").content.decode()

@@ -42,7 +42,7 @@ class TestEditor:
         assert "up to 2 further attempts, after 30 s" in page
         assert 'value="75 111"' in page
         assert 'value="lost" checked' in page
-        assert "up to 2 further attempts, after 30 s" in editor.get(f"/jobs/{job.slug}/").content.decode()
+        assert "up to 2 further attempts, after 30 s" in editor.get(f"/jobs/{job.slug}/settings/").content.decode()
         assert editor.post(f"/jobs/{job.slug}/edit/", FORM | {"retry_max": ""}).status_code == 302
         job.refresh_from_db()
         assert job.retry is None

@@ -78,9 +78,9 @@ def _render_tab(request: HttpRequest, pk: UUID, tab: str) -> HttpResponse:
 
 def _find_neighbours(run: Run) -> dict[str, Run | None]:
     """The runs of the same job before and after this one."""
-    if run.job_id is None:
+    if run.job is None:
         return {"previous": None, "next": None}
-    others = Run.objects.filter(job=run.job_id).only("pk", "number", "job_slug", "status", "started_at")
+    others = run.job.runs.only("pk", "number", "job_slug")
     return {
         "previous": others.filter(number__lt=run.number).order_by("-number").first(),
         "next": others.filter(number__gt=run.number).order_by("number").first(),

@@ -1,0 +1,205 @@
+"""The page of a job: its tabs, what is wrong in one sentence, changes between the runs, comparison and restore."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from cronium_admin.accounts.models import Membership, Project, User
+from cronium_admin.jobs import revision_rows
+from cronium_admin.jobs.models import Job
+from cronium_admin.jobs.revision_rows import list_revision_rows
+from cronium_admin.jobs.service import save_job
+from cronium_admin.runs import state_machine
+from cronium_admin.runs.launch import launch
+from cronium_admin.runs.models import Run, Status
+from cronium_admin.runs.state_machine import Ending
+from tests.users import get_admin
+
+TABS = ("", "script/", "history/", "settings/", "use/")
+ERROR = {"text": "KeyError: 'b' <b>", "line": 31, "script_line": 8, "file": "script.py"}
+
+
+@pytest.fixture
+def job(make_job: Callable[..., Job]) -> Job:
+    stored = make_job(name="Report", slug="report", language="python")
+    return save_job(stored, {"script": "one\ntwo\n", "env": {"A": "1"}}, get_admin())
+
+
+@pytest.fixture
+def show(client: Client, people: dict[str, User]) -> Callable[..., str]:
+    def show(path: str = "", role: str = "editor") -> str:
+        client.force_login(people[role])
+        answer = client.get(f"/jobs/report/{path}")
+        assert answer.status_code == 200
+        return answer.content.decode()
+
+    return show
+
+
+def _end(job: Job, status: str = "failed", **facts: Any) -> Run:
+    run = launch(job, get_admin())
+    Run.objects.filter(pk=run.pk).update(
+        status="running", lease_epoch=1, started_at=run.created_at, claimed_at=run.created_at
+    )
+    facts = {"error": ERROR, **facts} if status == "failed" else facts
+    ending = Ending(Status(status), "exit_code", "The script exited.", int(status == "failed"), facts)
+    assert state_machine.finish(run.pk, 1, ending)
+    run.refresh_from_db()
+    return run
+
+
+def test_the_sentence_says_what_is_wrong_and_since_when(job: Job, show: Callable[..., str]) -> None:
+    assert "Never run" in show()
+    _end(job, "succeeded")
+    assert "The last run succeeded" in show()
+    job = save_job(job, {"script": "one\n2\n"}, get_admin())
+    assert f"Revision {job.revision} has not run yet" in show()
+    for _ in range(3):
+        last = _end(job)
+    broken = job.revision
+    job = save_job(job, {"script": "one\n3\n"}, get_admin())
+    for tab in TABS:
+        text = show(tab, "viewer")
+        for shown in (
+            "3 runs in a row failed",
+            f'href="/runs/{last.pk}/">KeyError: &#x27;b&#x27; &lt;b&gt; (line 8)</a>',
+            f">revision {broken}</a>",
+            f"Revision {job.revision} has not run yet",
+            'class="spark"',
+        ):
+            assert shown in text, (tab, shown)
+
+
+def test_runs_say_why_and_changes_stand_between_them(job: Job, show: Callable[..., str]) -> None:
+    old = job.revision
+    first = _end(job, "succeeded")
+    job = save_job(job, {"script": "one\n2\nthree\n", "timeout_seconds": 77}, get_admin())
+    second = _end(job)
+    job = save_job(job, {"env": {}}, get_admin())
+    for text in (show(), show("runs/")):
+        order = [
+            text.index(f"Revision {job.revision}</strong> by admin"),
+            text.index(f"run-{second.pk}"),
+            text.index("KeyError: &#x27;b&#x27; &lt;b&gt; (line 8)", text.index(f"run-{second.pk}")),
+            text.index(f"Revision {old + 1}</strong> by admin"),
+            text.index(f"run-{first.pk}"),
+        ]
+        assert order == sorted(order)
+        assert '<span class="plus">+2</span> <span class="minus">−1</span>' in text
+        assert "timeout seconds" in text
+        assert f"/jobs/report/history/?before={old}&amp;after={old + 1}" in text
+
+
+def test_rows_of_revisions_cost_the_same(job: Job, django_assert_num_queries: Any) -> None:
+    old = job.revision
+    for number in range(8):
+        job = save_job(job, {"script": f"one\n{number}\n"}, get_admin())
+    revision_rows._counts.clear()
+    with django_assert_num_queries(2):  # the revisions, the scripts
+        rows = list_revision_rows(job, 1, job.revision)
+    assert [row.revision.number for row in rows] == list(range(job.revision, old - 1, -1))
+    assert {(row.added, row.removed) for row in rows[:7]} == {(1, 1)}
+    assert rows[-1].before is None
+    with django_assert_num_queries(1):  # the counts are kept
+        assert list_revision_rows(job, 1, job.revision) == rows
+    assert len(list_revision_rows(job, 1, job.revision, limit=3)) == 3
+    assert [row.before for row in list_revision_rows(job, 5, 5)] == [4]
+    assert list_revision_rows(job, 6, 5) == []
+
+
+def test_two_revisions_side_by_side(job: Job, show: Callable[..., str]) -> None:
+    old = job.revision
+    job = save_job(job, {"script": "one\n<b>\n", "env": {"A": "private", "B": "2"}, "tags": ["x"]}, get_admin())
+    path = f"history/?before={old}&after={job.revision}"
+    text = show(path)
+    for shown in ('d-added">+&lt;b&gt;', 'd-removed">-two', "private", "tags"):
+        assert shown in text, shown
+    assert "private" not in show(path, "viewer")
+    assert "d-added" not in show(f"history/?before={old}&after={old}")
+
+
+@pytest.mark.parametrize("query", ["before=1&after=999", "before=0&after=1"])
+def test_a_revision_that_does_not_exist(job: Job, client: Client, people: dict[str, User], query: str) -> None:
+    client.force_login(people["viewer"])
+    assert client.get(f"/jobs/report/history/?{query}").status_code == 404
+    assert client.get("/jobs/report/history/?before=x&after=-1&to=99999999999").status_code == 200
+
+
+def test_restore(job: Job, client: Client, people: dict[str, User]) -> None:
+    old = job.revision
+    job = save_job(job, {"script": "newer\n"}, get_admin())
+    client.force_login(people["editor"])
+    url, form = "/jobs/report/history/restore/", {"number": old, "revision": job.revision}
+    text = client.post(url, form, follow=True).content.decode()
+    assert f"Revision {old} is restored as revision {job.revision + 1}." in text
+    job.refresh_from_db()
+    assert job.script == "one\ntwo\n"
+    text = client.post(url, {"number": old, "revision": job.revision}, follow=True).content.decode()
+    assert "nothing was changed" in text
+    for number in ("999", "x", ""):
+        assert client.post(url, {"number": number, "revision": job.revision}).status_code == 404
+
+
+def test_restore_over_a_newer_revision_is_refused(job: Job, client: Client, people: dict[str, User]) -> None:
+    shown = job.revision
+    job = save_job(job, {"script": "newer\n"}, get_admin())
+    client.force_login(people["editor"])
+    client.post("/jobs/report/history/restore/", {"number": 1, "revision": shown}, follow=True)
+    job.refresh_from_db()
+    assert job.script == "newer\n"
+
+
+def test_who_may_restore(job: Job, show: Callable[..., str], client: Client, people: dict[str, User]) -> None:
+    save_job(job, {"script": "newer\n"}, get_admin())
+    assert "history/restore/" in show("history/", "editor")
+    for role in ("viewer", "operator"):
+        assert "history/restore/" not in show("history/", role)
+        assert client.post("/jobs/report/history/restore/", {"number": 1}).status_code == 403
+
+
+def test_the_tabs_are_refused_to_those_who_may_not_see_the_job(
+    job: Job, client: Client, people: dict[str, User]
+) -> None:
+    outsider = User.objects.create(username="outsider", role="")
+    Membership.objects.create(user=outsider, project=Project.objects.create(slug="other", name="Other"), role="admin")
+    for tab in (*TABS, "runs/"):
+        client.logout()
+        assert client.get(f"/jobs/report/{tab}").status_code == 302
+        client.force_login(outsider)
+        assert client.get(f"/jobs/report/{tab}").status_code == 404
+    assert client.post("/jobs/report/history/restore/", {"number": 1}).status_code == 404
+
+
+def test_how_it_is_run_from_elsewhere(job: Job, show: Callable[..., str]) -> None:
+    text = show("use/")
+    assert "curl -fsS -X POST http://testserver/api/v1/jobs/report/runs" in text
+    assert "0 2 * * * curl" in text
+
+
+def test_what_the_right_column_shows(job: Job, show: Callable[..., str]) -> None:
+    Run.objects.filter(pk=_end(job, "succeeded").pk).update(
+        output={"booked": 1204}, output_at=job.updated_at + timedelta(seconds=1)
+    )
+    text = show()
+    assert "Last output" in text
+    assert "1204" in text
+
+
+def test_the_queries_of_the_tabs(job: Job, client: Client, people: dict[str, User]) -> None:
+    _end(job, "succeeded")
+    for number in range(5):
+        job = save_job(job, {"script": f"one\n{number}\n"}, get_admin())
+        _end(job)
+    client.force_login(people["editor"])
+    client.get("/jobs/report/")
+    counts = {}
+    for tab in (*TABS, "runs/"):
+        with CaptureQueriesContext(connection) as captured:
+            client.get(f"/jobs/report/{tab}")
+        counts[tab] = len(captured)
+    assert counts == {"": 12, "script/": 8, "history/": 10, "settings/": 14, "use/": 8, "runs/": 5}
