@@ -64,7 +64,8 @@ def restore(request: HttpRequest, slug: str) -> HttpResponse:
     job = find_job(user, slug, Permission.EDIT, only=("id", "revision"))
     number, shown = _parse_number(request.POST.get("number")), _parse_number(request.POST.get("revision"))
     if number is None:
-        raise Http404("There is no such revision.")
+        messages.error(request, "Choose the revision to restore.")
+        return redirect("jobs:history", slug=job.slug)
     try:
         restored = restore_revision(job, number, user, shown)
     except ApiError as error:
