@@ -188,7 +188,10 @@ class JobForm(ExpectedByForm, RetryFields, ConcurrencyFields):
         for name, problems in error.error_dict.items():
             if _FORM_FIELDS.get(name, name) in refused:
                 continue
-            if name in ("env", "secrets"):
+            if name.startswith("input."):  # of a try: the input does not fit the schema
+                path = name.removeprefix("input.")
+                self.add_error("input_text", [f"{path}: {text}" for each in problems for text in each.messages])
+            elif name in ("env", "secrets"):
                 self._add_list_error(name, *(text for problem in problems for text in problem.messages))
             else:
                 typed = _FORM_FIELDS.get(name, name)

@@ -119,6 +119,7 @@ NO_EDIT = {
     "asks hosts for a check or a pull": {"images:check", "images:check-all", "images:pull"},
     "acts on a run": {
         "runs:launch",
+        "runs:launch-form",
         "runs:launch-in-editor",
         "runs:try",
         "runs:bulk",

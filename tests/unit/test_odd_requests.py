@@ -41,6 +41,7 @@ TYPED = {
 }
 
 ONLY_READ = (
+    "runs:launch-form",  # htmx follows the redirect in its header
     "jobs:image-info",
     "jobs:try-key",
     "schedules:preview",
@@ -138,6 +139,8 @@ def forms(browser: Client, get_urls: list[str]) -> dict[str, odd.Form]:
     tried = {"concurrency_key": "customer.id", "input_text": '{"customer": {"id": 1}}', "job": "report"}
     found["jobs:try-key"] = odd.Form("/job-key/", "post", tried)
     found["runs:try"] = odd.Form("/runs/try/report/", "post", dict(found["jobs:edit"].values))  # its button's address
+    found["runs:launch"].values.pop("show", None)  # it fills the form
+    found["runs:launch-form"] = odd.Form("/runs/launch/report/form/", "post", dict(found["runs:launch"].values))
     found["runs:launch-in-editor"] = odd.Form("/runs/launch/report/in-editor/", "post", {})
     found["schedules:import"].values.pop("then", None)  # it shows the entries first
     for view in ("schedules:new", "schedules:edit"):

@@ -6,10 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.http import QueryDict
 from django.test import Client
 
 from cronium_admin.accounts.models import User
+from cronium_admin.jobs.forms import JobForm
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run
@@ -236,3 +239,10 @@ class TestChoices:
         assert re.search(r"Choices from the variable hosts, <time datetime=", find_field(text, "a"))
         assert "No choices: this project has no job none." in find_field(text, "b")
         assert not Run.objects.exists(), "opening a form starts no run"
+
+
+def test_the_editor_names_the_field_that_does_not_fit() -> None:
+    form = JobForm(QueryDict("name=x"))
+    form.is_valid()
+    form.add_service_errors(ValidationError({"input.region": ["Required: one of eu, us."]}))
+    assert form.errors["input_text"] == ["region: Required: one of eu, us."]
