@@ -70,8 +70,7 @@ def search_logs(
     """The lines that match in the logs of the runs that the filters choose. One request searches for about two seconds,
     and returns up to 20 lines of a run."""
     caller = get_caller(request)
-    chosen = filters.to_filter(request, _OWN)
-    runs = chosen.select(Run.objects.visible_to(caller).defer("differs", "output", "sandbox", "error"), caller)
+    runs = filters.select(Run.objects.visible_to(caller).defer("differs", "output", "sandbox", "error"), request, _OWN)
     try:
         with hold_search_slot():
             result = search_runs(runs, wanted.build_query(), after, is_cancelled=make_disconnect_check(request))

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from ninja import Query, Schema
 from pydantic import Field, WithJsonSchema
@@ -14,6 +15,7 @@ from cronium_admin.core.errors import ANY_ERROR, ApiError, ErrorBody
 from cronium_admin.core.paging import fetch_newest_page
 from cronium_admin.core.timestamps import UtcDatetime
 from cronium_admin.images.models import Language
+from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.validation import validate_tags
 from cronium_admin.runs.api import router
 from cronium_admin.runs.filters import MAX_VALUES, STATES, RunFilter, find_jobs
@@ -56,8 +58,8 @@ class RunFilters(Schema):
     since: UtcDatetime | None = Field(None, description="Only runs created at this time or later")
     until: UtcDatetime | None = Field(None, description="Only runs created before this time")
 
-    def to_filter(self, request: HttpRequest, more: Iterable[str] = ()) -> RunFilter:
-        """Raises ApiError 422 for a parameter that is neither a filter nor in `more`, and for values that none has."""
+    def select(self, runs: QuerySet[Run], request: HttpRequest, more: Iterable[str] = ()) -> QuerySet[Run]:
+        """Those of `runs` that match. Raises ApiError 422 for a parameter that is neither a filter nor in `more`, and for values that none has."""
         names = {*type(self).model_fields, *more}
         for name in [name for name in request.GET if name not in names and not name.startswith(PREFIX)]:
             text = f"Unknown filter. The filters are: {', '.join(sorted(names))}."
@@ -67,10 +69,12 @@ class RunFilters(Schema):
         _check_values("language", "a language", self.language, Language.values)
         for tag in self.tag:
             _check_tag(tag)
-        _check_jobs(get_caller(request), self.job)
+        caller = get_caller(request)
+        jobs = _find_jobs(caller, self.job)
         lists = {name: tuple(filter(None, dict.fromkeys(value))) for name, value in self if isinstance(value, list)}
         inputs = tuple(read_input_filters(request.GET).items())
-        return RunFilter(**lists, input=inputs, period=self.period, since=self.since, until=self.until)
+        chosen = RunFilter(**lists, input=inputs, period=self.period, since=self.since, until=self.until)
+        return chosen.select(runs, caller, jobs)
 
 
 def make_field_error(field: str, message: str) -> ApiError:
@@ -91,10 +95,11 @@ def _check_tag(tag: str) -> None:
         raise make_field_error("tag", error.messages[0]) from error
 
 
-def _check_jobs(caller: User, slugs: Iterable[str]) -> None:
-    _, unknown = find_jobs(caller, slugs)
+def _find_jobs(caller: User, slugs: Iterable[str]) -> list[Job]:
+    found, unknown = find_jobs(caller, slugs)
     if unknown:
         raise make_field_error("job", f"There is no job {unknown[0]!r}.")
+    return found
 
 
 @router.get("/runs", response={200: RunPage, ANY_ERROR: ErrorBody}, summary="Runs, newest first")
@@ -105,7 +110,6 @@ def list_runs(
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> RunPage:
     caller = get_caller(request)
-    chosen = filters.to_filter(request, _PAGE)
     runs = Run.objects.visible_to(caller).select_related("job", "created_by").defer(*_LONG)
-    page = fetch_newest_page(chosen.select(runs, caller), after, limit)
+    page = fetch_newest_page(filters.select(runs, request, _PAGE), after, limit)
     return RunPage(items=[RunItem.from_run(run) for run in page.items], next=page.next or None)

@@ -175,7 +175,7 @@ def test_writes(
         ("/palette/entries/?q=run+job", 4),
         ("/palette/?q=job", 4),
         ("/jobs/report/incident-rows/", 5),
-        ("/runs/", 6),
+        ("/runs/", 8),  # also hosts and people to choose from, and projects
         ("/last-lines/?run={runs}", 3),
         ("/schedules/", 7),
         ("/schedules/downtime/", 4),
