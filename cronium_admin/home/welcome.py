@@ -48,4 +48,5 @@ def find_welcome(user: User) -> Welcome | None:
         may_write=can_somewhere(user, Permission.EDIT),
         has_colleague=has_several_people() if user.has_permission(Permission.ADMIN) else None,
     )
-    return None if welcome.is_done else welcome
+    has_first_step = welcome.example or welcome.first_run or welcome.may_write
+    return welcome if has_first_step and not welcome.is_done else None
