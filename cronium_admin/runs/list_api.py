@@ -59,8 +59,10 @@ class RunFilters(Schema):
     until: UtcDatetime | None = Field(None, description="Only runs created before this time")
 
     def select(self, runs: QuerySet[Run], request: HttpRequest, more: Iterable[str] = ()) -> QuerySet[Run]:
-        """Those of `runs` that match. Raises ApiError 422 for a parameter that is neither a filter nor in `more`, and for
-        values that no run can have."""
+        """Those of `runs` that match.
+
+        Raises ApiError 422 for a parameter that is neither a filter nor in `more`, and for values that no run can have.
+        """
         names = {*type(self).model_fields, *more}
         for name in [name for name in request.GET if name not in names and not name.startswith(PREFIX)]:
             text = f"Unknown filter. The filters are: {', '.join(sorted(names))}."
