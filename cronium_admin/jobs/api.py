@@ -1,6 +1,6 @@
 """The API routes of jobs under /jobs. The routes of their runs are in `runs.api`."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
@@ -42,11 +42,11 @@ def build_job_out(request: HttpRequest, job: Job) -> JobOut:
 def list_jobs(
     request: HttpRequest,
     q: Annotated[str, Query(max_length=200, description=SEARCH)] = "",
-    state: Annotated[JobState | Literal[""], Query(description=STATE)] = "",
-    language: Annotated[Language | Literal[""], Query()] = "",
+    state: Annotated[JobState | None, Query(description=STATE)] = None,
+    language: Annotated[Language | None, Query()] = None,
     tag: Annotated[str, Query(max_length=80, description="Only jobs with this tag")] = "",
     project: Annotated[str, Query(max_length=80, description="Only jobs of the project with this slug")] = "",
-    network: Annotated[Network | Literal[""], Query()] = "",
+    network: Annotated[Network | None, Query()] = None,
     mine: Annotated[bool, Query(description="Only jobs that the caller created")] = False,
     pinned: Annotated[bool, Query(description="Only jobs that the caller pinned")] = False,
     after: Annotated[str, Query(max_length=1000, description="`next` of the previous page")] = "",
@@ -56,7 +56,8 @@ def list_jobs(
         raise ApiError(
             422, "invalid", "q: Must not contain a NUL character.", {"q": ["Must not contain a NUL character."]}
         )
-    fields = {"q": q, "state": state, "language": language, "tag": tag, "project": project, "network": network}
+    fields = {"q": q, "state": state or "", "language": language or "", "network": network or ""}
+    fields |= {"tag": tag, "project": project}
     chosen = JobFilter.parse({**fields, "mine": mine, "pinned": pinned})
     if problem := find_unread(chosen, fields):
         raise ApiError(422, "invalid", f"{problem}: {UNREAD}", {problem: [UNREAD]})

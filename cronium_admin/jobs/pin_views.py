@@ -1,7 +1,10 @@
 """The button that pins a job, on the list and on the job's page."""
 
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+import re
+
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST
 
@@ -9,6 +12,8 @@ from cronium_admin.accounts.page_permissions import get_current_user, require_pr
 from cronium_admin.accounts.permissions import Permission
 from cronium_admin.jobs.lookup import find_job
 from cronium_admin.jobs.pins import set_pin
+
+_ADDRESS = re.compile(r"/[!-~]{0,2000}")
 
 
 @require_POST
@@ -24,6 +29,5 @@ def pin_job(request: HttpRequest, slug: str) -> HttpResponse:
         context = {"job": job, "is_pinned": is_pinned, "back": request.POST.get("back", "")}
         return render(request, "jobs/_pin.html", context)
     back = request.POST.get("back", "")
-    if not url_has_allowed_host_and_scheme(back, allowed_hosts=None):
-        return redirect("jobs:job", slug=slug)
-    return redirect(back)
+    is_own = _ADDRESS.fullmatch(back) and url_has_allowed_host_and_scheme(back, allowed_hosts=None)
+    return HttpResponseRedirect(back if is_own else reverse("jobs:job", args=[slug]))

@@ -109,7 +109,7 @@ def call(people: dict[str, User], rows: Address) -> Send:
 def get_urls(rows: Address) -> list[str]:
     ended = Run.objects.get(number=2).pk
     urls = {rows(view, kind) for method, view, kind, _ in PAGES if method == "get"}
-    return sorted(urls | {f"/runs/{ended}/", "/runs/delete/?job=report"})
+    return sorted(urls | {f"/runs/{ended}/", "/runs/delete/?job=report", "/jobs/?state=waiting"})
 
 
 @pytest.fixture

@@ -38,7 +38,9 @@ def test_the_button_works_without_script_and_with_htmx(
     assert not JobPin.objects.exists()
 
 
-@pytest.mark.parametrize("back", ["", "https://evil.example/", "//evil.example", "javascript:x", "/\\evil.example"])
+@pytest.mark.parametrize(
+    "back", ["", "https://evil.example/", "//evil.example", "javascript:x", "/\\evil.example", "a\0b", "/\0", "/ä"]
+)
 def test_it_leads_to_no_other_site(db: None, job: Job, client: Client, people: dict[str, User], back: str) -> None:
     client.force_login(people["viewer"])
     answer = client.post("/jobs/report/pin/", {"pinned": "on", "back": back})
