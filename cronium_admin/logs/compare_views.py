@@ -19,7 +19,7 @@ from cronium_admin.runs.lookup import find_compared_runs, parse_run_id
 @require_safe
 @never_cache
 @require_project_permission(Permission.VIEW)
-def compare(request: HttpRequest) -> HttpResponse:
+def compare(request: HttpRequest, is_part: bool = False) -> HttpResponse:
     ids = [parse_run_id(request.GET.get(name, "")) for name in ("a", "b")]
     a, b = find_compared_runs(get_current_user(request), *ids)
     is_exact = bool(request.GET.get("exact"))
@@ -31,5 +31,4 @@ def compare(request: HttpRequest) -> HttpResponse:
             context["diff"] = compare_logs(a.pk, b.pk, normalizes=not is_exact)
     except ApiError as error:
         context["problem"] = error.message
-    is_part = "HX-Request" in request.headers
     return render(request, "logs/_compared.html" if is_part else "logs/compared.html", context)

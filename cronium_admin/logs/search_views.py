@@ -31,7 +31,7 @@ def show_form(request: HttpRequest) -> HttpResponse:
 @require_safe
 @never_cache
 @require_project_permission(Permission.VIEW)
-def search_part(request: HttpRequest) -> HttpResponse:
+def show_results(request: HttpRequest, is_part: bool = False) -> HttpResponse:
     # The results of one search, and how to continue it: a part of the page, or without script a page
     user, form = get_current_user(request), _build_form(request)
     done, step = _read_number(request, "done"), _read_number(request, "step")
@@ -53,7 +53,6 @@ def search_part(request: HttpRequest) -> HttpResponse:
         ]
         pairs = {"after": result.next, "done": context["done"], "step": (step + 1) % MAX_STEPS}
         context |= {"continued": f"{form['address']}&{urlencode(pairs)}", "is_automatic": step + 1 < MAX_STEPS}
-    is_part = "HX-Request" in request.headers
     return render(request, "logs/_search_part.html" if is_part else "logs/search.html", context | {"is_part": True})
 
 

@@ -9,7 +9,9 @@ app_name = "logs"
 urlpatterns = [
     path("last-lines/", views.show_last_lines, name="last"),
     path("runs/search/", search_views.show_form, name="search"),
-    path("runs/search/part/", search_views.search_part, name="search-part"),
+    path("runs/search/results/", search_views.show_results, name="search-results"),
+    path("runs/search/part/", search_views.show_results, {"is_part": True}, name="search-part"),
     path("runs/compare/log/", compare_views.compare, name="compare"),
+    path("runs/compare/log/part/", compare_views.compare, {"is_part": True}, name="compare-part"),
 ]
 websocket_urlpatterns = [path("ws/runs/<uuid:run_id>/logs", RunLogConsumer.as_asgi())]

@@ -137,7 +137,7 @@ class TestKey:
 class TestRunWith:
     def test_a_priority(self, client: Client, people: dict[str, User], job: Job) -> None:
         client.force_login(people["operator"])
-        page = client.get(f"/jobs/{job.slug}/").content.decode()
+        page = client.get(f"/runs/launch/{job.slug}/form/").content.decode()
         assert "The job's priority: 3 (normal)" in page or "The job&#x27;s priority: 3 (normal)" in page
         dialog = page[page.index('id="with-priority"') :].split("</select>")[0]
         assert '<option value="3">' in dialog
@@ -148,8 +148,9 @@ class TestRunWith:
         assert run.priority == 1
         page = client.get(f"/runs/{run.pk}/").content.decode()
         assert '<dt>Priority</dt><dd class="num">1 (lowest)</dd>' in page
-        assert client.post(url, {"with": "yes", "priority": "5"}).status_code == 302
-        assert "needs the role Editor" in client.get(f"/jobs/{job.slug}/").content.decode()
+        refused = client.post(url, {"with": "yes", "priority": "5"})
+        assert refused.status_code == 422
+        assert "needs the role Editor" in refused.content.decode()
         assert Run.objects.count() == 1
         client.force_login(people["editor"])
         assert client.post(url, {"with": "yes", "priority": "5"}).status_code == 302

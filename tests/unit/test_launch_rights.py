@@ -178,7 +178,7 @@ class TestRuntime:
         for role, offered in (("operator", False), ("editor", True)):
             page.force_login(people[role])
             form = {"with": "yes", "timeout_seconds": "x"}
-            for html in (page.get("/jobs/report/"), page.post("/runs/launch/report/", form)):
+            for html in (page.get("/runs/launch/report/form/"), page.post("/runs/launch/report/", form)):
                 assert ('<option value="small"' in html.content.decode()) == offered
         page.force_login(people["operator"])
         html = page.post("/runs/launch/report/", {"with": "yes", "profile": "small"}, follow=True).content.decode()

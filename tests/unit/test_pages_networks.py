@@ -172,11 +172,12 @@ def test_every_page_names_the_network_in_icon_and_word(
     job = make_job(slug="mine", network=network, egress=["api.example.com:443"])
     run = launch(job, get_admin())
     shown = re.compile(rf'n-{network}"><svg[^>]*><use href="[^"]*#{icon}"/></svg><span>{word}</span>')
-    for url, count in (("/jobs/", 2 if network == "open" else 1), ("/jobs/mine/", 1), (f"/runs/{run.pk}/", 2)):
+    pages = {"/jobs/": int(network == "open"), "/jobs/mine/": 1, "/jobs/mine/settings/": 2, f"/runs/{run.pk}/": 2}
+    for url, count in pages.items():
         text = client.get(url).content.decode()
         assert len(shown.findall(text)) == count, url
         listed = "<li>api.example.com:443</li>" in text
-        assert listed == (network == "egress" and url != "/jobs/"), url
+        assert listed == (network == "egress" and url not in ("/jobs/", "/jobs/mine/")), url
 
 
 def test_the_sprite_has_every_networks_icon() -> None:
