@@ -53,7 +53,8 @@ def test_the_key_is_tried_and_the_settings_are_saved(page: Page, server: Server)
     assert barriers(page) == []
     page.get_by_label(LIMIT).fill("2")
     save_and_show_job(page)
-    settings = page.get_by_role("complementary")
+    page.get_by_role("navigation", name="Job").get_by_role("link", name="Settings").click()
+    settings = page.get_by_role("region", name="Settings")
     expect(settings).to_contain_text("at most 2 at once for each customer.id; the oldest live run is cancelled")
     expect(settings).to_contain_text("2 (low)")
 

@@ -129,7 +129,7 @@ def test_a_session_that_ends_takes_no_text(visit: Callable[..., Visitor], addres
     visitor = visit(None)
     page = visitor.page
     sign_in(page, "admin")
-    expect(page).to_have_url(re.compile("/jobs/$"))
+    expect(page).to_have_url(re.compile(r"//[^/]+/$"))
     page.goto(address)
     if address == "/secrets/":  # its form is a dialog, which covers the page behind it
         page.get_by_role("button", name="New secret").first.click()
