@@ -2,7 +2,7 @@
 
 import re
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 
 def save(page: Page) -> None:
@@ -14,6 +14,15 @@ def save_and_show_job(page: Page) -> None:
     save(page)
     page.get_by_role("navigation", name="Path").get_by_role("link").nth(1).click()
     expect(page).to_have_url(re.compile(r"/jobs/[^/]+/$"))
+
+
+def save_and_show_settings(page: Page) -> Locator:
+    """The tab of the job's page that shows its settings."""
+    save_and_show_job(page)
+    page.get_by_role("navigation", name="Job", exact=True).get_by_role("link", name="Settings").click()
+    settings = page.get_by_role("region", name="Settings")
+    expect(settings).to_be_visible()
+    return settings
 
 
 def show_run(page: Page) -> None:
