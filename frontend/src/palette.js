@@ -1,6 +1,5 @@
 // The palette (Ctrl-K): a dialog that searches pages, jobs and runs. The arrow keys move through its entries.
-import htmx from "htmx.org";
-
+const PAUSE_MS = 120; // after a key, before the entries are asked for
 const findDialog = () => document.getElementById("palette");
 const findEntries = (dialog) => [...dialog.querySelectorAll(".entry")];
 let isChoosing = false; // Enter was pressed before the entries of the typed words had arrived
@@ -14,12 +13,26 @@ export function startPalette() {
     if (isPaletteKey(event) && openPalette()) event.preventDefault();
     else if (event.target.closest?.("#palette")) moveByKey(event);
   });
-  document.body.addEventListener("htmx:afterSwap", ({ target }) => {
-    const dialog = target.id === "palette-entries" ? findDialog() : null;
-    if (!dialog?.open) return;
-    if (!dialog.contains(document.activeElement)) dialog.querySelector("input").focus(); // it was on a replaced entry
-    if (isChoosing) chooseFirst(dialog);
+  let timer;
+  document.addEventListener("input", ({ target }) => {
+    if (!target.matches?.("#palette input")) return;
+    clearTimeout(timer);
+    timer = setTimeout(loadEntries, PAUSE_MS);
   });
+}
+
+/** Without htmx, which writes an error to the console for each request that a newer one or another page replaces. */
+async function loadEntries() {
+  const dialog = findDialog();
+  const input = dialog.querySelector("input");
+  const query = input.value;
+  const address = `${dialog.dataset.entries}?${new URLSearchParams({ q: query })}`;
+  const response = await fetch(address, { headers: { "HX-Request": "true" } }).catch(() => null);
+  const text = response?.ok && !response.redirected ? await response.text().catch(() => "") : "";
+  if (!text || query !== input.value) return;
+  dialog.querySelector(".palette-entries").innerHTML = text;
+  if (!dialog.contains(document.activeElement)) input.focus(); // the focus was on a replaced entry
+  if (isChoosing) chooseFirst(dialog);
 }
 
 /** Opens the first entry, if the entries are those of the typed words; else when these arrive. */
@@ -40,7 +53,7 @@ function openPalette() {
   const input = dialog.querySelector("input");
   dialog.showModal();
   input.select();
-  htmx.trigger(input, "palette:open");
+  loadEntries();
   return true;
 }
 
