@@ -1,5 +1,8 @@
 """The page of one run: its tabs Log, Script and Details, and the parts of it that change."""
 
+import hashlib
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +20,7 @@ from cronium_admin.jobs.line_map import split_script
 from cronium_admin.runs.lookup import find_built_version
 from cronium_admin.runs.models import BUILD_TRIGGER, Run
 from cronium_admin.runs.presentation import output, reasons, starts
-from cronium_admin.runs.presentation.attempts import list_attempts, list_reruns
+from cronium_admin.runs.presentation.attempts import Attempt, list_attempts, list_reruns
 from cronium_admin.runs.presentation.failure import Failure, Newest, build_failure, find_newest
 from cronium_admin.runs.presentation.log_panel import build_log_context
 from cronium_admin.runs.presentation.phases import build_phases, build_trace_table
@@ -26,6 +29,7 @@ from cronium_admin.runs.timeline import build_timeline
 from cronium_admin.runs.triggers import describe_trigger
 
 LOG, SCRIPT, DETAILS = "log", "script", "details"
+REMOVAL_WAIT = timedelta(minutes=1)  # how long after its end the page of a run waits for the last rows of its phases
 
 
 @require_safe
@@ -50,11 +54,14 @@ def show_details(request: HttpRequest, pk: UUID) -> HttpResponse:
 @require_project_permission(Permission.VIEW)
 def render_live_parts(request: HttpRequest, pk: UUID) -> HttpResponse:
     # The parts of the run page that change, except the log. `outcome` is the browser's version of output and
-    # condition; if it is current, these are not rendered.
+    # condition; if it is current, these are not rendered. 204 if nothing has changed since version `v`.
     run = get_run(request, pk)
-    tab = DETAILS if request.GET.get("tab") == DETAILS else LOG
-    outcome = output.build_context(run, request.GET.get("outcome"))
-    return render(request, "runs/_live.html", {**_build_context(request, run, tab), **outcome, "oob": True})
+    tab = request.GET.get("tab", "")
+    context = _build_context(request, run, tab if tab in (SCRIPT, DETAILS) else LOG)
+    if request.GET.get("v") == context["version"]:
+        return HttpResponse(status=204)
+    context |= output.build_context(run, request.GET.get("outcome"))
+    return render(request, "runs/_live.html", {**context, "oob": True})
 
 
 def get_run(request: HttpRequest, pk: UUID, permission: Permission = Permission.VIEW) -> Run:
@@ -103,7 +110,10 @@ def _build_failure_context(request: HttpRequest, run: Run) -> dict[str, Failure 
 
 
 def _build_context(request: HttpRequest, run: Run, tab: str) -> dict[str, Any]:
-    steps = build_phases(run.created_at, run.claimed_at, run.started_at, run.finished_at, database_now())
+    now = database_now()
+    steps = build_phases(run.created_at, run.claimed_at, run.started_at, run.finished_at, now)
+    events = build_timeline(run) if tab == DETAILS else []
+    attempts, reruns = list_attempts(run), list_reruns(run)
     return {
         **build_log_context(run),
         **_build_failure_context(request, run),
@@ -114,7 +124,7 @@ def _build_context(request: HttpRequest, run: Run, tab: str) -> dict[str, Any]:
         "reason": reasons.describe_reason(run.reason),
         "start": starts.describe_start(run),
         "why_cold": starts.describe_cold_reason(run),
-        "events": build_timeline(run) if tab == DETAILS else [],
+        "events": events,
         "phases": steps,
         "trace": build_trace_table(run.trace_offsets) if tab == DETAILS else None,
         "is_build": run.trigger == BUILD_TRIGGER,
@@ -124,10 +134,39 @@ def _build_context(request: HttpRequest, run: Run, tab: str) -> dict[str, Any]:
         "image_why": RULES.get(run.image_rule, run.image_rule),
         "cpu_share": _compute_cpu_share(run),
         "peak_mb": run.peak_memory_bytes / 1024 / 1024 if run.peak_memory_bytes else None,
-        "reruns": list_reruns(run),
-        "attempts": list_attempts(run),
+        "reruns": reruns,
+        "attempts": attempts,
+        "version": _digest_parts(run, len(events), attempts, reruns),
+        "is_polled": tab != LOG and (run.is_live or (tab == DETAILS and _is_being_removed(run, now))),
         "nav": "runs",
     }
+
+
+def _is_being_removed(run: Run, now: datetime) -> bool:
+    # Not for ever: the host that has the sandbox may be gone
+    if run.claimed_at is None or run.finished_at is None or run.cleaned_at is not None:
+        return False
+    return now - run.finished_at < REMOVAL_WAIT
+
+
+def _digest_parts(run: Run, event_count: int, attempts: Sequence[Attempt], reruns: Iterable[Run]) -> str:
+    # Changes with what the page shows, except ages and durations. A part that is replaced loses the focus and closes
+    # its menu.
+    times = (run.claimed_at, run.started_at, run.finished_at, run.cancel_requested_at, run.output_at, run.cleaned_at)
+    shown: list[object] = [
+        run.status,
+        run.reason,
+        run.message,
+        *times,
+        run.condition,
+        run.trace,
+        run.first_sent_ms,
+        run.sandbox_table_id,
+    ]
+    shown += [event_count, *((attempt.run.pk, attempt.run.status) for attempt in attempts)]
+    shown += [again.pk for again in reruns]
+    shown += [run.job.revision, run.job.enabled] if run.job else []
+    return hashlib.sha256(repr(shown).encode()).hexdigest()[:16]
 
 
 def _compute_cpu_share(run: Run) -> int | None:

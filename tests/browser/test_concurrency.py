@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.job_editor import open_settings, save, save_and_show_job
+from tests.browser.job_editor import open_settings, save, save_and_show_settings
 from tests.browser.test_pages import barriers, sideways
 from tests.browser.visitor import Visitor
 from tests.engine.server import GATE, Server
@@ -24,6 +24,12 @@ def page(visit: Callable[..., Visitor]) -> Page:
 def open_group(page: Page, slug: str) -> None:
     page.goto(f"/jobs/{slug}/edit/")
     open_settings(page)
+
+
+def show_details(page: Page) -> None:
+    """The tab of a run's page that has the timeline."""
+    page.get_by_role("navigation", name="Run", exact=True).get_by_role("link", name="Details").click()
+    expect(page.locator("#run-timeline")).to_be_visible()
 
 
 def launch(page: Page, slug: str) -> str:
@@ -52,8 +58,7 @@ def test_the_key_is_tried_and_the_settings_are_saved(page: Page, server: Server)
     expect(page.locator("#concurrency_limit-error")).to_contain_text("1 run or more")
     assert barriers(page) == []
     page.get_by_label(LIMIT).fill("2")
-    save_and_show_job(page)
-    page.get_by_role("navigation", name="Job").get_by_role("link", name="Settings").click()
+    save_and_show_settings(page)
     settings = page.get_by_role("region", name="Settings")
     expect(settings).to_contain_text("at most 2 at once for each customer.id; the oldest live run is cancelled")
     expect(settings).to_contain_text("2 (low)")
@@ -108,8 +113,10 @@ def test_what_a_full_limit_does(page: Page, server: Server, choice: str, of_firs
     first = launch(page, slug)
     expect(page.locator("#run-facts")).to_contain_text("Running")
     launch(page, slug)
+    show_details(page)
     expect(page.get_by_role("main")).to_contain_text(of_second)
     page.goto(first)
+    show_details(page)
     expect(page.get_by_role("main")).to_contain_text(of_first)
     for run in server.call("GET", f"/runs?job={slug}&status=live")["items"]:
         server.call("POST", f"/runs/{run['id']}/cancel")

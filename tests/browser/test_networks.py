@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.job_editor import open_settings, save_and_show_job
+from tests.browser.job_editor import open_settings, save_and_show_settings
 from tests.browser.test_pages import PHONE, WIDE, barriers
 from tests.browser.visitor import Visitor
 from tests.engine.server import Server
@@ -38,9 +38,9 @@ def test_hosts_are_asked_for_with_egress_only(visit: Callable[..., Visitor], ser
     expect(hosts).to_be_visible()  # the user can read and fix the error
     choose(page, "egress")
     hosts.fill("API.example.com:443\n*.example.org:*")
-    save_and_show_job(page)
+    save_and_show_settings(page)
 
-    settings = page.locator(".pairs")
+    settings = page.get_by_role("region", name="Settings")
     expect(settings.locator(".n-egress")).to_have_text("listed hosts only")
     expect(settings.locator(".hosts li")).to_have_text(["api.example.com:443", "*.example.org:*"])
     job = server.call("GET", f"/jobs/{name.lower().replace(' ', '-')}")
@@ -53,8 +53,8 @@ def test_the_open_network_is_the_administrators(visit: Callable[..., Visitor], s
     open_settings(page)
     page.get_by_label("Name", exact=True).fill("Opened")
     choose(page, "open")
-    save_and_show_job(page)
-    shown = page.locator(".pairs .n-open")
+    save_and_show_settings(page)
+    shown = page.locator(".job-settings .n-open")
     expect(shown).to_have_text("open network")
     assert shown.evaluate("one => getComputedStyle(one).color") == "rgb(179, 38, 30)"
     page.goto("/jobs/")
@@ -77,8 +77,8 @@ def test_the_open_network_is_the_administrators(visit: Callable[..., Visitor], s
     assert server.call("GET", "/jobs/opened")["timeout_seconds"] == 3600
     open_settings(page)
     choose(page, "isolated")
-    save_and_show_job(page)
-    expect(page.locator(".pairs .n-isolated")).to_be_visible()
+    save_and_show_settings(page)
+    expect(page.locator(".job-settings .n-isolated")).to_be_visible()
     job = server.call("GET", "/jobs/opened")
     assert (job["timeout_seconds"], job["network"]) == (77, "isolated")
 

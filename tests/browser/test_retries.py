@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from playwright.sync_api import expect
 
-from tests.browser.job_editor import save_and_show_run
+from tests.browser.job_editor import open_settings, save_and_show_run
 from tests.browser.test_pages import barriers, sideways
 from tests.browser.visitor import Visitor
 from tests.engine.server import Server
@@ -17,7 +17,7 @@ def test_attempts_and_a_later_start(visit: Callable[..., Visitor], server: Serve
     visitor.allow("422")
     page = visitor.page
     page.goto(f"/jobs/{slug}/edit/")
-    page.get_by_text("Retries: none").click()
+    open_settings(page)
     page.get_by_label("Further attempts after a run that did not succeed").fill("21")
     page.get_by_label("Always the same").check()
     page.get_by_label("Delay", exact=True).fill("3600")

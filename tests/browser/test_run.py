@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 from tests.browser import logview
 from tests.browser.job_editor import save_and_show_run, show_run
 from tests.browser.scripts import open_gate, python, run_id_of
-from tests.engine.server import Server
+from tests.engine.server import GATE, Server
 
 TYPED = """\
 import cronium, os, time
@@ -123,6 +123,23 @@ def test_a_bad_end_is_told_in_words_above_the_log(
     expect(logview.text(page, 1)).to_have_text("started")
 
 
+def test_the_script_of_a_live_run_has_its_state_and_keeps_the_menu_open(page: Page, server: Server) -> None:
+    run_id = server.run(GATE)
+    page.goto(f"/runs/{run_id}/script/")
+    logview.expect_state(page, "Running")
+    answers: list[int] = []
+    page.on("response", lambda answer: answers.append(answer.status) if "/live/" in answer.url else None)
+    server.until(lambda: page.wait_for_timeout(200) or answers[-2:] == [204, 204])
+    page.locator("summary[aria-label='More actions']").click()
+    answers.clear()
+    again = page.get_by_role("link", name="Run again with changes…")
+    server.until(lambda: page.wait_for_timeout(200) or answers[-2:] == [204, 204])
+    expect(again).to_be_visible()  # what is the same is not replaced
+    open_gate(server, run_id, "gate")
+    logview.expect_state(page, "Succeeded")
+    expect(page).to_have_title(re.compile(r"^Succeeded · "))
+
+
 def test_the_phases_of_a_run_are_shown_when_it_has_ended(page: Page, server: Server) -> None:
     run_id = server.run(
         python("""
@@ -138,10 +155,16 @@ def test_the_phases_of_a_run_are_shown_when_it_has_ended(page: Page, server: Ser
     open_gate(server, run_id, "connected")
     expect(logview.text(page, 1)).to_have_text("first")
     server.until(lambda: server.get(run_id)["trace"]["first_line_at_socket"] is not None)  # a second later
+    page.get_by_role("navigation", name="Run", exact=True).get_by_role("link", name="Details").click()
+    logview.expect_state(page, "Running")
+    expect(page).to_have_title(re.compile("^Running · "))
     open_gate(server, run_id)
     server.until(lambda: server.get(run_id)["trace"]["taken_down"] is not None)
     table = page.locator("table.trace")
     expect(table.get_by_role("row", name="Sandbox removed")).to_be_visible()  # without a reload
+    logview.expect_state(page, "Succeeded")
+    expect(page).to_have_title(re.compile(r"^Succeeded · .* · Cronium$"))
+    expect(page.locator("#run-live")).not_to_have_attribute("hx-get", re.compile(""))  # it asks no more
     expect(table.get_by_role("row", name="First line at a client after")).to_be_visible()
     trace = server.get(run_id)["trace"]
     took = trace["finished"] - trace["drained"]

@@ -1,5 +1,7 @@
 """The list of runs, the run page, and launch, cancel and rerun from it."""
 
+import html
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -147,8 +149,36 @@ def test_the_live_part_holds_everything_but_the_log(client: Client, run: Run) ->
     for part in ("run-details", "run-timeline", "run-sandbox", "run-live"):
         assert f'id="{part}"' in details
     assert "Claimed by host a" in details
+    script = client.get(f"/runs/{run.pk}/live/?tab=script").content.decode()
+    for part, is_in in {"run-acts": True, "run-facts": True, "run-live": True, "run-details": False}.items():
+        assert (f'id="{part}"' in script) is is_in
     assert "data-log=" not in text
     assert "<html" not in text
+
+
+@pytest.mark.parametrize("tab", ["script", "details"])
+def test_the_page_asks_until_nothing_more_comes_and_gets_only_what_is_new(client: Client, run: Run, tab: str) -> None:
+    def find_address(path: str) -> str:
+        found = re.search(r'id="run-live"[^>]* hx-get="([^"]+)"', client.get(path).content.decode())
+        return html.unescape(found[1]) if found else ""
+
+    address = find_address(f"/runs/{run.pk}/{tab}/")
+    assert client.get(address).status_code == 204
+    claim = state_machine.claim_next("a", "owner")
+    assert claim
+    assert client.get(address).status_code == 200
+    newer = find_address(address)
+    assert client.get(newer).status_code == 204
+    assert newer != address
+    now = timezone.now()
+    Run.objects.filter(pk=run.pk).update(status="succeeded", finished_at=now)
+    ended = client.get(newer).content.decode()
+    assert ended.startswith("<title>Succeeded · ")
+    assert bool(find_address(newer)) == (tab == "details")  # which gets the row of the removed sandbox
+    Run.objects.filter(pk=run.pk).update(finished_at=now - timedelta(minutes=2))
+    assert find_address(newer) == ""
+    Run.objects.filter(pk=run.pk).update(finished_at=now, cleaned_at=now)
+    assert find_address(newer) == ""
 
 
 def test_cancel_a_waiting_run(client: Client, run: Run) -> None:
