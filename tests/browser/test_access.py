@@ -13,7 +13,10 @@ from tests.engine.server import ROOT, Server, manage
 
 NEW = "a fine long one 42"
 GONE = """from cronium_admin.accounts.models import User
-User.objects.filter(username__in=["bob", "zoe"]).delete()"""
+User.objects.filter(username__in=["bob", "zoe", "ida"]).delete()"""
+# A user of one test: other tests share the sessions of vera and edwin.
+MAKE_IDA = f"""from cronium_admin.accounts.models import User
+User.objects.create_user("ida", password={PASSWORD!r}, role="editor")"""
 NO_CLIPBOARD = "Object.defineProperty(navigator, 'clipboard', { value: undefined })"  # as over plain http
 REFUSES = NO_CLIPBOARD + "; document.execCommand = () => false"
 
@@ -87,15 +90,17 @@ def test_a_role_is_changed_and_felt_at_once(visit: Callable[..., Visitor]) -> No
     expect(theirs.locator(".cm-content")).to_be_visible()
 
 
-def test_sessions_are_seen_and_ended(visit: Callable[..., Visitor]) -> None:
+@pytest.mark.usefixtures("cleared")
+def test_sessions_are_seen_and_ended(visit: Callable[..., Visitor], server: Server) -> None:
+    manage(server.env, "shell", "-c", MAKE_IDA)
     here, there = visit(None).page, visit(None).page
     for page in (here, there):
-        sign_in(page, "edwin", PASSWORD)
+        sign_in(page, "ida")
         expect(page).to_have_url(re.compile(r"//[^/]+/$"))
     here.goto("/account/")
     expect(here.get_by_text("this session")).to_have_count(1)
     here.get_by_role("button", name="End all other sessions").click()
-    expect(here.get_by_text("other session ended")).to_be_visible()
+    expect(here.get_by_text("1 other session ended")).to_be_visible()
     expect(here.get_by_role("button", name=re.compile("^End the session"))).to_have_count(0)
     with suppress(Error):  # the page may go to the sign-in page by itself at the same moment
         there.goto("/runs/")

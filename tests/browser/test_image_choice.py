@@ -75,6 +75,7 @@ def test_a_custom_image_is_chosen_and_shows_its_packages(visit: Callable[..., Vi
     expect(info).to_contain_text("This project has no custom image later.")
     choice.select_option("cronium/custom/reports:1")
     save_and_show_job(page)
+    page.get_by_role("link", name="Settings", exact=True).click()
     expect(page.locator("main")).to_contain_text("A newer version of its image exists: version 2")
     assert get_image(server, "uses-an-image") == "cronium/custom/reports:1"
 
@@ -103,9 +104,10 @@ def test_a_newer_version_is_taken_over_and_saved_by_the_user(visit: Callable[...
 def test_the_link_of_the_jobs_page_changes_the_form_only(visit: Callable[..., Visitor], server: Server) -> None:
     slug = server.job("print(1)", "python", name="Linked", image="cronium/custom/reports:1", enabled=False)
     page = visit().allow("dialog: beforeunload").page
-    page.goto(f"/jobs/{slug}/")
+    page.goto(f"/jobs/{slug}/settings/")
     page.get_by_role("link", name="version 2").click()
     expect(page.get_by_label("Image", exact=True)).to_have_value("cronium/custom/reports:2")
+    expect(page.get_by_label("Image", exact=True)).to_be_visible()  # its group of settings is open
     expect(page.locator("#unsaved")).to_be_visible()
     assert get_image(server, slug) == "cronium/custom/reports:1"
 

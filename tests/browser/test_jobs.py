@@ -44,7 +44,7 @@ def test_the_lists_show_what_a_running_job_said_last(page: Page, server: Server)
 
     for address in ("/runs/?status=live", f"/jobs/{slug}/"):
         page.goto(address)
-        shown = page.locator("#run-rows tr", has=page.locator(f'a[href="/runs/{run_id}/"]')).locator(".said")
+        shown = page.locator("#run-rows tr", has=page.locator(f'a[href="/runs/{run_id}/"]')).locator(".at-why")
         expect(shown).to_have_text("60 %")
     page.goto("/jobs/?q=talks")
     open_gate(server, run_id)

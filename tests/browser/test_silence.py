@@ -133,8 +133,9 @@ def test_a_session_that_ends_takes_no_text(visit: Callable[..., Visitor], addres
     page.goto(address)
     if address == "/secrets/":  # its form is a dialog, which covers the page behind it
         page.get_by_role("button", name="New secret").first.click()
-    name = page.locator("main form[method=post] input[name=name]:visible").first
-    form = name.locator("xpath=ancestor::form")
+    within_form, of_form = "main form[method=post] input[name=name]:visible", "main input[name=name][form]:visible"
+    name = page.locator(f"{within_form}, {of_form}").first
+    form = name.evaluate_handle("input => input.form")
     typed = f"KEPT_{address.strip('/').replace('/', '_').upper()}"
     name.fill(typed)
     page.evaluate("window.sameDocument = true")

@@ -24,6 +24,17 @@ addEventListener("DOMContentLoaded", () => {
 })"""
 
 
+def _drop_aborts(problems: list[str]) -> list[str]:
+    """Without requests that the browser aborted because the user went to another page: htmx reports each twice."""
+    kept: list[str] = []
+    for one in problems:
+        if "htmx:sendAbort," not in one:
+            kept.append(one)
+        elif kept and kept[-1] == one.replace("htmx:sendAbort,", "htmx:afterRequest,"):
+            kept.pop()
+    return kept
+
+
 class Visitor:
     """`page` is the window. `allow(...)` lists the errors that the test causes on purpose."""
 
@@ -69,7 +80,8 @@ class Visitor:
         return self
 
     def unexpected(self) -> list[str]:
-        return [one for one in self.problems if not any(re.search(pattern, one) for pattern in self.allowed)]
+        problems = _drop_aborts(self.problems)
+        return [one for one in problems if not any(re.search(pattern, one) for pattern in self.allowed)]
 
     def keep(self, path: Path) -> None:
         with suppress(Error):

@@ -38,7 +38,7 @@ class Parts {
   async refresh() {
     if (document.visibilityState === "hidden") return;
     const address = `${this.root.dataset.home}?v=${encodeURIComponent(this.version)}`;
-    const response = await fetch(address, { headers: { "HX-Request": "true" }, redirect: "error", signal: AbortSignal.timeout(9000) });
+    const response = await fetch(address, { headers: { "HX-Request": "true" }, redirect: "manual", signal: AbortSignal.timeout(9000) });
     if (response.status !== 200) return;
     this.version = response.headers.get("X-Version") ?? "";
     const page = new DOMParser().parseFromString(await response.text(), "text/html");
