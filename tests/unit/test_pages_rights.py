@@ -408,11 +408,11 @@ def test_no_fragment_shares_the_address_of_a_page(
             continue
         url = address(view, kind)
         text = b"".join(client.get(url)).decode(errors="replace")
-        asked |= {unescape(found).split("?")[0] for found in re.findall(r'hx-get="([^"]+)"', text)}
+        asked |= {unescape(found) for found in re.findall(r'hx-get="([^"]+)"', text)}
         if "<html" in text:
             pages.add(url)
     assert len(asked) > 5
-    assert not asked & pages
+    assert not {url.split("?")[0] for url in asked} & pages
     for url in asked:
         answer = client.get(url, headers={"HX-Request": "true"})
         assert answer["Cache-Control"] == "no-store", url
