@@ -91,7 +91,7 @@ def show_use(request: HttpRequest, slug: str) -> HttpResponse:
 @require_project_permission(Permission.VIEW)
 def redirect_to_run(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     job = find_job(get_current_user(request), slug, only=("pk",))
-    return redirect("runs:run", pk=get_object_or_404(job.runs.only("pk"), number=number).pk)
+    return redirect("runs:run", pk=get_object_or_404(job.runs.only("pk", "job"), number=number).pk)
 
 
 def build_job_context(request: HttpRequest, job: Job, tab: str) -> dict[str, Any]:
@@ -148,7 +148,7 @@ def _build_uses(job: Job) -> dict[str, Any]:
     recent = job.runs.filter(number__gt=job.last_run_number - _OUTPUT_AMONG, output_at__isnull=False)
     variables = list(job.variables.filter(text__isnull=False).order_by("name")[: SHOWN_VARIABLES + 1])
     return {
-        "last_output": recent.only("number", "output", "output_at", "job_slug").order_by("-number").first(),
+        "last_output": recent.only("job", "number", "output", "output_at", "job_slug").order_by("-number").first(),
         "variables": variables[:SHOWN_VARIABLES],
         "has_more_variables": len(variables) > SHOWN_VARIABLES,
     }

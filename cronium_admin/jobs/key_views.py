@@ -58,7 +58,7 @@ def try_expression(expression: str, input_text: str, job: Job | None) -> list[Ke
 
 
 def _find_last_run(job: Job) -> Any:
-    columns = ("number", "differs", "revision__settings", "revision__is_partial")
+    columns = ("job", "number", "differs", "revision__settings", "revision__is_partial")
     return job.runs.select_related("revision").only(*columns).order_by("-number").first()
 
 

@@ -10,6 +10,9 @@ from cronium_admin.jobs.models import Job
 MAX_RUNS = 20
 TRY = "try"  # the trigger of runs of unsaved text, which say nothing about the job
 JOBS_PER_QUERY = 200  # SQLite limits the depth of an expression
+_OF_HEALTH = ("last_status", "last_ended_at", "failures", "failing_since", "last_good_at")
+_OF_LAST_RUN = ("number", "job_revision", "status", "reason", "message", "error")
+_OF_LAST_GOOD = ("number", "job_revision")
 _COLUMNS = ("pk", "job_id", "number", "status", "cancel_requested_at", "created_at", "started_at", "finished_at")
 
 
@@ -63,9 +66,14 @@ def _is_counted(run: Any) -> bool:
 
 
 def find_health(job: Job) -> Any:
-    """The JobHealth of the job, with its runs; None: no run has ended in a way that counts."""
+    """The JobHealth of the job, with what its page shows of the last run and the last success.
+
+    None: no run has ended in a way that counts.
+    """
     health: Any = Job._meta.get_field("health").related_model
-    return health.objects.select_related("last_run", "last_good").filter(job=job.pk).first()
+    of_runs = (*(f"last_run__{name}" for name in _OF_LAST_RUN), *(f"last_good__{name}" for name in _OF_LAST_GOOD))
+    rows = health.objects.select_related("last_run", "last_good").only(*_OF_HEALTH, *of_runs)
+    return rows.filter(job=job.pk).first()
 
 
 def find_late_jobs(jobs: Iterable[Job]) -> dict[int, str]:

@@ -275,5 +275,6 @@ def _format(value: Any) -> str:
 
 def list_recent_sources(job: Job) -> list[Option]:
     """The last runs, by number, for the field *Fill from run*."""
-    runs = job.runs.only("number", "status").order_by("-created_at", "-id")[:10]
+    # Without `job` each row would read it with a query of its own.
+    runs = job.runs.only("job", "number", "status").order_by("-created_at", "-id")[:10]
     return [Option(run.number, run.get_status_display()) for run in runs]

@@ -11,7 +11,6 @@ from uuid import UUID
 
 from django.db import connection
 
-from cronium_admin.jobs.models import Job
 from cronium_admin.runs.health_models import JobHealth
 from cronium_admin.runs.models import BUILD_TRIGGER, Run, Status
 
@@ -48,8 +47,3 @@ def record_end(run_id: UUID, status: str) -> None:
         return
     with connection.cursor() as cursor:
         cursor.execute(_RECORD, [Run._meta.pk.get_db_prep_value(run_id, connection)])
-
-
-def find_health(job: Job) -> JobHealth | None:
-    """With its runs; None: no run of the job has ended in a way that counts."""
-    return JobHealth.objects.select_related("last_run", "last_good").filter(job=job).first()

@@ -87,7 +87,7 @@ def _find_neighbours(run: Run) -> dict[str, Run | None]:
     """The runs of the same job before and after this one."""
     if run.job is None:
         return {"previous": None, "next": None}
-    others = run.job.runs.only("pk", "number", "job_slug")
+    others = run.job.runs.only("pk", "job", "number", "job_slug")
     return {
         "previous": others.filter(number__lt=run.number).order_by("-number").first(),
         "next": others.filter(number__gt=run.number).order_by("number").first(),

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from cronium_admin.jobs.job_states import JobState, add_state, count_states, filter_state
 from cronium_admin.jobs.models import Job
+from cronium_admin.jobs.recent_runs import find_health
 from cronium_admin.jobs.retry import normalize_retry
 from cronium_admin.jobs.service import delete_job
 from cronium_admin.logs.throttle import Throttle
@@ -20,7 +21,7 @@ from cronium_admin.retention.deletion import delete_runs
 from cronium_admin.runs import state_machine
 from cronium_admin.runs.attempt_ends import end_superseded_attempt
 from cronium_admin.runs.cancel import cancel
-from cronium_admin.runs.job_health import BAD, find_health
+from cronium_admin.runs.job_health import BAD
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import JobHealth, Run, Status
 from cronium_admin.runs.state_machine import Ending
@@ -43,7 +44,7 @@ def end(run: Run, status: str = Status.SUCCEEDED) -> Run:
 
 
 def get_health(job: Job) -> JobHealth:
-    health = find_health(job)
+    health: JobHealth | None = find_health(job)
     assert health is not None
     return health
 

@@ -133,8 +133,10 @@ def test_the_pages_say_how_much_and_what_then(people: dict[str, User], job: Job)
     drops = launch(Job.objects.select_related("profile").get(), get_admin())
     for address, says in (
         (f"/runs/{stops.pk}/", "50 MB, then the run is stopped"),
+        (f"/runs/{stops.pk}/details/", "50 MB, then the run is stopped"),
         (f"/runs/{drops.pk}/", "1,000 MB, the rest is dropped"),
-        ("/jobs/report/", "1,000 MB, the rest is dropped"),
+        (f"/runs/{drops.pk}/details/", "1,000 MB, the rest is dropped"),
+        ("/jobs/report/settings/", "1,000 MB, the rest is dropped"),
     ):
         assert f'<dt>Log limit</dt><dd class="num">{says}</dd>' in page.get(address).content.decode()
 

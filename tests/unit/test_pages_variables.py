@@ -11,7 +11,9 @@ from django.utils import timezone
 
 from cronium_admin.accounts.models import User
 from cronium_admin.jobs.models import Job
+from cronium_admin.runs import state_machine
 from cronium_admin.runs.models import Run, Status
+from cronium_admin.runs.state_machine import Ending
 from cronium_admin.variables import listing, service, views
 from cronium_admin.variables.models import Variable
 from cronium_admin.variables.service import VariableRef
@@ -281,7 +283,7 @@ def test_a_jobs_page_counts_its_variables(client: Client, day: Variable) -> None
     service.set_variable(VariableRef(None, "all"), 1, get_admin())
     service.set_variable(VariableRef(day.job, "gone"), 1, get_admin())
     service.delete_variable(VariableRef(day.job, "gone"), get_admin())
-    assert '<a href="/variables/?scope=report">Variables (1)</a>' in page(client, "/jobs/report/")
+    assert '<a href="/variables/?scope=report">Variables (1)</a>' in page(client, "/jobs/report/settings/")
     with CaptureQueriesContext(connection) as seen:
         client.get("/jobs/report/runs/")
     assert not [one for one in seen if "runtime_variable" in one["sql"]]
@@ -350,10 +352,25 @@ class TestOutcome:
     def test_no_list_loads_outputs(self, client: Client, viewer: Api, living: Run) -> None:
         self.give(living, output=[1])
         with CaptureQueriesContext(connection) as seen:
-            for address in ("/runs/", "/jobs/", "/jobs/report/"):
+            for address in ("/runs/", "/runs/rows/", "/jobs/", "/jobs/report/runs/"):
                 page(client, address)
             assert "output" not in viewer.get("/runs").json()["items"][0]
-        assert not [one["sql"] for one in seen if '"runs_run"."output", "' in one["sql"]]
+        assert not [one["sql"] for one in seen if '."output"' in one["sql"]]
+
+    def test_a_jobs_page_loads_one_output(self, client: Client, living: Run) -> None:
+        """Its list of runs and the sentence on its health need none."""
+        self.give(living, output=["the last"])
+        state_machine.finish(living.pk, living.lease_epoch, Ending(Status.SUCCEEDED, "exit_code", "It exited.", 0))
+        with CaptureQueriesContext(connection) as seen:
+            text = page(client, "/jobs/report/")
+        assert "The last run succeeded" in text
+        assert "the last" in text.split('aria-label="Last output">')[1].split("</pre>")[0]
+        (loaded,) = [one["sql"] for one in seen if '."output"' in one["sql"]]
+        assert loaded.endswith("LIMIT 1")
+        for tab in ("script", "history", "settings", "use"):
+            with CaptureQueriesContext(connection) as seen:
+                page(client, f"/jobs/report/{tab}/")
+            assert not [one["sql"] for one in seen if '."output"' in one["sql"]], tab
 
     @pytest.mark.parametrize("value", [0, None, "é", {"b": 1, "a": [None]}])
     def test_the_api_gives_it_alone_and_in_the_run(self, viewer: Api, living: Run, value: Any) -> None:

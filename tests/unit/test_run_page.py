@@ -13,8 +13,11 @@ from cronium_admin.accounts.models import Membership, Project, User
 from cronium_admin.jobs.line_map import find_line_in
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.service import save_job
-from cronium_admin.runs.launch import launch
+from cronium_admin.runs.input_form import list_recent_sources
+from cronium_admin.runs.launch import launch, rerun
 from cronium_admin.runs.models import Run
+from cronium_admin.runs.presentation.attempts import list_reruns
+from cronium_admin.runs.run_views import _find_neighbours
 from tests.users import get_admin
 
 OLD = (
@@ -224,3 +227,15 @@ def test_the_queries_of_a_failed_run_do_not_grow(job: Job, client: Client, peopl
             client.get(f"/runs/{failed.pk}/{tab}")
         counts.append(len(captured))
     assert counts == [13, 12, 14]
+
+
+def test_neighbours_repeats_and_recent_runs_cost_no_query_for_each(job: Job, django_assert_num_queries: Any) -> None:
+    first, second, third = (launch(job, get_admin()) for _ in range(3))
+    again = [rerun(second, get_admin()) for _ in range(3)]
+    second = Run.objects.select_related("job").get(pk=second.pk)
+    with django_assert_num_queries(2):
+        assert _find_neighbours(second) == {"previous": first, "next": third}
+    with django_assert_num_queries(1):
+        assert list(list_reruns(second)) == again
+    with django_assert_num_queries(1):
+        assert len(list_recent_sources(job)) == 6

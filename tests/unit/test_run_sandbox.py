@@ -33,7 +33,8 @@ def claimed(run: Run) -> Run:
 
 
 def test_before_it_is_built_nothing_is_claimed_of_it(client: Client, viewer: Api, run: Run) -> None:
-    assert "Verified before the script starts" in client.get(f"/runs/{run.pk}/").content.decode()
+    assert "Verified before the script starts" in client.get(f"/runs/{run.pk}/details/").content.decode()
+    assert "Sandbox</dt>" not in client.get(f"/runs/{run.pk}/").content.decode()
     assert viewer.get(f"/runs/{run.pk}/sandbox").json() == {
         "reported": False,
         "version": "",
@@ -45,11 +46,15 @@ def test_before_it_is_built_nothing_is_claimed_of_it(client: Client, viewer: Api
 
 def test_all_as_asked_is_one_line_with_the_rows_behind_it(client: Client, viewer: Api, claimed: Run) -> None:
     assert state_machine.record_sandbox(claimed.pk, claimed.lease_epoch, to_json([FINE]))
-    for address in (f"/runs/{claimed.pk}/", f"/runs/{claimed.pk}/live/"):
+    for address in (f"/runs/{claimed.pk}/details/", f"/runs/{claimed.pk}/live/?tab=details"):
         page = client.get(address).content.decode()
         assert "Sandbox verified" in page
         assert 'all <span class="num">1</span> settings as requested' in page
-        assert "not as required" not in page
+        assert "not as requested" not in page
+    for address in (f"/runs/{claimed.pk}/", f"/runs/{claimed.pk}/live/"):
+        page = client.get(address).content.decode()
+        assert "<dt>Sandbox</dt><dd>verified, all 1 settings</dd>" in page
+        assert "not as requested" not in page
     told = viewer.get(f"/runs/{claimed.pk}/sandbox").json()
     assert (told["reported"], told["count"], told["drifted"]) == (True, 1, 0)
     assert told["rows"][0]["reported"] == "512 MB"
@@ -57,7 +62,8 @@ def test_all_as_asked_is_one_line_with_the_rows_behind_it(client: Client, viewer
 
 def test_drift_is_named_and_is_text(client: Client, viewer: Api, claimed: Run) -> None:
     state_machine.record_sandbox(claimed.pk, claimed.lease_epoch, to_json([FINE, OTHER]))
-    page = client.get(f"/runs/{claimed.pk}/").content.decode()
+    assert "1 of 2 settings not as requested" in client.get(f"/runs/{claimed.pk}/").content.decode()
+    page = client.get(f"/runs/{claimed.pk}/details/").content.decode()
     assert "1 of 2 sandbox settings are not as requested" in page
     assert "sidecar: DNS is" in page
     assert "&lt;b&gt;8.8.8.8" in page
@@ -119,7 +125,7 @@ def test_each_step_of_a_run_is_one_transaction(
     with django_assert_num_queries(4):  # begin, the table, update, commit
         assert state_machine.mark_running(claimed.pk, 1, "sha256:x", to_json([FINE]))
     ending = state_machine.Ending(state_machine.Status.SUCCEEDED, "exit_code", "It exited.", 0)
-    with django_assert_num_queries(3):  # begin, update, commit
+    with django_assert_num_queries(4):  # begin, update, the health of its job, commit
         assert state_machine.finish(claimed.pk, 1, ending)
     with django_assert_num_queries(4):  # begin, update, its receipts, commit
         mark_cleaned(claimed.pk)

@@ -17,12 +17,13 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 CODES = {*metrics.COLD_REASONS, starts.OFF}
 
 
-def shown(people: dict[str, User], run: Run, path: str = "") -> str:
+def shown(people: dict[str, User], run: Run, path: str, title: str) -> str:
+    """The settings of the run: `Details` on the tab of that name, `This run` beside the log."""
     client = Client()
     client.force_login(people["viewer"])
     answer = client.get(f"/runs/{run.pk}/{path}")
     assert answer.status_code == 200
-    details = answer.content.decode().split("<h2>Details</h2>")[1].split("</dl>")[0]
+    details = answer.content.decode().split(f"<h2>{title}</h2>")[1].split("</dl>")[0]
     return " ".join(strip_tags(re.sub(r"</d[dt]>", " ", details)).split())
 
 
@@ -52,26 +53,40 @@ def test_the_docs_list_every_code() -> None:
 @pytest.mark.parametrize(
     ("kind", "reason", "words"),
     [
-        ("warm", None, "Sandbox Started in a waiting sandbox Root"),
-        ("stem", None, "Sandbox Started on a waiting network and sidecar Root"),
+        ("warm", None, "Sandbox Started in a waiting sandbox"),
+        ("stem", None, "Sandbox Started on a waiting network and sidecar"),
         ("cold", "off", "Built for this run: waiting sandboxes are off. CRONIUM_WARM sets how many each host keeps."),
         ("cold", "requeued", "Built for this run: the run was queued again, and a waiting sandbox is used only once."),
         ("cold", "of_the_future", "Built for this run: of the future."),
-        ("cold", None, "Sandbox Built for this run Root"),
+        ("cold", None, "Sandbox Built for this run"),
     ],
 )
-@pytest.mark.parametrize("path", ["", "live/"])
+@pytest.mark.parametrize(
+    ("path", "title", "following"),
+    [
+        *[("details/", "Details", "Root"), ("live/?tab=details", "Details", "Root")],
+        *[("", "This run", "Environment"), ("live/", "This run", "Environment")],
+    ],
+)
 def test_the_page_says_how_it_started(
-    people: dict[str, User], run: Run, kind: str, reason: str | None, words: str, path: str
+    people: dict[str, User],
+    run: Run,
+    kind: str,
+    reason: str | None,
+    words: str,
+    path: str,
+    title: str,
+    following: str,
 ) -> None:
-    assert words in shown(people, begin(run, kind, reason), path)
+    assert f"{words} {following} " in shown(people, begin(run, kind, reason), path, title)
 
 
 @pytest.mark.parametrize("kind", [None, "of_the_future"])
 def test_the_page_says_nothing_of_an_earlier_or_queued_run(people: dict[str, User], run: Run, kind: str | None) -> None:
-    page = shown(people, begin(run, kind))
+    page = shown(people, begin(run, kind), "details/", "Details")
     assert "Sandbox" not in page
     assert "Root" in page
+    assert "Sandbox" not in shown(people, run, "", "This run")
 
 
 @pytest.mark.parametrize(

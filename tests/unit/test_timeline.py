@@ -30,8 +30,11 @@ def client(people: dict[str, User]) -> Client:
     return client
 
 
-def timeline(client: Client, run: Run, part: str = "") -> list[str]:
-    """The sentences of the page; `part` is the fragment that is updated while the page is open."""
+LIVE = "live/?tab=details"  # the fragment that is updated while the page is open
+
+
+def timeline(client: Client, run: Run, part: str = "details/") -> list[str]:
+    """The sentences of the page or of its `part`."""
     page = client.get(f"/runs/{run.pk}/{part}").content.decode()
     (shown,) = re.findall(r'<ol class="timeline">(.*?)</ol>', page, re.S)
     assert "<script" not in shown
@@ -70,7 +73,7 @@ def test_who_took_it_over_and_why_is_told_in_order(client: Client, run: Run) -> 
         "Cancel requested by olga",
         "The script was stopped.",
     ]
-    assert timeline(client, run) == timeline(client, run, "live/")
+    assert timeline(client, run) == timeline(client, run, LIVE)
 
 
 def test_a_worker_that_wins_its_lease_back_is_not_called_new(client: Client, run: Run) -> None:
@@ -134,7 +137,7 @@ def test_hostile_words_are_shown_as_they_are(client: Client, run: Run) -> None:
     state_machine.record_note(run.pk, "network_refused", HOSTILE)
     state_machine.finish(run.pk, epoch, Ending(Status.ERRORED, "image_missing", HOSTILE))
     assert timeline(client, run)[-2:] == [HOSTILE, HOSTILE]
-    assert timeline(client, run, "live/")[-2:] == [HOSTILE, HOSTILE]
+    assert timeline(client, run, LIVE)[-2:] == [HOSTILE, HOSTILE]
 
 
 @pytest.mark.django_db(transaction=True, serialized_rollback=True)

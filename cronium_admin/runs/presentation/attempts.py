@@ -36,4 +36,5 @@ def _describe(run: Run, shown: Run) -> Attempt:
 
 def list_reruns(run: Run) -> QuerySet[Run]:
     reruns = run.reruns.exclude(trigger=RETRY_TRIGGER)
-    return reruns.only("pk", "number", "status", "job_slug").order_by("number")[:10]
+    # Without `parent` each row would read it with a query of its own.
+    return reruns.only("pk", "parent", "number", "status", "job_slug").order_by("number")[:10]
