@@ -1,7 +1,7 @@
 """The page of one run: its tabs Log, Script and Details, and the parts of it that change."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -113,7 +113,7 @@ def _build_context(request: HttpRequest, run: Run, tab: str) -> dict[str, Any]:
     now = database_now()
     steps = build_phases(run.created_at, run.claimed_at, run.started_at, run.finished_at, now)
     events = build_timeline(run) if tab == DETAILS else []
-    attempts, reruns = list_attempts(run), list_reruns(run)
+    attempts, reruns = list_attempts(run), [] if tab == SCRIPT else list(list_reruns(run))
     return {
         **build_log_context(run),
         **_build_failure_context(request, run),
@@ -149,7 +149,7 @@ def _is_being_removed(run: Run, now: datetime) -> bool:
     return now - run.finished_at < REMOVAL_WAIT
 
 
-def _digest_parts(run: Run, event_count: int, attempts: Sequence[Attempt], reruns: Iterable[Run]) -> str:
+def _digest_parts(run: Run, event_count: int, attempts: Sequence[Attempt], reruns: Sequence[Run]) -> str:
     # Changes with what the page shows, except ages and durations. A part that is replaced loses the focus and closes
     # its menu.
     times = (run.claimed_at, run.started_at, run.finished_at, run.cancel_requested_at, run.output_at, run.cleaned_at)
