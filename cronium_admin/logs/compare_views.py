@@ -20,8 +20,13 @@ from cronium_admin.runs.lookup import find_compared_runs, parse_run_id
 @never_cache
 @require_project_permission(Permission.VIEW)
 def compare(request: HttpRequest, is_part: bool = False) -> HttpResponse:
-    ids = [parse_run_id(request.GET.get(name, "")) for name in ("a", "b")]
-    a, b = find_compared_runs(get_current_user(request), *ids)
+    try:
+        ids = [parse_run_id(request.GET.get(name, "")) for name in ("a", "b")]
+        a, b = find_compared_runs(get_current_user(request), *ids)
+    except ApiError as error:
+        if not is_part:
+            raise
+        return render(request, "logs/_compared.html", {"problem": error.message}, status=error.status)
     is_exact = bool(request.GET.get("exact"))
     query = {"a": a.pk, "b": b.pk}
     context: dict[str, Any] = {"a": a, "b": b, "is_exact": is_exact, "nav": "runs"}

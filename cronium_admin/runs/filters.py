@@ -122,9 +122,14 @@ LISTED = tuple(field.name for field in fields(RunFilter) if field.name not in ("
 
 
 def _read_values(query: QueryDict, name: str) -> tuple[str, ...]:
-    texts = [text.replace("\0", "").strip()[: _LENGTHS.get(name, 80)] for text in query.getlist(name)[:MAX_VALUES]]
+    texts = clean_values(text.strip()[: _LENGTHS.get(name, 80)] for text in query.getlist(name)[:MAX_VALUES])
     allowed = _ALLOWED.get(name)
-    return tuple(dict.fromkeys(text for text in texts if text and (allowed is None or text in allowed)))
+    return tuple(text for text in texts if allowed is None or text in allowed)
+
+
+def clean_values(texts: Iterable[str]) -> tuple[str, ...]:
+    """Without NUL, which PostgreSQL refuses, without empty ones, and each once."""
+    return tuple(dict.fromkeys(cleaned for text in texts if (cleaned := text.replace("\0", ""))))
 
 
 def _filter_states(runs: QuerySet[Run], states: Iterable[str], reasons: Iterable[str]) -> QuerySet[Run]:

@@ -18,7 +18,7 @@ from cronium_admin.images.models import Language
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.validation import validate_tags
 from cronium_admin.runs.api import router
-from cronium_admin.runs.filters import MAX_VALUES, STATES, RunFilter, find_jobs
+from cronium_admin.runs.filters import MAX_VALUES, STATES, RunFilter, clean_values, find_jobs
 from cronium_admin.runs.input_values import PREFIX, read_input_filters
 from cronium_admin.runs.models import Run
 from cronium_admin.runs.schemas import RunItem, RunPage
@@ -74,7 +74,7 @@ class RunFilters(Schema):
             _check_tag(tag)
         caller = get_caller(request)
         jobs = _find_jobs(caller, self.job)
-        lists = {name: tuple(filter(None, dict.fromkeys(value))) for name, value in self if isinstance(value, list)}
+        lists = {name: clean_values(value) for name, value in self if isinstance(value, list)}
         inputs = tuple(read_input_filters(request.GET).items())
         chosen = RunFilter(**lists, input=inputs, period=self.period, since=self.since, until=self.until)
         return chosen.select(runs, caller, jobs)

@@ -240,7 +240,8 @@ def test_a_token_that_is_none_opens_no_route(kind: str, people: dict[str, User],
 def test_a_refused_request_changes_nothing(viewer: Api, job: Job, nothing_stored: None) -> None:
     for method, path, body, least, _ in ROUTES:
         if method != "GET" and "{" not in path and least != "viewer":
-            assert viewer.call(method, path, body).status_code == 403
+            refused = 404 if path.startswith("/job-views/") else 403  # a view may be one's own: its row is read first
+            assert viewer.call(method, path, body).status_code == refused
 
 
 def test_health_is_open(stranger: Api) -> None:

@@ -148,8 +148,6 @@ OPERATION_IDS = [
     *("end_sessions", "find_log_lines", "follow_log", "get_image"),
     *("get_job", "list_advice", "get_person", "get_profile", "get_revision", "get_run"),
     *("compare_logs", "compare_runs", "get_receipt", "search_logs"),
-    *("get_job", "get_person", "get_profile", "get_revision", "get_run"),
-    *("compare_logs", "compare_runs"),
     *("get_sandbox", "get_secret", "get_variable", "health", "launch_run"),
     *("list_hosts", "list_images", "list_jobs", "list_log_lines"),
     *("list_people", "list_profiles", "list_revisions", "list_runs", "list_secrets"),

@@ -26,6 +26,7 @@ OTHER: dict[str, Any] = {
     **{"memory_mb": 100, "pids": 50, "env": {"A": "1"}, "secrets": ["API_KEY"], "timeout_seconds": 5},
     **{"network": "isolated", "egress": ["example.com:443"], "read_only_root": False, "input": 2},
     **{"pull_policy": "never", "retry": {"max": 1}},
+    "input_schema": {"type": "object", "properties": {"region": {"type": "string"}}},
     **{"queue": "other", "log_limit_mb": 5, "on_log_limit": "drop", "streams": "merged", "launch_env": ["DAY"]},
 }
 

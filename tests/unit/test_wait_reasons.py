@@ -33,8 +33,9 @@ def read(client: Client, people: dict[str, User]) -> Read:
 
     def list_reasons(url: str = "/runs/") -> dict[int, str]:
         page = client.get(url).content.decode()
-        rows = [row for row in page.split("data-row") if 'class="said why"' in row]
-        texts = [re.findall(r'class="said why" title="([^"]*)">([^<]*)<', row)[0] for row in rows]
+        pattern = r'at-why"><span class="(?:said why|meta)" title="([^"]*)">([^<]*)<'
+        rows = [row for row in page.split("data-row") if re.search(pattern, row)]
+        texts = [re.findall(pattern, row)[0] for row in rows]
         assert all(title == text for title, text in texts)
         numbers = [int(re.findall(r">#(\d+)<", row)[0]) for row in rows]
         return {number: html.unescape(text) for number, (_, text) in zip(numbers, texts, strict=True) if text}
