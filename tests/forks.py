@@ -41,7 +41,17 @@ LIBRARIES = (
     *("celery.app.amqp", "celery.backends.base", "celery.contrib.django.task", "celery.fixups.django"),
     *("celery.worker.consumer", "channels.auth", "channels.security.websocket", "cryptography.fernet"),
     *("csp.middleware", "django_htmx.templatetags.django_htmx", "docker", "jwt", "kombu.transport.redis", "orjson"),
-    *("prometheus_client", "psutil", "psycopg_pool", "pydantic_settings", "pythonjsonlogger.json", "redis"),
+    *(
+        "jsonschema",
+        "markdown_it",
+        "nh3",
+        "prometheus_client",
+        "psutil",
+        "psycopg_pool",
+        "pydantic_settings",
+        "pythonjsonlogger.json",
+        "redis",
+    ),
     *("servestatic.middleware", "sqlparse", "tenacity", "uvicorn.lifespan.on", "uvicorn.loops.asyncio"),
     *("uvicorn.protocols.http.h11_impl", "uvicorn.protocols.websockets.websockets_sansio_impl"),
 )
