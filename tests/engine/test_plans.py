@@ -17,7 +17,6 @@ MOST = {"sqlite": 60_000, "postgresql": 4_000}
 SOUGHT = {
     "page: all": "run_newest",
     "page: of a job": "run_of_job_newest",
-    "page: of a job by slug": "run_of_job_newest",
     "page: failed": "run_by_status_newest",
     "list: failed": "run_by_status_newest",
     "list: since": "run_newest",
