@@ -11,6 +11,12 @@ export function startListFilters() {
     const form = event.target.closest("form[data-results]");
     if (form && event.target.matches(APPLIED_AT_ONCE)) applyFilters(form);
   });
+  // Before the answer of the link, so that what is typed meanwhile filters by the new state too.
+  document.addEventListener("click", ({ target }) => {
+    const link = target.closest("[data-chooses]");
+    const state = link && document.querySelector("input[name=state][form=job-filters]");
+    if (state) state.value = link.dataset.chooses;
+  }, true);
   document.addEventListener("submit", (event) => {
     if (!event.target.matches("form[data-results]") || event.submitter) return;
     event.preventDefault();
