@@ -16,6 +16,7 @@ from django.http import HttpResponse
 from django.test import Client, override_settings
 
 from cronium_admin.accounts.models import ApiToken, User
+from cronium_admin.home.tallies import clear_tallies
 from cronium_admin.jobs.models import Job
 from cronium_admin.profiles.models import Profile
 from cronium_admin.runs.launch import launch
@@ -122,6 +123,7 @@ def _plain_surroundings(tmp_path: Path) -> Iterator[None]:
     django_settings.CONFIG = own[0].model_copy(update={**empty, "data_dir": tmp_path, "log_limit_mb": None})
     django_settings.DATA_DIR = tmp_path
     caches["throttle_own"].clear()  # attempts are counted by the user's id, which other tests use again
+    clear_tallies()  # kept for some seconds, for users of the same id too
     yield
     django_settings.CONFIG, django_settings.DATA_DIR = own
 

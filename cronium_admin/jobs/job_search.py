@@ -20,11 +20,11 @@ from cronium_admin.jobs.job_states import JobState, add_state
 from cronium_admin.jobs.list_models import JobPin
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.recent_runs import MAX_RUNS
+from cronium_admin.jobs.retry import STATUSES as FAILURES
 
 MAX_WORDS = 20
 MAX_TAGS = 40
 MAX_LINE_CHARACTERS = 160
-_BAD = ("failed", "timed_out", "errored", "lost")
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def count_recent_failures() -> dict[int, int]:
     """By job: how many of its last MAX_RUNS runs failed; jobs without one are omitted. It reads failed runs only."""
     # `runs` is a higher layer, so its model is reached through the relation.
     runs: Any = Job._meta.get_field("runs").related_model
-    failed = runs.objects.filter(status__in=_BAD, number__gt=F("job__last_run_number") - MAX_RUNS)
+    failed = runs.objects.filter(status__in=FAILURES, number__gt=F("job__last_run_number") - MAX_RUNS)
     return dict(failed.order_by().values_list("job").annotate(number=Count("pk")))
 
 

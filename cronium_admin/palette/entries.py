@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from uuid import UUID
 
-from django.db.models import Case, Q, When
+from django.db.models import Case, When
 from django.urls import reverse
 
 from cronium_admin.accounts.models import User
@@ -100,7 +100,7 @@ def _list_runs(user: User, words: list[str]) -> list[Entry]:
 
 
 def _list_own_runs(user: User) -> list[Entry]:
-    runs = Run.objects.visible_to(user).filter(Q(created_by=user)).order_by("-created_at", "-pk")
+    runs = Run.objects.visible_to(user).filter(created_by=user).order_by("-created_at", "-pk")
     runs = runs.only("pk", "number", "job_name", "job_slug", "status", "cancel_requested_at")
     return [_make_run_entry(run, "Your last runs") for run in runs[:MAX_RUNS]]
 

@@ -13,11 +13,12 @@ from django.db import connection
 
 from cronium_admin.runs.health_models import JobHealth
 from cronium_admin.runs.models import BUILD_TRIGGER, Run, Status
+from cronium_admin.runs.triggers import Trigger
 
 GOOD = (Status.SUCCEEDED,)
 BAD = (Status.FAILED, Status.TIMED_OUT, Status.ERRORED, Status.LOST)
 COUNTED_STATUSES = (*GOOD, *BAD)
-UNCOUNTED_TRIGGERS = (BUILD_TRIGGER, "try")
+UNCOUNTED_TRIGGERS = (BUILD_TRIGGER, Trigger.TRY.value)
 
 _TABLE = JobHealth._meta.db_table
 _BAD_VALUE = "CASE WHEN r.status = 'succeeded' THEN NULL ELSE r.finished_at END"

@@ -14,6 +14,7 @@ from cronium_admin.accounts.page_permissions import Permissions, get_current_use
 from cronium_admin.accounts.permissions import Permission
 from cronium_admin.core.paging import Page, fetch_newest_or_first_page
 from cronium_admin.jobs.models import Job
+from cronium_admin.jobs.retry import STATUSES as FAILURES
 from cronium_admin.runs.filter_options import (
     PERIOD_WORDS,
     build_facets,
@@ -26,7 +27,6 @@ from cronium_admin.runs.filters import RunFilter, count_bounded, find_jobs
 from cronium_admin.runs.models import Run
 
 PAGE_SIZE = 50
-FAILURES = ("failed", "timed_out", "errored", "lost")
 _LONG = ("differs", "output", "sandbox")
 
 
@@ -54,7 +54,6 @@ def list_runs(request: HttpRequest) -> HttpResponse:
         "query": query,
         "query_base": f"{query}&" if query else "",
         "unread": [text[:40] for text in unread],
-        "is_choosing": bool(request.GET.get("choose")),
         "can": Permissions(user),
         "has_run": bool(page.items) or has_launched_runs(user),
         "nav": "runs",
