@@ -144,12 +144,12 @@ class Follower:
             self._source.close()
 
     def restart_if_stalled(self) -> None:
-        """Switch to the engine's log if no data arrived since the last call. From any thread.
+        """Switch to the engine's log if no data arrived and none was stored since the last call. From any thread.
 
         For a container that has exited: its connection may be dead without an error. A slow store is no stall.
         """
         source = self._source
-        progress = source, source and source.received
+        progress = source, source and source.received, self._stored
         if source and progress == self._checked and not self._is_storing:
             log.warning("%s: its output is stalled; reading the engine's log instead", self._name)
             source.close()

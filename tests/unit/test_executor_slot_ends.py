@@ -229,11 +229,15 @@ class TestDeadConnections:
         assert (told.result.status, told.result.reason, told.result.exit_code) == expected
         assert told.log() == b"up\nlast\n"
 
-    def test_a_slow_store_is_no_dead_connection(self, engine: FakeEngine, supervisor: Supervisor) -> None:
+    def test_a_slow_store_is_no_dead_connection(
+        self, engine: FakeEngine, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("executor.run.slot.STALL_SECONDS", 1.0)  # a busy machine takes its time after the store
+
         class Slow(Remembering):
             def append(self, batch: Any) -> None:
                 if b"last" in b"".join(part.text for part in batch.segments):
-                    time.sleep(0.6)
+                    time.sleep(2.5)
                 super().append(batch)
 
         spec, told = make_spec(script=f"trap 'echo last; exit 143' TERM; {FOREVER}"), Slow()

@@ -117,7 +117,7 @@ def test_a_stopped_worker_lets_its_script_go_on_and_the_next_takes_it_over(
     cluster.until(lambda: "adopted" in cluster.kinds(run_id), 30)
     cluster.let_go(run_id)
     assert cluster.check_once(run_id, adopted=1)["host"] == "two"
-    page = browser.get(f"/runs/{run_id}/").text
+    page = browser.get(f"/runs/{run_id}/details/").text
     timeline = page[page.index('<ol class="timeline">') :]
     told = [
         "Queued by admin",
