@@ -1,4 +1,5 @@
 // The run page: starts the log panel, and keeps the page's head, phases and details up to date.
+import { canNotify, EndNotice } from "./end_notice.js";
 import { LogPanel } from "./log_panel.js";
 
 const panel = document.querySelector("[data-run]");
@@ -12,6 +13,8 @@ document.addEventListener("keydown", (event) => {
   if (event.target.closest("input, textarea, select, [contenteditable], dialog")) return;
   document.querySelector(`main a[rel=${relation}]`)?.click();
 });
+
+if (canNotify() && document.getElementById("run-acts")) new EndNotice(location.pathname.split("/")[2]);
 
 if (panel) {
   const statusWords = JSON.parse(panel.dataset.statusWords);
