@@ -46,14 +46,14 @@ def launch_run(
     idempotency_key: IdempotencyKey = None,
 ) -> Answer[RunOut]:
     """The run is queued when the response is sent."""
-    key = _check_key(idempotency_key)
+    key = check_key(idempotency_key)
     overrides = (body or LaunchIn()).to_overrides()
     caller = get_caller(request)
     job = find_job(caller, slug, Permission.RUN)
     return _accept_run(response, launch(job, caller, overrides, idempotency_key=key))
 
 
-def _check_key(key: str | None) -> str:
+def check_key(key: str | None) -> str:
     if key is not None and not _KEY.fullmatch(key):
         raise _make_field_error("Idempotency-Key", "Must be 1 to 200 visible ASCII characters.")
     return key or ""
@@ -121,7 +121,7 @@ def rerun_run(
     request: HttpRequest, response: HttpResponse, run_id: UUID, idempotency_key: IdempotencyKey = None
 ) -> Answer[RunOut]:
     """A new run with the same script and settings, with this run as its parent."""
-    key = _check_key(idempotency_key)
+    key = check_key(idempotency_key)
     caller = get_caller(request)
     run = find_run(caller, run_id, Permission.RUN, "revision")
     return _accept_run(response, rerun(run, caller, idempotency_key=key))

@@ -55,7 +55,17 @@ def find_refusal(user: User, job: Job, act: str) -> str:
     return "It is disabled." if act == Act.RUN and not job.enabled else ""
 
 
-def apply_to_jobs(user: User, jobs: list[Job], act: str, tag: str = "", key: str = "") -> list[JobResult]:
+def read_jobs(user: User, ids: list[int]) -> list[Job]:
+    """In the order of `ids`, at most one more than MAX_JOBS, without those that the user does not see."""
+    ids = list(dict.fromkeys(ids))[: MAX_JOBS + 1]
+    rows = Job.objects.visible_to(user).filter(pk__in=ids).select_related("profile")
+    found = {job.pk: job for job in rows}
+    return [found[pk] for pk in ids if pk in found]
+
+
+def apply_to_jobs(
+    user: User, jobs: list[Job], act: str, tag: str = "", key: str = "", trigger: str = Trigger.MANUAL
+) -> list[JobResult]:
     """In the order of `jobs`; each in a transaction of its own, so that a refused one delays no other.
 
     Repeating an act changes nothing that has the wanted state already; a run is not launched twice with the same `key`.
@@ -63,21 +73,32 @@ def apply_to_jobs(user: User, jobs: list[Job], act: str, tag: str = "", key: str
     """
     if len(jobs) > MAX_JOBS:
         raise ApiError(422, "too_many_jobs", f"{len(jobs):,} jobs; at most {MAX_JOBS} at once. Narrow the filter.")
-    return [_apply_to_job(user, job, act, tag, key) for job in jobs]
+    if act == Act.RUN:
+        return [_launch_job(user, job, key, trigger) for job in jobs]
+    return [_change_job(user, job, act, tag) for job in jobs]
 
 
-def _apply_to_job(user: User, job: Job, act: str, tag: str, key: str) -> JobResult:
+def _launch_job(user: User, job: Job, key: str, trigger: str) -> JobResult:
+    if refusal := find_refusal(user, job, Act.RUN):
+        return JobResult(job, refused=refusal)
+    try:
+        run = launch(job, user, trigger=trigger, idempotency_key=f"{key}-{job.pk}" if key else "")
+        return JobResult(job, is_changed=True, run=run)
+    except (ApiError, ValidationError) as error:
+        return JobResult(job, refused=_describe_error(error))
+
+
+def _change_job(user: User, job: Job, act: str, tag: str) -> JobResult:
     if refusal := find_refusal(user, job, act):
         return JobResult(job, refused=refusal)
     try:
-        if act == Act.RUN:
-            run = launch(job, user, trigger=Trigger.MANUAL, idempotency_key=f"{key}-{job.pk}" if key else "")
-            return JobResult(job, is_changed=True, run=run)
         return JobResult(job, is_changed=_save_change(user, job, lambda stored: _make_change(stored, act, tag)))
-    except ApiError as error:
-        return JobResult(job, refused=error.message)
-    except ValidationError as error:
-        return JobResult(job, refused=" ".join(error.messages))
+    except (ApiError, ValidationError) as error:
+        return JobResult(job, refused=_describe_error(error))
+
+
+def _describe_error(error: ApiError | ValidationError) -> str:
+    return error.message if isinstance(error, ApiError) else " ".join(error.messages)
 
 
 def _make_change(job: Job, act: str, tag: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from cronium_admin.jobs.job_filter import JobFilter
 from cronium_admin.jobs.job_search import list_matching
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.validation import is_tag
-from cronium_admin.runs.bulk_jobs import MAX_JOBS, TAG_ACTS, Act, apply_to_jobs, find_refusal
+from cronium_admin.runs.bulk_jobs import MAX_JOBS, TAG_ACTS, Act, apply_to_jobs, find_refusal, read_jobs
 
 _WORDS = {
     Act.ENABLE: ("Enable", "Their schedules launch runs again.", "enabled"),
@@ -59,10 +59,7 @@ def _choose_jobs(user: User, sent: QueryDict) -> list[Job]:
         ids = list_matching(user, JobFilter.parse(QueryDict(sent.get("filter", "")))).ids
     else:
         ids = [int(pk) for pk in sent.getlist("job") if pk.isdecimal() and pk.isascii() and len(pk) < 18]
-    ids = list(dict.fromkeys(ids))[: MAX_JOBS + 1]
-    rows = Job.objects.visible_to(user).filter(pk__in=ids).select_related("profile")
-    by_id = {job.pk: job for job in rows}
-    return [by_id[pk] for pk in ids if pk in by_id]
+    return read_jobs(user, ids)
 
 
 def _find_problem(act: str, tag: str, jobs: list[Job]) -> str:

@@ -11,10 +11,11 @@ from django.views.decorators.http import require_safe
 
 from cronium_admin.accounts.models import User
 from cronium_admin.accounts.page_permissions import Permissions, get_current_user, require_project_permission
-from cronium_admin.accounts.permissions import Permission
+from cronium_admin.accounts.permissions import Permission, can
 from cronium_admin.core.paging import Page, fetch_newest_or_first_page
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.retry import STATUSES as FAILURES
+from cronium_admin.runs.bulk_runs import RunAct
 from cronium_admin.runs.filter_options import (
     PERIOD_WORDS,
     build_facets,
@@ -40,6 +41,7 @@ def list_runs(request: HttpRequest) -> HttpResponse:
     facets, more_facets = build_facets(chosen, user)
     query = chosen.to_query()
     context = {
+        **_list_choices(user, page),
         "page": page,
         "total": total,
         "has_more": has_more,
@@ -54,7 +56,6 @@ def list_runs(request: HttpRequest) -> HttpResponse:
         "query": query,
         "query_base": f"{query}&" if query else "",
         "unread": [text[:40] for text in unread],
-        "can": Permissions(user),
         "has_run": bool(page.items) or has_launched_runs(user),
         "nav": "runs",
     }
@@ -68,7 +69,7 @@ def render_rows(request: HttpRequest) -> HttpResponse:
     user = get_current_user(request)
     chosen, _ = RunFilter.from_query(request.GET)
     page = fetch_newest_or_first_page(_select_runs(user, chosen), "", PAGE_SIZE)
-    return render(request, "runs/_listed_rows.html", {"page": page})
+    return render(request, "runs/_listed_rows.html", {"page": page, **_list_choices(user, page)})
 
 
 @require_safe
@@ -77,6 +78,12 @@ def suggest_jobs(request: HttpRequest) -> HttpResponse:
     # The options of the field Job: a part of the page
     text = request.GET.get("job", "").replace("\0", "")[:120]
     return render(request, "runs/_job_options.html", {"jobs": find_job_suggestions(get_current_user(request), text)})
+
+
+def _list_choices(user: User, page: Page) -> dict[str, Any]:
+    # The rows with a box, for acts on many runs
+    choosable = {run.pk for run in page.items if can(user, Permission.RUN, run)}
+    return {"can": Permissions(user), "choosable": choosable, "bulk_acts": RunAct.choices}
 
 
 def _select_runs(user: User, chosen: RunFilter, jobs: Collection[Job] | None = None) -> QuerySet[Run]:

@@ -4,6 +4,7 @@ from django.urls import path
 
 from cronium_admin.runs import (
     advice_views,
+    bulk_run_views,
     bulk_views,
     compare_views,
     launch_views,
@@ -17,6 +18,7 @@ from cronium_admin.runs import (
 app_name = "runs"
 urlpatterns = [
     path("job-acts/", bulk_views.apply_act, name="bulk"),
+    path("run-acts/", bulk_run_views.apply_run_act, name="bulk-runs"),
     path("runs/", list_views.list_runs, name="list"),
     path("runs/rows/", list_views.render_rows, name="rows"),
     path("runs/job-options/", list_views.suggest_jobs, name="job-options"),

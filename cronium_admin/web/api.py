@@ -52,6 +52,7 @@ from cronium_admin.registries.images_api import router as images
 from cronium_admin.registries.policies_api import router as policies
 from cronium_admin.retention.api import router as runs
 from cronium_admin.runs.advice_api import router as advice
+from cronium_admin.runs.bulk_api import router as acts_on_many
 from cronium_admin.runs.compare_api import router as comparisons
 from cronium_admin.runs.receipt_api import router as receipts
 from cronium_admin.schedules.api import router as schedules
@@ -100,6 +101,7 @@ api = _Api(
 api.add_router("/jobs", jobs)
 api.add_router("/job-views", job_views)
 api.add_router("", runs)
+api.add_router("", acts_on_many)
 api.add_router("", advice)
 api.add_router("", comparisons)
 api.add_router("", receipts)

@@ -60,6 +60,8 @@ ROUTES: list[tuple[str, str, Any, str, int]] = [
     ("GET", "/runs/{run}/compare/log?with={run}", None, "viewer", 200),
     ("POST", "/runs/{run}/cancel", None, "operator", 202),
     ("POST", "/runs/{run}/rerun", None, "operator", 202),
+    ("POST", "/run-acts", {"act": "cancel", "filter": "status=live"}, "operator", 200),
+    ("POST", "/job-acts", {"act": "run", "jobs": ["report"]}, "operator", 200),
     ("DELETE", "/runs/{ended}", None, "editor", 204),
     ("DELETE", "/runs?job=report", None, "admin", 200),
     ("GET", "/hosts", None, "viewer", 200),

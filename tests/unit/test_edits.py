@@ -123,6 +123,7 @@ NO_EDIT = {
         "runs:launch-in-editor",
         "runs:try",
         "runs:bulk",
+        "runs:bulk-runs",
         "runs:cancel",
         "images:build-cancel",
         "runs:rerun",

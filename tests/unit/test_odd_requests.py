@@ -131,6 +131,7 @@ def forms(browser: Client, get_urls: list[str]) -> dict[str, odd.Form]:
     found["access:switch"].values["active"] = "on"
     bulk = {"job": str(Run.objects.get(number=1).job_id), "act": "enable", "confirmed": "yes"}  # as its second page
     found["runs:bulk"].values |= bulk
+    found["runs:bulk-runs"].values |= {"run": str(Run.objects.get(number=1).pk), "act": "cancel", "confirmed": "yes"}
     found["images:override"].values["confirmed"] = "all"  # as its second page sends it
     checked = {"language": "python", "image": "cronium/custom/x:1", "script": "import x", "job": "report", "v": ""}
     found["jobs:image-info"] = odd.Form("/job-image/", "post", checked)  # the editor's, while its form changes
@@ -182,7 +183,7 @@ def test_every_form_is_found_and_taken_as_it_is(forms: dict[str, odd.Form], post
     posts = {view for method, view, *_ in PAGES if method == "post"}
     assert posts - set(forms) <= {"account:end-others"}  # shown when there are others
     for view, form in forms.items():
-        is_answered = view in ONLY_READ or view == "runs:bulk"  # by a page with the results
+        is_answered = view in ONLY_READ or view in ("runs:bulk", "runs:bulk-runs")  # by a page with the results
         assert sweep.ask(post, form, {}) in ((200,) if is_answered else (302, 307)), view
     sweep.check()
 

@@ -82,6 +82,7 @@ PAGES = [
     ("get", "runs:pane", "run", "viewer"),
     ("get", "runs:pane-state", "run", "viewer"),
     ("post", "runs:bulk", "", "operator"),
+    ("post", "runs:bulk-runs", "", "operator"),
     ("post", "runs:cancel", "run", "operator"),
     ("post", "runs:rerun", "run", "operator"),
     ("post", "retention:one", "run", "editor"),

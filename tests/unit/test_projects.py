@@ -51,6 +51,8 @@ ROOTS = (
     "/incidents",
     "/checks",
     "/job-views",
+    "/run-acts",
+    "/job-acts",
 )
 OWN_ACCOUNT = ("/me", "/tokens")
 # Rows of the whole instance that each user reads, with a role in any project.
@@ -94,6 +96,8 @@ WITHOUT_ROW: dict[tuple[str, str], dict[str, int]] = {
     ("GET", "/incidents"): dict.fromkeys(("", *ROLES), 200),
     ("GET", "/job-views"): dict.fromkeys(("", *ROLES), 200),
     ("POST", "/job-views"): dict.fromkeys(("", *ROLES), 201),  # of its own
+    ("POST", "/run-acts"): {"": 403, "viewer": 403, "operator": 200, "editor": 200, "admin": 200},
+    ("POST", "/job-acts"): {"": 403, "viewer": 403, "operator": 200, "editor": 200, "admin": 200},  # not found
     ("GET", "/checks"): dict.fromkeys(("", *ROLES), 200),
     ("POST", "/checks"): {"": 403, "viewer": 403, "operator": 403, "editor": 201, "admin": 201},
     ("GET", "/secrets"): dict.fromkeys(("", *ROLES), 200),
