@@ -98,7 +98,7 @@ def apply_to_runs(user: User, runs: list[Run], act: str, key: str = "") -> list[
     refusals = find_refusals(user, runs, act)
     if act == RunAct.CANCEL:
         return [_cancel_run(user, run, refusals.get(run.pk, "")) for run in runs]
-    return [_repeat_run(user, run, refusals.get(run.pk, ""), key) for run in runs]
+    return [_launch_again(user, run, refusals.get(run.pk, ""), key) for run in runs]
 
 
 def _cancel_run(user: User, run: Run, refusal: str) -> RunResult:
@@ -113,7 +113,7 @@ def _cancel_run(user: User, run: Run, refusal: str) -> RunResult:
     return RunResult(run, is_changed=True)
 
 
-def _repeat_run(user: User, run: Run, refusal: str, key: str) -> RunResult:
+def _launch_again(user: User, run: Run, refusal: str, key: str) -> RunResult:
     if refusal:
         return RunResult(run, refused=refusal)
     try:
