@@ -1,6 +1,6 @@
 # `make help` lists the targets. Recipes of several lines are scripts in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help up test test-fast test-pythons test-engines lint images bench chaos attack clean
+.PHONY: help up screens test test-fast test-pythons test-engines lint images bench chaos attack clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -34,6 +34,12 @@ bench: ## benchmarks, compared with docker in the same run (BENCH="first_line ma
 	@scripts/engine.sh ensure
 	@.venv/bin/python manage.py images build
 	@.venv/bin/python -m bench $(BENCH)
+
+screens: ## pictures of every page, on demo data, into docs/screens (SCREENS="home run-*")
+	@scripts/venv.sh dev
+	@scripts/engine.sh ensure
+	@.venv/bin/python manage.py images build
+	@.venv/bin/python scripts/screens.py $(SCREENS)
 
 chaos: ## the exhaustive tests; kill, freeze and restart all parts while runs are live (CHAOS_RUNS, CHAOS_SECONDS, CHAOS_SEED)
 	@scripts/venv.sh dev
