@@ -47,22 +47,23 @@ def send_form(button: str) -> Act:
     return lambda page: page.get_by_role("button", name=button, exact=True).first.click()
 
 
-def choose_jobs(page: Page) -> None:
-    for box in page.locator("#job-list input[name=job]").all()[:3]:
+def choose_rows(page: Page) -> None:
+    for box in page.locator("tbody input.pick").all()[:3]:
         box.check()
 
 
 def choose_jobs_to_disable(page: Page) -> None:
-    choose_jobs(page)
+    choose_rows(page)
     page.get_by_label("What to do").select_option("disable")
     page.get_by_role("button", name="Continue…").click()
     page.locator("h1:has-text('Disable')").wait_for()
 
 
-def disable_jobs(page: Page) -> None:
-    choose_jobs_to_disable(page)
-    page.get_by_role("button", name="Disable 3 jobs").click()
-    page.locator("h1:has-text('disabled')").wait_for()
+def choose_runs_to_repeat(page: Page) -> None:
+    choose_rows(page)
+    page.get_by_label("What to do").select_option("rerun_failed")
+    page.get_by_role("button", name="Continue…").click()
+    page.locator(".crumbs").wait_for()
 
 
 def run_in_editor(page: Page) -> None:
@@ -102,7 +103,7 @@ PAGES: dict[str, Shown] = {
     "home-figures": Shown("/home/figures/", "h1", "home-figures"),
     "home-empty": Shown("/", "h1", is_empty=True),
     "jobs": Shown("/jobs/", "#job-list tbody tr", "jobs:list"),
-    "jobs-chosen": Shown("/jobs/", "#job-list tbody tr", act=choose_jobs),
+    "jobs-chosen": Shown("/jobs/", "#job-list tbody tr", act=choose_rows),
     "jobs-empty": Shown("/jobs/", ".empty", is_empty=True),
     "jobs-none-match": Shown("/jobs/?q=nothing-has-this-name", ".empty"),
     "jobs-act": Shown("/jobs/", "#job-list tbody tr", "runs:bulk", act=choose_jobs_to_disable),
@@ -122,6 +123,7 @@ PAGES: dict[str, Shown] = {
     "run-form": Shown("/runs/launch/customer-report/", "h1", "runs:launch"),
     "runs": Shown("/runs/", "#run-rows tr", "runs:list"),
     "runs-filtered": Shown("/runs/?status=failed&tag=billing", "#run-rows"),
+    "runs-act": Shown("/runs/?status=failed", "#run-rows tr", "runs:bulk-runs", act=choose_runs_to_repeat),
     "runs-empty": Shown("/runs/", ".empty", is_empty=True),
     "runs-delete": Shown("/runs/delete/", "h1", "retention:many"),
     "runs-delete-count": Shown("/runs/delete/?status=failed&before={before}", "h1"),
