@@ -113,7 +113,7 @@ def _build_health(job: Job) -> dict[str, Any]:
     health = find_health(job)
     began_with = None
     if health and health.failures and health.last_good:
-        later = job.runs.filter(number__gt=health.last_good.number).order_by("number")
+        later = job.runs.filter(number__gt=health.last_good.number, finished_at=health.failing_since)
         first = later.values_list("job_revision", flat=True).first()
         began_with = first if first and first != health.last_good.job_revision else None
     has_newest_run = bool(health and health.last_run and health.last_run.job_revision == job.revision)

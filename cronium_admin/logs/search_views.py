@@ -11,6 +11,7 @@ from django.views.decorators.http import require_safe
 from cronium_admin.accounts.page_permissions import get_current_user, require_project_permission
 from cronium_admin.accounts.permissions import Permission
 from cronium_admin.core.errors import ApiError
+from cronium_admin.core.terminal_text import remove_escapes
 from cronium_admin.logs.run_search import MAX_RUNS, search_runs, select_searchable, split_matches
 from cronium_admin.logs.search import MAX_QUERY, InvalidQuery, Query
 from cronium_admin.logs.search_slots import hold_search_slot
@@ -49,7 +50,8 @@ def show_results(request: HttpRequest, is_part: bool = False) -> HttpResponse:
         total, has_more = count_bounded(select_searchable(runs))
         context |= {"result": result, "done": done + result.searched, "total": total, "has_more": has_more}
         context["rows"] = [
-            (found, [(line, split_matches(line.text, query)) for line in found.lines]) for found in result.found
+            (found, [(line, split_matches(remove_escapes(line.text), query)) for line in found.lines])
+            for found in result.found
         ]
         pairs = {"after": result.next, "done": context["done"], "step": (step + 1) % MAX_STEPS}
         context |= {"continued": f"{form['address']}&{urlencode(pairs)}", "is_automatic": step + 1 < MAX_STEPS}
@@ -58,7 +60,7 @@ def show_results(request: HttpRequest, is_part: bool = False) -> HttpResponse:
 
 def _build_form(request: HttpRequest) -> dict[str, Any]:
     user = get_current_user(request)
-    chosen, _ = RunFilter.from_query(request.GET)
+    chosen, unread = RunFilter.from_query(request.GET)
     jobs, unknown = find_jobs(user, chosen.job)
     text = request.GET.get("q", "").replace("\0", "")[:MAX_QUERY]
     options = {name: bool(request.GET.get(name)) for name in ("regex", "ignore_case")}
@@ -68,6 +70,7 @@ def _build_form(request: HttpRequest) -> dict[str, Any]:
         "query": Query(text, **options),
         "chosen": chosen,
         "chips": list_chips(chosen, jobs, unknown),
+        "unread": [each[:40] for each in unread],
         "kept": chosen.list_values(),
         "address": "&".join(filter(None, (urlencode(own), filters))),
         "own": urlencode(own),

@@ -100,7 +100,9 @@ def compare_with(request: HttpRequest, run_id: UUID, other: With = None) -> Comp
         run = find_run(caller, run_id)
         success = find_last_success(run)
         if success is None:
-            raise ApiError(404, "no_success", f"No run of its job before #{run.number} succeeded. Name one in `with`.")
+            raise ApiError(
+                404, "no_success", f"No stored run of its job before #{run.number} succeeded. Name one in `with`."
+            )
         other = success.pk
     a, b = find_compared_runs(caller, run_id, other)
     return ComparisonOut.from_comparison(

@@ -11,6 +11,7 @@ from cronium_admin.accounts.page_permissions import get_current_user, require_pr
 from cronium_admin.accounts.permissions import Permission, can
 from cronium_admin.runs.comparison import compare_runs
 from cronium_admin.runs.lookup import find_compared_runs, find_last_success, find_numbered_run, find_run, parse_run_id
+from cronium_admin.runs.models import Run
 
 
 @require_safe
@@ -23,10 +24,13 @@ def compare(request: HttpRequest) -> HttpResponse:
         run = find_run(user, first)
         number = request.GET.get("number", "").strip().lstrip("#")
         found = find_numbered_run(run, number) if number else find_last_success(run)
-        if found is None:
-            return render(request, "runs/compare_choice.html", {"run": run, "number": number[:20], "nav": "runs"})
+        if found is None or found.pk == run.pk:
+            return _ask_for_other(request, run, number, is_same=found is not None)
         return redirect(f"{reverse('runs:compare')}?{urlencode({'a': run.pk, 'b': found.pk})}")
-    a, b = find_compared_runs(user, first, parse_run_id(other))
+    second = parse_run_id(other)
+    if first == second:
+        return _ask_for_other(request, find_run(user, first), is_same=True)
+    a, b = find_compared_runs(user, first, second)
     shows_env = all(can(user, Permission.EDIT, run) for run in (a, b))
     context = {
         "found": compare_runs(a, b, shows_env=shows_env),
@@ -35,3 +39,8 @@ def compare(request: HttpRequest) -> HttpResponse:
         "nav": "runs",
     }
     return render(request, "runs/compare.html", context)
+
+
+def _ask_for_other(request: HttpRequest, run: Run, number: str = "", *, is_same: bool) -> HttpResponse:
+    context = {"run": run, "number": number[:20], "is_same": is_same, "nav": "runs"}
+    return render(request, "runs/compare_choice.html", context)

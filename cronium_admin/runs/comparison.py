@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from cronium_admin.core.database.clock import database_now
-from cronium_admin.core.json_text import format_compact
+from cronium_admin.core.json_text import format_compact, format_exact
 from cronium_admin.core.templatetags.ui import (
     LANGUAGES,
     STATES,
@@ -30,6 +30,7 @@ MAX_VALUE = 300  # characters of a value
 MAX_PATHS = 200  # differing paths of a JSON value that are listed
 MAX_NODES = 20_000  # of a JSON value that are compared
 MAX_DIFF_LINES = 2000  # of the script's diff that are listed
+SECRETS_NOTE = "Only the names of secrets are compared."
 HIDDEN = "hidden"  # instead of the value of a variable
 _PHASES = {"queued": "In the queue", "sandbox": "Sandbox", "running": "Script"}
 _MISSING = object()
@@ -48,13 +49,15 @@ class Row:
 
 @dataclass(frozen=True)
 class Section:
-    """`note` says what was left out. `diff` is a unified diff, of the script only."""
+    """`note` says what was left out; `is_partial`: a difference may be in it. `diff` is a unified diff, of the script
+    only."""
 
     key: str
     title: str
     rows: list[Row] = field(default_factory=list)
     note: str = ""
     diff: str = ""
+    is_partial: bool = False
 
     @property
     def differing(self) -> list[Row]:
@@ -66,7 +69,7 @@ class Section:
 
     @property
     def is_equal(self) -> bool:
-        return not (self.differing or self.diff)
+        return not (self.differing or self.diff or self.is_partial)
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ def compare_runs(a: Run, b: Run, *, shows_env: bool = False) -> Comparison:
         _compare_scripts(a, b),
         Section("image", "Image", list(_compare_images(a, b))),
         Section("env", "Environment", list(_compare_env(a.env, b.env, shows_env))),
-        Section("secrets", "Secrets", list(_compare_names(a.secrets, b.secrets))),
+        Section("secrets", "Secrets", list(_compare_names(a.secrets, b.secrets)), SECRETS_NOTE),
         _compare_json("input", "Input", a.input, b.input),
         Section("limits", "Limits", list(_compare_limits(a, b))),
         Section("network", "Network", list(_compare_networks(a, b))),
@@ -184,8 +187,10 @@ def _compare_networks(a: Run, b: Run) -> Iterator[Row]:
 def _compare_starts(a: Run, b: Run) -> Iterator[Row]:
     yield _make_row("host", "Host", a.host, b.host)
     yield _make_row("queue", "Queue", a.queue, b.queue)
-    yield _make_row("trigger", "Started by", *(describe_trigger(run.trigger) for run in (a, b)))
-    yield _make_row("created_by", "Who", *(run.created_by.get_username() if run.created_by else "" for run in (a, b)))
+    yield _make_row("trigger", "Started", *(describe_trigger(run.trigger) for run in (a, b)))
+    yield _make_row(
+        "created_by", "Launched by", *(run.created_by.get_username() if run.created_by else "" for run in (a, b))
+    )
     yield _make_row("attempt", "Attempt", a.attempt, b.attempt)
     yield _make_row("priority", "Priority", a.priority_name, b.priority_name)
     yield _make_row("concurrency_key", "Concurrency key", a.concurrency_key, b.concurrency_key)
@@ -231,10 +236,15 @@ def _compare_json(key: str, title: str, a: Any, b: Any) -> Section:
     walk = _JsonWalk()
     walk.compare("", a, b)
     rows = [Row(path or "$", path or "whole value", old, new, False) for path, old, new in walk.found]
-    if not rows and not walk.is_cut:
-        rows = [Row("$", "whole value", _format_value(a), _format_value(b), True)]
-    note = f"Only the first {len(rows):,} differences were looked for." if walk.is_cut else ""
-    return Section(key, title, rows, note)
+    is_equal = not rows and (not walk.is_cut or format_exact(a, sort_keys=True) == format_exact(b, sort_keys=True))
+    if is_equal:
+        return Section(key, title, [Row("$", "whole value", _format_value(a), _format_value(b), True)])
+    if not walk.is_cut:
+        return Section(key, title, rows)
+    is_long = len(rows) >= MAX_PATHS
+    note = f"The list ends after {MAX_PATHS:,} differences." if is_long else ""
+    note = note or f"They differ. Only the first {MAX_NODES:,} values were compared one by one."
+    return Section(key, title, rows, note, is_partial=True)
 
 
 class _JsonWalk:

@@ -55,13 +55,15 @@ def find_numbered_run(run: Run, number: str) -> Run | None:
 
 
 def find_compared_runs(user: User, first: UUID, second: UUID) -> tuple[Run, Run]:
-    """Both runs with all that `comparison` reads, the older one first. Raises ApiError 404 if the user does not see
-    one of them."""
+    """Both runs with all that `comparison` reads, the older one first. Raises ApiError: 404 if the user does not see
+    one of them, 422 if they are the same run."""
     runs = Run.objects.visible_to(user).select_related("job", "created_by", "revision__script").defer(*_LONG)
     found = {run.pk: run for run in runs.filter(pk__in={first, second})}
     for run_id in (first, second):
         if run_id not in found:
             raise make_missing_error(run_id)
+    if first == second:
+        raise ApiError(422, "same_run", "This is the same run twice. Name another run to compare it with.")
     a, b = sorted((found[first], found[second]), key=lambda run: (run.created_at, run.pk))
     return a, b
 

@@ -9,9 +9,11 @@ from django.utils import timezone
 
 from cronium_admin.accounts.models import Project, User
 from cronium_admin.jobs.models import Job
+from cronium_admin.jobs.service import save_job
 from cronium_admin.logs import comparison as logs
 from cronium_admin.logs.comparison import compare_logs
 from cronium_admin.logs.line_diff import diff_lines
+from cronium_admin.runs import comparison
 from cronium_admin.runs.comparison import MAX_PATHS, compare_runs
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.lookup import find_compared_runs, find_last_success
@@ -83,7 +85,7 @@ def test_a_value_with_many_differences_is_cut_and_says_so(pair: tuple[Run, Run])
         Run.objects.filter(pk=run.pk).update(output=[base + n for n in range(1000)], output_at=timezone.now())
     output = next(section for section in compare(*pair).effects if section.key == "output")
     assert len(output.rows) == MAX_PATHS
-    assert output.note == "Only the first 200 differences were looked for."
+    assert output.note == "The list ends after 200 differences."
     deep: Any = 0
     for _ in range(400):
         deep = [deep]
@@ -103,7 +105,7 @@ def test_a_failed_run_is_compared_with_the_last_success_before_it(
     assert client.get("/runs/compare/", {"a": bad.pk})["Location"] == f"/runs/compare/?a={bad.pk}&b={good.pk}"
     by_number = client.get("/runs/compare/", {"a": bad.pk, "number": f"#{later.number}"})
     assert by_number["Location"] == f"/runs/compare/?a={bad.pk}&b={later.pk}"
-    assert "No run of this job before" in client.get("/runs/compare/", {"a": good.pk}).content.decode()
+    assert "No stored run of this job before" in client.get("/runs/compare/", {"a": good.pk}).content.decode()
     for number in ("77", "x", "9" * 30):
         page = client.get("/runs/compare/", {"a": bad.pk, "number": number})
         assert "The job has no run" in page.content.decode()
@@ -218,3 +220,58 @@ def test_past_the_time_limit_the_rest_is_different() -> None:
     blocks, is_late = diff_lines(["a", "b", "x"], ["c", "b", "x"], -1)
     assert is_late
     assert [block.is_equal for block in blocks] == [False, True]
+
+
+def test_a_large_equal_part_is_no_proof_that_all_is_equal(
+    pair: tuple[Run, Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(comparison, "MAX_NODES", 5)
+    job = Job.objects.get(pk=pair[0].job_id)
+    runs = [launch(job, get_admin(), Overrides(input=[*range(10), last])) for last in (1, 2, 1)]
+    section = next(each for each in compare(*runs[:2]).causes if each.key == "input")
+    assert (section.is_equal, section.rows) == (False, [])
+    assert section.note == "They differ. Only the first 5 values were compared one by one."
+    section = next(each for each in compare(runs[0], runs[2]).causes if each.key == "input")
+    assert (section.is_equal, section.note) == (True, "")
+
+
+def test_a_run_is_not_compared_with_itself(pair: tuple[Run, Run], people: dict[str, User], viewer: Api) -> None:
+    client, bad = sign_in(people["viewer"]), pair[1]
+    for query in ({"a": bad.pk, "b": bad.pk}, {"a": bad.pk, "number": bad.number}):
+        text = client.get("/runs/compare/", query).content.decode()
+        assert "itself. Choose another run." in text
+        assert "What became of them" not in text
+    part = client.get("/runs/compare/log/part/", {"a": bad.pk, "b": bad.pk})
+    assert (part.status_code, "the same run twice" in part.content.decode()) == (422, True)
+    for route in ("compare", "compare/log"):
+        answer = viewer.get(f"/runs/{bad.pk}/{route}?with={bad.pk}")
+        assert (answer.status_code, answer.json()["code"]) == (422, "same_run"), route
+
+
+def test_what_is_not_compared_is_not_called_equal(job: Job, people: dict[str, User]) -> None:
+    good, bad = (end(launch(job, get_admin()), status) for status in ("succeeded", "failed"))
+    text = sign_in(people["viewer"]).get("/runs/compare/", {"a": bad.pk, "b": good.pk}).content.decode()
+    assert "Not compared: values of secrets, variables that the script reads, and services that it uses." in text
+
+
+def test_hidden_characters_of_scripts_and_logs_are_shown_as_codes(
+    pair: tuple[Run, Run], people: dict[str, User]
+) -> None:
+    give_log(pair[0], b"same\n")
+    give_log(pair[1], "same\n\x1b[31mred\x1b[0m \u202eright to left\u202c a\rb\n".encode())
+    job = Job.objects.get(pk=pair[0].job_id)
+    save_job(job, {"script": "if ok:\u202e\u2066 return\n\tpass"}, get_admin())
+    last = end(launch(Job.objects.get(pk=job.pk), get_admin()), "failed")
+    client = sign_in(people["editor"])
+    part = client.get("/runs/compare/log/part/", {"a": pair[0].pk, "b": pair[1].pk}).content.decode()
+    assert "red [U+202E]right to left[U+202C] a[U+000D]b" in part
+    for address in (
+        f"/runs/compare/?a={pair[1].pk}&b={last.pk}",
+        f"/runs/{last.pk}/script/",
+        "/jobs/report/script/",
+        "/jobs/report/history/?before=2&after=3",
+    ):
+        text = client.get(address).content.decode()
+        assert "if ok:[U+202E][U+2066] return" in text, address
+        assert "\tpass" in text, address
+        assert "\u202e" not in text, address

@@ -203,3 +203,17 @@ def test_the_queries_of_the_tabs(job: Job, client: Client, people: dict[str, Use
             client.get(f"/jobs/report/{tab}")
         counts[tab] = len(captured)
     assert counts == {"": 12, "script/": 8, "history/": 10, "settings/": 14, "use/": 8, "runs/": 5}
+
+
+def test_a_failure_began_with_the_revision_of_the_first_run_that_failed(job: Job, show: Callable[..., str]) -> None:
+    _end(job, "succeeded")
+    changed = save_job(job, {"script": "one\n2\n"}, get_admin())
+    cancelled = launch(changed, get_admin())
+    Run.objects.filter(pk=cancelled.pk).update(status="cancelled", finished_at=cancelled.created_at)
+    changed = save_job(changed, {"script": "one\n3\n"}, get_admin())
+    first = _end(changed)
+    assert f">revision {changed.revision}</a>" in show()
+    _end(save_job(changed, {"script": "one\n4\n"}, get_admin()))
+    assert f">revision {changed.revision}</a>" in show()
+    first.delete()
+    assert "It began with" not in show()

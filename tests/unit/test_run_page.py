@@ -163,7 +163,7 @@ def test_without_a_success_there_is_nothing_to_compare(job: Job, show: Callable[
     failed = _fail(job)
     text = show(failed)
     assert "Since the last success" not in text
-    assert "no success before it" in text
+    assert "no success known before it" in text
 
 
 def test_the_script_that_ran_with_its_line_marked(job: Job, show: Callable[..., str]) -> None:
@@ -239,3 +239,14 @@ def test_neighbours_repeats_and_recent_runs_cost_no_query_for_each(job: Job, dja
         assert list(list_reruns(second)) == again
     with django_assert_num_queries(1):
         assert len(list_recent_sources(job)) == 6
+
+
+def test_a_streak_ends_at_a_deleted_run(job: Job, show: Callable[..., str]) -> None:
+    runs = [_fail(job) for _ in range(5)]
+    assert "5 times in a row" in show(runs[4])
+    Run.objects.filter(pk=runs[2].pk).update(status="succeeded")
+    assert "2 times in a row" in show(runs[4])
+    Run.objects.filter(pk=runs[2].pk).delete()  # with it, its success is unknown
+    text = show(runs[4])
+    assert "2 times in a row" in text
+    assert "no success known before it" in text

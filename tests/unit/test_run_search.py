@@ -105,3 +105,16 @@ def test_matches_are_marked() -> None:
         ("key", True),
     ]
     assert split_matches("abc", Query("b", regex=True)) == [("abc", False)]
+
+
+def test_hidden_characters_are_shown_as_codes(job: Job, people: dict[str, User]) -> None:
+    run = give_log(launch(job, get_admin()), "\x1b[1mneedle\x1b[0m \u202eright to left\n\tneedle a\rb\n".encode())
+    Run.objects.filter(pk=run.pk).update(started_at=timezone.now())
+    text = sign_in(people["viewer"]).get("/runs/search/part/?q=needle").content.decode()
+    assert "<mark>needle</mark> [U+202E]right to left" in text
+    assert "\t<mark>needle</mark> a[U+000D]b" in text
+
+
+def test_a_time_that_is_none_is_named_and_not_passed_over(logs: list[Run], people: dict[str, User]) -> None:
+    text = sign_in(people["viewer"]).get("/runs/search/results/?q=end&since=yesterday").content.decode()
+    assert "“yesterday” is not a time" in text

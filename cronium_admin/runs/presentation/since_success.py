@@ -48,10 +48,19 @@ def find_last_success(run: Run) -> Run | None:
 
 
 def count_streak(run: Run, good: Run | None) -> int:
-    """How many runs have failed since the last success, with `run`; at most SEARCHED_RUNS + 1."""
+    """How many runs have failed since the last success, with `run`; at most SEARCHED_RUNS + 1.
+
+    Counts back to the first number that is missing: the deleted run may have succeeded.
+    """
     first = good.number if good else run.number - SEARCHED_RUNS - 1
-    runs = Run.objects.filter(job=run.job_id, number__gt=first, number__lte=run.number, status__in=BAD)
-    return runs.exclude(trigger__in=UNCOUNTED_TRIGGERS).count()
+    runs = Run.objects.filter(job=run.job_id, number__gt=first, number__lte=run.number).order_by("-number")
+    failures = 0
+    rows = runs.values_list("number", "status", "trigger")
+    for expected, (number, status, trigger) in zip(range(run.number, first, -1), rows, strict=False):
+        if number != expected:
+            break
+        failures += status in BAD and trigger not in UNCOUNTED_TRIGGERS
+    return failures
 
 
 def compare_with_success(run: Run, good: Run, *, with_values: bool) -> SinceSuccess:
