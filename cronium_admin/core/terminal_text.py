@@ -26,7 +26,7 @@ def remove_escapes(text: str) -> str:
     return _ESCAPE_SEQUENCE.sub("", text)
 
 
-def reveal_hidden(text: str) -> str:
+def escape_hidden(text: str) -> str:
     """`text` with each character that is invisible or reorders other text replaced by its code, such as [U+202E].
 
     Tabs and newlines stay, and so do joiners after a letter of a script that has them. The log of a run shows the same

@@ -13,7 +13,7 @@ from cronium_admin.accounts.page_permissions import get_current_user, require_pr
 from cronium_admin.accounts.permissions import Permission, can
 from cronium_admin.core.errors import ApiError, collect_field_errors, summarize_fields
 from cronium_admin.core.json_text import format_exact
-from cronium_admin.core.terminal_text import reveal_hidden
+from cronium_admin.core.terminal_text import escape_hidden
 from cronium_admin.jobs.job_views import build_job_context
 from cronium_admin.jobs.lookup import find_job
 from cronium_admin.jobs.models import Job, JobRevision
@@ -100,7 +100,7 @@ def _compare(request: HttpRequest, job: Job) -> Comparison | None:
     with_values = can(get_current_user(request), Permission.EDIT, job)
     changes = [_describe_change(change, with_values=with_values) for change in list_changes(before, after)]
     diff = diff_scripts(before.script.text, after.script.text, str(before), str(after)).split("\n")[2:]
-    lines = [DiffLine(_KINDS.get(line[:1], "same"), reveal_hidden(line)) for line in diff if line]
+    lines = [DiffLine(_KINDS.get(line[:1], "same"), escape_hidden(line)) for line in diff if line]
     return Comparison(before, after, changes, lines)
 
 
@@ -116,4 +116,4 @@ def _hide_values(change: Change, value: Any, *, with_values: bool) -> Any:
 
 def _shorten(text: str) -> str:
     shown = text if len(text) <= MAX_VALUE else f"{text[:MAX_VALUE]}… ({len(text):,} characters)"
-    return reveal_hidden(shown)
+    return escape_hidden(shown)

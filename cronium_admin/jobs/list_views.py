@@ -42,8 +42,16 @@ def list_jobs(request: HttpRequest) -> HttpResponse:
     default = next((view for view in views if view.is_default), None)
     if default and not request.GET:
         return redirect(f"{reverse('jobs:list')}{JobFilter.parse(default.query).to_address() or ALL_JOBS}")
-    context = _build_list_context(request, user, chosen, views)
-    return render(request, "jobs/list.html", {**context, **_build_choices(user, chosen), "nav": "jobs"})
+    return render_list(request, chosen, views)
+
+
+def render_list(
+    request: HttpRequest, chosen: JobFilter, views: list[Any], status: int = 200, typed: dict[str, str] | None = None
+) -> HttpResponse:
+    """`typed`: a view that was not saved, with its `problem`."""
+    user = get_current_user(request)
+    context = {**_build_list_context(request, user, chosen, views), **_build_choices(user, chosen)}
+    return render(request, "jobs/list.html", {**context, "typed": typed, "nav": "jobs"}, status=status)
 
 
 @require_safe

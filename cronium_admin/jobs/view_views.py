@@ -13,9 +13,11 @@ from cronium_admin.accounts.models import User
 from cronium_admin.accounts.page_permissions import get_current_user, require_project_permission
 from cronium_admin.accounts.permissions import Permission, can
 from cronium_admin.core.edit_versions import EditConflict, parse_version
+from cronium_admin.core.errors import ApiError
 from cronium_admin.jobs import view_service
 from cronium_admin.jobs.job_filter import JobFilter
 from cronium_admin.jobs.list_models import JobView
+from cronium_admin.jobs.list_views import render_list
 
 _LABELS = {"q": "words:", "sort": "order:", "mine": "mine:", "pinned": "pinned:"}
 
@@ -34,12 +36,20 @@ def add_view(request: HttpRequest) -> HttpResponse:
         project = request.POST.get("project", "")
         view = view_service.create_view(user, request.POST.get("name", ""), chosen.to_query(), project)
     except ValidationError as error:
-        messages.error(request, f"The view was not saved. {' '.join(error.messages)}")
-    else:
-        if request.POST.get("default") == "on":
-            view_service.set_default_view(user, view, True)
-        messages.success(request, f"The view {view.name} is saved.")
+        return _render_unsaved(request, chosen, " ".join(error.messages), 422)
+    except ApiError as error:
+        return _render_unsaved(request, chosen, error.message, error.status)
+    if request.POST.get("default") == "on":
+        view_service.set_default_view(user, view, True)
+    messages.success(request, f"The view {view.name} is saved.")
     return redirect(f"{reverse('jobs:list')}{chosen.to_address() or '?sort=failing'}")
+
+
+def _render_unsaved(request: HttpRequest, chosen: JobFilter, problem: str, status: int) -> HttpResponse:
+    # The list, with the open form and what was typed
+    typed = {name: request.POST.get(name, "")[:200] for name in ("name", "project", "default")}
+    views = view_service.list_views(get_current_user(request))
+    return render_list(request, chosen, views, status, {**typed, "problem": problem})
 
 
 @require_POST

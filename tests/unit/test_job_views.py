@@ -6,6 +6,7 @@ import pytest
 from django.test import Client
 
 from cronium_admin.accounts.models import Membership, Project, User
+from cronium_admin.jobs import view_service
 from cronium_admin.jobs.list_models import JobView
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.view_service import list_views
@@ -109,3 +110,29 @@ def test_an_editor_saves_for_the_team(client: Client, job: Job, people: dict[str
     assert "Rename</button>" not in rows
     refused = client.post("/job-views/new/", {"name": "X", "filter": "", "project": "default"})
     assert refused.status_code == 403
+
+
+def test_a_view_that_is_not_saved_keeps_what_was_typed(
+    client: Client, job: Job, people: dict[str, User], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.force_login(people["editor"])
+    sent = {"name": "<b>" * 30, "filter": "state=never", "project": "default", "default": "on"}
+    answer = client.post("/job-views/new/", sent)
+    text = answer.content.decode()
+    assert answer.status_code == 422
+    for shown in (
+        '<details class="menu push" open>',
+        f'value="{"&lt;b&gt;" * 30}"',
+        '<option value="default" selected>',
+        'name="default" value="on" checked>',
+        '<input type="hidden" name="filter" value="state=never">',
+        "The view was not saved. The name has 90 characters; at most 60 are allowed.",
+    ):
+        assert shown in text, shown
+    monkeypatch.setattr(view_service, "MAX_VIEWS", 0)
+    answer = client.post("/job-views/new/", {"name": "One more", "filter": ""})
+    assert (answer.status_code, 'value="One more"' in answer.content.decode()) == (409, True)
+    client.force_login(people["viewer"])
+    answer = client.post("/job-views/new/", {**sent, "name": "Mine"})
+    assert (answer.status_code, "You need the role Editor" in answer.content.decode()) == (403, True)
+    assert not JobView.objects.exists()

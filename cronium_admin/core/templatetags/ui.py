@@ -16,7 +16,7 @@ from cronium_admin.core import json_text
 from cronium_admin.core.database.clock import database_now
 from cronium_admin.core.line_text import escape_line
 from cronium_admin.core.markdown import render_markdown
-from cronium_admin.core.terminal_text import reveal_hidden
+from cronium_admin.core.terminal_text import escape_hidden
 
 register = template.Library()
 
@@ -68,7 +68,7 @@ def render_text_line(text: Any) -> str:
 
 
 register.filter("markdown", render_markdown)
-register.filter("revealed", reveal_hidden)
+register.filter("revealed", escape_hidden)
 
 
 @register.filter(name="breakable")
