@@ -49,6 +49,7 @@ INSTALLED_APPS = [
     "cronium_admin.profiles",
     "cronium_admin.registries",
     "cronium_admin.secrets",
+    "cronium_admin.script_checks",
     "cronium_admin.jobs",
     "cronium_admin.warm",
     "cronium_admin.runs",

@@ -141,6 +141,7 @@ class Config(BaseSettings):
     egress_dns: Annotated[tuple[str, ...], NoDecode] = ()
     sandbox_network: Literal["joined", "apart"] = "joined"
     canary: Literal["on", "off"] = "on"
+    script_checks: Literal["on", "off"] = "on"  # in the job editor and over the API
     allow_unsafe_host: bool = False
     metrics_token: str = Field(default="", repr=False)
     log_format: Literal["text", "json"] = "text"

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from django.conf import settings
 
 WAKEUP_TASK = "cronium.look"  # the workers' Celery task
+# The queue of requests to check a script, and the id in its messages. All hosts serve it; no queue of jobs has a dot.
+SCRIPT_CHECKS = "checks.scripts"
 _own_worker: Callable[[str, str], None] | None = None
 
 

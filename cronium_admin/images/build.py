@@ -7,9 +7,8 @@ An image is not rebuilt while its sources and base are unchanged.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from datetime import datetime
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,70 +18,29 @@ import requests.exceptions
 
 from cronium_admin.images.bases import choose_family, explain_error, provide_bases
 from cronium_admin.images.build_context import SOURCES, compute_sources_digest, pack_context
+from cronium_admin.images.build_types import BuildSettings, BuiltImage, Progress, Report, SmokeTest, read_tag_time
 from cronium_admin.images.debian_base import inspect_image
 from cronium_admin.images.errors import ImageBuildError
 from cronium_admin.images.finishing import finish_image
+from cronium_admin.images.linter_tools import PackageIndex, fetch_tools
 from cronium_admin.images.recipes import (
     LABEL_BASE,
     LABEL_FAMILY,
     LABEL_RAW,
     LABEL_SNAPSHOT,
     LABEL_SOURCES,
+    LINTER,
     RECIPES,
     DebianSnapshot,
     Family,
-    ImageName,
     Recipe,
     compute_base_digest,
 )
 from cronium_admin.images.replaced import keep_image, remove_image
 from executor.docker.progress import find_aux, find_error
 
+__all__ = ["RECIPES", "BuiltImage", "Progress", "build_all", "find_own_images"]
 BUILD_READ_SECONDS = 900
-
-
-@dataclass(frozen=True)
-class Progress:
-    """`step` is a name such as "bash" or "debian base"; `done` of `total` steps are finished."""
-
-    step: str
-    done: int
-    total: int
-    detail: str
-
-
-@dataclass(frozen=True)
-class BuiltImage:
-    """An image on the engine. `size` is in bytes; `skipped` if it was up to date; `tagged_at` is when a skipped one
-    got its name on the engine, if it says so.
-
-    `replaced` is the id of the former image of this name, which stays under a kept name; empty if there was none, or
-    if the build gave the same image.
-    """
-
-    name: ImageName
-    reference: str
-    image_id: str
-    family: Family
-    size: int
-    skipped: bool
-    base: str = ""
-    sbom: bytes = b""
-    replaced: str = ""
-    tagged_at: datetime | None = None
-
-
-def _read_tag_time(image: dict[str, Any]) -> datetime | None:
-    try:
-        found = datetime.fromisoformat(str((image.get("Metadata") or {}).get("LastTagTime")))
-    except ValueError:
-        return None
-    return found if found.tzinfo and found.year > 1 else None
-
-
-Report = Callable[[Progress], None]
-# Takes a built image, the id of the runner that shows whether it works, and the sidecar's id. Raises ImageBuildError.
-SmokeTest = Callable[["BuiltImage", str, str], None]
 
 
 def build_all(
@@ -96,32 +54,23 @@ def build_all(
     smoke: SmokeTest = lambda image, runner, sidecar: None,
     sources: Path = SOURCES,
     snapshot: DebianSnapshot | None = None,
+    linter: PackageIndex | None = None,
 ) -> list[BuiltImage]:
     """Builds the images that are missing or not up to date. Raises ImageBuildError.
 
     `build_args` are passed to every build, for example for proxies (HTTP_PROXY); `labels` are added to every image.
     `force` rebuilds from scratch. `smoke` gets each built image before any image gets its name; its ImageBuildError
     ends the build, and the former images keep their names. `snapshot`: of the Debian family's packages; without one
-    they are the newest of the mirror.
+    they are the newest of the mirror. `linter`: builds the image that checks scripts too; if that fails, it is reported
+    and the image is missing in the answer.
     """
     try:
-        settings = BuildSettings(force, dict(build_args or {}), dict(labels or {}), sources, snapshot)
+        settings = BuildSettings(force, dict(build_args or {}), dict(labels or {}), sources, snapshot, linter)
         return _Builder(client, report, settings, smoke).run(family)
     except docker.errors.DockerException as error:
         raise ImageBuildError(f"The Docker Engine refused: {explain_error(error)}") from error
     except requests.exceptions.RequestException as error:
         raise ImageBuildError(f"The Docker Engine does not answer: {error}") from error
-
-
-@dataclass(frozen=True)
-class BuildSettings:
-    """The arguments of `build_all`."""
-
-    force: bool
-    build_args: Mapping[str, str]
-    labels: Mapping[str, str]
-    sources: Path
-    snapshot: DebianSnapshot | None = None
 
 
 class _Builder:
@@ -131,7 +80,8 @@ class _Builder:
         self.client, self._report, self._smoke = client, report, smoke
         self.force, self.args, self.sources = settings.force, settings.build_args, settings.sources
         self.labels, self.snapshot = settings.labels, settings.snapshot
-        self._done, self._total = 0, len(RECIPES)
+        self.linter = settings.linter
+        self._done, self._total = 0, len(RECIPES) + bool(settings.linter)
         self._raw: list[str] = []
 
     def report_step(self, step: str, detail: str) -> None:
@@ -143,7 +93,11 @@ class _Builder:
             for family in families:
                 present = [self.find_current(recipe, family) for recipe in RECIPES]
                 if all(present):
-                    return [self.report_skipped(image) for image in present if image]
+                    linter = self.find_current(LINTER, family) if self.linter else None
+                    if linter or not self.linter:
+                        return [self.report_skipped(image) for image in (*present, linter) if image]
+                    requested = family
+                    break
         family = choose_family(self.client, self.report_step) if requested == "auto" else requested
         try:
             self.provide_bases(family)
@@ -158,11 +112,26 @@ class _Builder:
         try:
             images = [self.build_if_outdated(recipe, family) for recipe in RECIPES]
             self.check_images(images)
+            images += self.try_linter(family)
         finally:
             # At the end: the images of one build share the builder's cached steps.
             for raw_id in self._raw:
                 remove_image(self.client, raw_id)
         return [self.name_image(image) for image in images]
+
+    def try_linter(self, family: Family) -> list[BuiltImage]:
+        """The image that checks scripts; empty if it is not wanted or could not be built."""
+        if self.linter is None:
+            return []
+        try:
+            image = self.build_if_outdated(LINTER, family)
+            if not image.skipped:
+                self.report_step(image.name, f"testing {image.reference}")
+                self._smoke(image, image.image_id, "")
+        except ImageBuildError as error:
+            self.report_step(LINTER.name, f"not built, so scripts can't be checked: {error}")
+            return []
+        return [image]
 
     def check_images(self, images: list[BuiltImage]) -> None:
         ids = {image.name: image.image_id for image in images}
@@ -191,7 +160,7 @@ class _Builder:
         return BuiltImage(
             *(recipe.name, recipe.get_reference(family), image["Id"], family, image["Size"], True),
             base=recipe.get_base(family),
-            tagged_at=_read_tag_time(image),
+            tagged_at=read_tag_time(image),
         )
 
     def report_skipped(self, image: BuiltImage) -> BuiltImage:
@@ -255,9 +224,15 @@ class _Builder:
         self.client.tag(image.image_id, repository, tag, force=True)
         return replace(image, replaced=replaced)
 
+    def fetch_programs(self, recipe: Recipe) -> dict[str, bytes]:
+        if self.linter is None or recipe.name != LINTER.name:
+            return {}
+        self.report_step(recipe.name, "downloading ruff")
+        return fetch_tools(self.sources, str(self.client.version()["Arch"]), self.linter)
+
     def start_build(self, recipe: Recipe, family: Family) -> Iterator[dict[str, Any]]:
         stream: Iterator[dict[str, Any]] = self.client.build(
-            fileobj=pack_context(self.sources, recipe.name),
+            fileobj=pack_context(self.sources, recipe.name, self.fetch_programs(recipe)),
             custom_context=True,
             rm=True,
             forcerm=True,
@@ -291,5 +266,5 @@ class _Builder:
 def find_own_images(client: docker.APIClient) -> list[str]:
     """The references of own images on the engine, of both families."""
     families: tuple[Family, ...] = ("alpine", "debian")
-    references = dict.fromkeys(recipe.get_reference(family) for recipe in RECIPES for family in families)
+    references = dict.fromkeys(recipe.get_reference(family) for recipe in (*RECIPES, LINTER) for family in families)
     return [reference for reference in references if inspect_image(client, reference)]

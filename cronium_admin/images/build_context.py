@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import tarfile
+from collections.abc import Mapping
 from pathlib import Path
 
 SOURCES = Path(__file__).resolve().parents[2] / "images"
@@ -39,14 +40,15 @@ def compute_sources_digest(sources: Path, name: str) -> str:
     return digest.hexdigest()
 
 
-def pack_context(sources: Path, name: str) -> io.BytesIO:
-    """A tar of the context; equal sources give equal bytes."""
+def pack_context(sources: Path, name: str, programs: Mapping[str, bytes] | None = None) -> io.BytesIO:
+    """A tar of the context; equal sources give equal bytes. `programs`: more files, by their path in the context."""
+    files = [(arcname, path.read_bytes(), get_file_mode(path)) for arcname, path in list_context_files(sources, name)]
+    files += [(arcname, content, 0o755) for arcname, content in sorted((programs or {}).items())]
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for arcname, path in list_context_files(sources, name):
-            content = path.read_bytes()
+        for arcname, content, mode in files:
             info = tarfile.TarInfo(arcname)
-            info.size, info.mode = len(content), get_file_mode(path)
+            info.size, info.mode = len(content), mode
             tar.addfile(info, io.BytesIO(content))
     buffer.seek(0)
     return buffer

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Family = Literal["alpine", "debian"]
-ImageName = Literal["bash", "python", "node", "runtime-api"]
+ImageName = Literal["bash", "python", "node", "runtime-api", "linter"]
 
 LABEL_SOURCES = "cronium.sources"
 LABEL_BASE = "cronium.base"
 LABEL_FAMILY = "cronium.family"
 LABEL_SBOM = "cronium.sbom"
-LABEL_IMAGE = "cronium.image"  # runner or runtime-api; in the Dockerfiles
+LABEL_IMAGE = "cronium.image"  # runner, runtime-api or linter; in the Dockerfiles
 LABEL_LANGUAGE = "cronium.language"
 LABEL_RAW = "cronium.raw"  # an image of the builder that is not in its normal form
 LABEL_CREATED = "org.opencontainers.image.created"
@@ -51,6 +51,8 @@ class Recipe:
 
     def get_reference(self, family: Family) -> str:
         # The sidecar's name has no family: no script depends on its contents.
+        if self.name == "linter":
+            return f"cronium/linter:{family}"
         return "cronium/runtime-api:latest" if self.name == "runtime-api" else f"cronium/runner:{self.name}-{family}"
 
 
@@ -60,6 +62,8 @@ RECIPES = (
     Recipe("node", "node:22-alpine3.21"),
     Recipe("runtime-api", "alpine:3.21"),
 )
+# Checks scripts in the editor. Runs do not need it, so a build of the others does not fail for it.
+LINTER = Recipe("linter", "node:22-alpine3.21")
 
 
 def compute_base_digest(base: Mapping[str, Any]) -> str:

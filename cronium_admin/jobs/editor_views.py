@@ -5,6 +5,7 @@ from difflib import unified_diff
 from itertools import islice
 from typing import Any
 
+from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
@@ -37,6 +38,7 @@ from cronium_admin.jobs.script_templates import STARTERS
 from cronium_admin.jobs.service import check_job, create_job, delete_job, save_job
 from cronium_admin.profiles.limits import BOUNDS
 from cronium_admin.profiles.service import list_profiles
+from cronium_admin.script_checks.service import find_report
 from cronium_admin.secrets.service import fetch_descriptions
 
 MAX_DIFF_LINES = 400
@@ -208,6 +210,11 @@ def _add_service_errors(form: JobForm, job: Job) -> None:
         form.add_service_errors(error)
 
 
+def _list_known_problems(job: Job | None, language: str, script: str) -> dict[str, Any] | None:
+    report = find_report(language, script) if job else None
+    return {"state": report.state, "problems": report.problems, "more": report.is_cut} if report else None
+
+
 def _list_secrets(form: JobForm, project_id: ProjectId) -> list[dict[str, str]]:
     # All secrets of the project, and deleted ones that the job still names, so that they can be removed
     descriptions = fetch_descriptions(project_id)
@@ -249,6 +256,8 @@ def render_editor(
         "measured": measure_job(job),
         "helpers": list_helpers(),
         "starters": STARTERS,
+        "has_checks": settings.CONFIG.script_checks == "on",
+        "known_problems": _list_known_problems(job, language, script),
         "key_tries": try_expression(expression, input_text, job),
         "nav": "jobs",
         **build_image_info(project.project_id, language, image, script, project.slug),

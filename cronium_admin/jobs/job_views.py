@@ -20,6 +20,7 @@ from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.pins import find_pinned
 from cronium_admin.jobs.recent_runs import fetch_recent_runs, find_health
 from cronium_admin.jobs.revision_rows import RevisionRow, list_revision_rows
+from cronium_admin.script_checks.service import find_report
 
 RUNS_PAGE_SIZE = 25
 SHOWN_VARIABLES = 8
@@ -61,7 +62,8 @@ def render_run_rows(request: HttpRequest, slug: str) -> HttpResponse:
 def show_script(request: HttpRequest, slug: str) -> HttpResponse:
     job = find_job(get_current_user(request), slug)
     context = build_job_context(request, job, "script")
-    return render(request, "jobs/job.html", {**context, "script_lines": split_script(job.script)})
+    report = find_report(job.language, job.script)
+    return render(request, "jobs/job.html", {**context, "script_lines": split_script(job.script), "report": report})
 
 
 @require_safe

@@ -89,6 +89,7 @@ RULES = (
     RetentionRule("sign-in attempts", "CRONIUM_SIGN_IN_KEEP_DAYS", "30 days", rows.remove_sign_ins),
     RetentionRule("revoked and expired tokens", "CRONIUM_TOKEN_KEEP_DAYS", "90 days", rows.remove_tokens),
     RetentionRule("log entries of the admin site", "their age", "365 days", rows.remove_admin_log),
+    RetentionRule("checks of scripts", "their age", "30 days", rows.remove_script_checks),
     RetentionRule("hosts", "the Hosts page, DELETE /hosts/{name}", "by hand", _remove_nothing),
 )
 

@@ -20,6 +20,7 @@ from cronium_admin.runs import outbox
 from cronium_admin.runs.models import Run, RunEvent
 from cronium_admin.runs.shared_texts import delete_unused
 from cronium_admin.schedules.models import Occurrence
+from cronium_admin.script_checks.service import find_expired_checks
 from cronium_admin.variables.models import Receipt, Variable
 
 log = logging.getLogger("cronium.retention")
@@ -144,3 +145,7 @@ def remove_unused(pace: Throttle) -> Iterator[str]:
     for label, number in delete_unused():
         if number:
             yield f"{number} {label}"
+
+
+def remove_script_checks(pace: Throttle) -> Iterator[str]:
+    yield from _delete_rows(find_expired_checks(), "checks of scripts", pace)

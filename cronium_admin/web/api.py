@@ -58,6 +58,7 @@ from cronium_admin.runs.receipt_api import router as receipts
 from cronium_admin.schedules.api import router as schedules
 from cronium_admin.schedules.calendars.api import router as calendars
 from cronium_admin.schedules.crontab.api import router as crontab
+from cronium_admin.script_checks.api import router as script_checks
 from cronium_admin.secrets.api import router as secrets
 from cronium_admin.settings import DATA_UPLOAD_MAX_MEMORY_SIZE, VERSION
 from cronium_admin.variables.api import router as variables
@@ -122,6 +123,7 @@ api.add_router("/queues", queues)
 api.add_router("/profiles", profiles)
 api.add_router("/variables", variables)
 api.add_router("/secrets", secrets)
+api.add_router("/scripts", script_checks)
 api.add_router("/people", people)
 api.add_router("/tokens", tokens)
 api.add_router("", me)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 
-from cronium_admin.core.wakeup import register_own_worker
+from cronium_admin.core.wakeup import SCRIPT_CHECKS, register_own_worker
 from cronium_admin.workers.runner import Runner
 from executor import log_context
 
@@ -26,7 +26,7 @@ class Worker:
         log_context.set_host_name(host)
         self.runner = Runner(host, queues=queues)
         # The host's own queue carries cancellations of its runs.
-        self._queues = frozenset((*queues, f"host.{host}"))
+        self._queues = frozenset((*queues, f"host.{host}", SCRIPT_CHECKS))
         self._consumer = self._make_consumer(host) if settings.CONFIG.redis_url else None
         self._waiting: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run_wakeups, name="wakeup-own", daemon=True)
@@ -50,7 +50,7 @@ class Worker:
         # In the thread of a request. A launch only sets an event; a cancellation reads the database, in another thread.
         if queue_name not in self._queues:
             return
-        if run_id in self.runner.context.supervisor.list_active():
+        if run_id == SCRIPT_CHECKS or run_id in self.runner.context.supervisor.list_active():
             self._waiting.put(run_id)
         else:
             self.runner.on_wakeup("")

@@ -9,6 +9,7 @@ from functools import partial
 
 from django.conf import settings
 
+from cronium_admin.core.wakeup import SCRIPT_CHECKS
 from cronium_admin.jobs.validation import DEFAULT_QUEUE
 from cronium_admin.logs.seal_orphans import OrphanSealer
 from cronium_admin.logs.store import LogWriter
@@ -31,6 +32,7 @@ from cronium_admin.workers.instance import get_instance_id
 from cronium_admin.workers.leadership import Leadership
 from cronium_admin.workers.own_engine import make_own_engine
 from cronium_admin.workers.scheduling.capacity import Capacity
+from cronium_admin.workers.script_checks import ScriptChecker
 from cronium_admin.workers.shutdown import (
     HAND_OVER_SECONDS,
     LEAVE_SECONDS,
@@ -87,6 +89,7 @@ class Runner:
         )
         self.canary = canary.CanaryTask(*(engine, host, subnets, database, self._is_leader, self.gc.cleared, closing))
         tester = ImageTester(*(host, engine, subnets, database, context.puller, self.gc.cleared, closing))
+        self.checker = ScriptChecker(context, subnets, self.gc.cleared, self._is_leader)
         self.tasks = [
             self.gc,
             HealthScheduler(host, database, self._is_leader, closing),
@@ -94,7 +97,7 @@ class Runner:
             ImageReporter(host, engine, database, self._is_leader, closing),
             ImageCollector(*(host, instance, engine, database, context.puller, queues, self._is_leader, closing)),
             ImageTask(
-                *(host, engine, database, context.puller, tester.make_requested_test),
+                *(host, engine, database, context.puller, tester.make_requested_test, self.checker.start_requested),
                 *(lambda: queues, self._is_leader, closing),
             ),
             UpdateSearch(database, self._is_leader, closing),
@@ -122,7 +125,9 @@ class Runner:
 
     def on_wakeup(self, run_id: str, *, is_for_all: bool = False) -> None:
         """`is_for_all`: all hosts of the queue got the message; see `Announcements`."""
-        if run_id in self.context.supervisor.list_active():
+        if run_id == SCRIPT_CHECKS:
+            self.checker.start_requested()
+        elif run_id in self.context.supervisor.list_active():
             stop_cancelled_runs(self.context)
         elif is_for_all:
             self.announcements.add(run_id)

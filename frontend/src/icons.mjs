@@ -6,5 +6,5 @@ export const ICONS = [
   "loader-2", "lock", "logout", "maximize", "menu-2", "minimize", "moon", "photo", "pin", "player-pause", "player-play", "player-stop", "player-track-next",
   "plug-x", "plus", "refresh", "search", "server", "shield-check", "sun", "sun-moon", "terminal-2", "text-wrap", "trash",
   "command", "users",
-  "user-circle", "wifi-off", "world", "world-off", "x", "external-link", "git-compare", "test-pipe", "user-plus",
+  "user-circle", "wifi-off", "world", "world-off", "x", "checkup-list", "external-link", "git-compare", "indent-increase", "test-pipe", "user-plus",
 ];

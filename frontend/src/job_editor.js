@@ -13,10 +13,12 @@ import { loadDraft, markSent, removeDraft, saveDraft } from "./drafts.js";
 import { formatAgo } from "./durations.js";
 import { Changes } from "./editor/changes.js";
 import { EnvRows, revealField, startJsonHint } from "./editor/fields.js";
+import { fillForm } from "./editor/form_fields.js";
 import { HelpersPanel } from "./editor/helpers_panel.js";
 import { InPlaceForm } from "./editor/in_place.js";
 import { jumpToHash, markedLine } from "./editor/marked_line.js";
 import { RunPane } from "./editor/run_pane.js";
+import { ScriptChecks, checkExtensions } from "./editor/script_checks.js";
 import { SecretDialog } from "./editor/secret_dialog.js";
 import { Summaries } from "./editor/summaries.js";
 import { startImageChoice } from "./image_choice.js";
@@ -29,7 +31,7 @@ let savedFields = ""; // of getFields(), as JSON
 let isLeaving = false;
 let view = null;
 let imageChoice = null;
-let [summaries, helpersPanel, changes] = [null, null, null];
+let [summaries, helpersPanel, changes, checks] = [null, null, null, null];
 const area = form?.elements.script;
 const NOT_TYPED = ["csrfmiddlewaretoken", "revision"];
 const getFields = () => [...new FormData(form)].filter(([name]) => !NOT_TYPED.includes(name));
@@ -48,12 +50,15 @@ function startEditor() {
       doc: area.value,
       extensions: [
         EditorView.cspNonce.of(form.dataset.nonce),
-        keymap.of([{ key: "Mod-Enter", run: () => (submitForm("run"), true) }, { key: "Mod-s", run: () => (submitForm("save"), true) }]),
-        selectionTyping, markedLine, search({ top: true }), basicSetup, keymap.of([indentWithTab]), languageCompartment.of([createLanguage(), createIndent()]), themeCompartment.of(getThemeExtension()), appearance,
+        keymap.of([
+          { key: "Mod-Enter", run: () => (submitForm("run"), true) }, { key: "Mod-s", run: () => (submitForm("save"), true) },
+          { key: "Shift-Alt-f", run: () => (checks?.format(), Boolean(checks)) }, { key: "Shift-Alt-c", run: () => (checks?.check(), Boolean(checks)) },
+        ]),
+        selectionTyping, markedLine, search({ top: true }), basicSetup, checkExtensions, keymap.of([indentWithTab]), languageCompartment.of([createLanguage(), createIndent()]), themeCompartment.of(getThemeExtension()), appearance,
         EditorView.contentAttributes.of({
           "aria-label": "Script", tabindex: "0", "aria-describedby": "script-hint", ...(area.getAttribute("aria-invalid") ? { "aria-invalid": "true" } : {}),
         }),
-        EditorView.updateListener.of((update) => { if (update.docChanged) { area.value = view.state.doc.toString(); onChange(); } }),
+        EditorView.updateListener.of((update) => { checks?.onUpdate(update); if (update.docChanged) { area.value = view.state.doc.toString(); onChange(); } }),
       ],
     }),
   });
@@ -65,6 +70,7 @@ function startEditor() {
       view.dispatch({ effects: languageCompartment.reconfigure([createLanguage(), createIndent()]) });
       offerStarter();
       showImageNote();
+      checks?.updateLanguage();
     });
   }
 }
@@ -135,6 +141,7 @@ function onSaved(sentFields, { revision, name }) {
   for (const id of ["problems", "conflict"]) document.getElementById(id)?.remove();
   removeDraft(path);
   onChange();
+  checks?.check();
 }
 
 function startInPlace() {
@@ -162,6 +169,7 @@ function startInPlace() {
   } });
   form.addEventListener("submit", (event) => {
     saveDraft(path, getFields());
+    if (checks?.holdForFormat(event)) return;
     if (!inPlace.isSending) sentFields = JSON.stringify(getFields());
     if (inPlace.handle(event.submitter)) return event.preventDefault();
     markSent(path);
@@ -171,20 +179,7 @@ function startInPlace() {
 }
 
 function restoreDraft(fields) {
-  const getValues = (name) => fields.filter(([key]) => key === name).map(([, value]) => value);
-  const [names, texts] = [getValues("env_name"), getValues("env_value")];
-  const list = document.getElementById("env-rows");
-  list.replaceChildren();
-  names.forEach((name, index) => {
-    list.append(document.getElementById("env-row").content.cloneNode(true));
-    list.lastElementChild.querySelector("input").value = name;
-    list.lastElementChild.querySelector("textarea").value = texts[index];
-  });
-  for (const element of form.elements) {
-    if (!element.name || element.name.startsWith("env_") || element.type === "hidden" || element.type === "submit") continue;
-    if (element.type === "radio" || element.type === "checkbox") element.checked = getValues(element.name).includes(element.value);
-    else element.value = getValues(element.name)[0] ?? "";
-  }
+  fillForm(form, fields);
   setText(area.value);
   form.elements.language.forEach?.((radio) => radio.checked && radio.dispatchEvent(new Event("change")));
   onChange();
@@ -240,6 +235,8 @@ function startPanels() {
   });
   form.querySelector("[data-new-secret]")?.addEventListener("click", () => secretDialog.open());
   summaries.update();
+  const strip = document.getElementById("script-problems");
+  if (strip) checks = new ScriptChecks({ strip, view, getLanguage, token: getToken, form });
   const changesDialog = document.getElementById("changes");
   if (!changesDialog) return;
   changes = new Changes({

@@ -127,6 +127,8 @@ ROUTES: list[tuple[str, str, Any, str, int]] = [
     ("GET", "/calendars/berlin", None, "viewer", 200),
     ("PATCH", "/calendars/berlin", {"country": ""}, "admin", 200),
     ("DELETE", "/calendars/berlin", None, "admin", 204),
+    ("POST", "/scripts/check", {"language": "bash", "script": "true"}, "editor", 200),
+    ("POST", "/scripts/format", {"language": "bash", "script": "true"}, "editor", 200),
     ("POST", "/crontab/preview", {"text": "0 2 * * * true"}, "editor", 200),
     ("POST", "/crontab/import", {"text": "0 2 * * * true"}, "editor", 200),
     ("GET", "/incidents", None, "viewer", 200),

@@ -204,6 +204,7 @@ OPERATION_IDS = [
     *("list_incidents", "get_incident", "list_checks", "create_check", "get_check", "change_check", "remove_check"),
     *("rotate_check", "list_pings"),
     *("list_queues", "get_queue", "change_queue"),
+    *("check_script", "format_script"),
 ]
 
 

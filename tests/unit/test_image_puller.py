@@ -341,7 +341,15 @@ class TestOfARun:
         assert list_needed_images(("gpu",)) == []
         engine.image_calls.offer(TOOLS, "one")
         task = ImageTask(
-            "east", engine, database, puller, lambda: None, lambda: ("default",), lambda: True, threading.Event()
+            "east",
+            engine,
+            database,
+            puller,
+            lambda: None,
+            lambda: None,
+            lambda: ("default",),
+            lambda: True,
+            threading.Event(),
         )
         task.run_once()
         wait_until(lambda: TOOLS in engine.pulled)
@@ -352,7 +360,15 @@ class TestOfARun:
         self, job: Job, puller: ImagePuller, engine: FakeEngine, database: DatabaseThreads
     ) -> None:
         task = ImageTask(
-            "east", engine, database, puller, lambda: None, lambda: ("default",), lambda: True, threading.Event()
+            "east",
+            engine,
+            database,
+            puller,
+            lambda: None,
+            lambda: None,
+            lambda: ("default",),
+            lambda: True,
+            threading.Event(),
         )
         task.run_once()
         wait_until(lambda: task._backoff.get(TOOLS) == 60.0)
@@ -367,7 +383,9 @@ class TestOfARun:
     def test_a_requested_pull_is_made_or_refused_in_words(
         self, job: Job, puller: ImagePuller, engine: FakeEngine, database: DatabaseThreads
     ) -> None:
-        task = ImageTask("east", engine, database, puller, lambda: None, lambda: (), lambda: True, threading.Event())
+        task = ImageTask(
+            "east", engine, database, puller, lambda: None, lambda: None, lambda: (), lambda: True, threading.Event()
+        )
         engine.image_calls.offer(TOOLS, "one")
         assert pulls.request_pull(TOOLS, "east") == ["east"]
         pulls.request_pull("quay.io/x:1", "east")

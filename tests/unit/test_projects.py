@@ -48,6 +48,7 @@ ROOTS = (
     "/custom-images",
     "/schedules",
     "/crontab",
+    "/scripts",
     "/incidents",
     "/checks",
     "/job-views",
@@ -91,6 +92,8 @@ WITHOUT_ROW: dict[tuple[str, str], dict[str, int]] = {
     ("GET", "/schedules/week"): dict.fromkeys(("", *ROLES), 200),
     ("GET", "/schedules/downtime"): dict.fromkeys(("", *ROLES), 200),
     ("POST", "/schedules/preview"): dict.fromkeys(("", *ROLES), 200),  # it reads no row
+    ("POST", "/scripts/check"): {"": 403, "viewer": 403, "operator": 403, "editor": 200, "admin": 200},
+    ("POST", "/scripts/format"): {"": 403, "viewer": 403, "operator": 403, "editor": 200, "admin": 200},
     ("POST", "/crontab/preview"): {"": 403, "viewer": 403, "operator": 403, "editor": 200, "admin": 200},
     ("POST", "/crontab/import"): {"": 403, "viewer": 403, "operator": 403, "editor": 200, "admin": 200},
     ("GET", "/incidents"): dict.fromkeys(("", *ROLES), 200),

@@ -9,10 +9,12 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 
 from cronium_admin.images import build
+from cronium_admin.images.build_types import Progress
 from cronium_admin.images.errors import ImageBuildError
+from cronium_admin.images.linter_tools import PackageIndex
 from cronium_admin.images.models import OwnImage
 from cronium_admin.images.own_images import record_built_images
-from cronium_admin.images.recipes import LABEL_SNAPSHOT, DebianSnapshot
+from cronium_admin.images.recipes import LABEL_SNAPSHOT, LINTER, DebianSnapshot
 from cronium_admin.images.updates import find_updates
 from cronium_admin.ops.image_commands.gc import remove_unneeded
 from cronium_admin.ops.image_commands.output import Report, format_size, open_client, open_reporter
@@ -33,18 +35,25 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def handle(command: BaseCommand, options: dict[str, Any]) -> None:
+    last = {}
     try:
         with open_client() as client, open_reporter(command) as report:
+
+            def note(event: Progress) -> None:
+                last[event.step] = event.detail
+                report(event.step, event.done, event.total, event.detail)
+
             _prepare_database()
             force = options["force"] or (options["refresh"] and _has_updates(client, report))
             built = build.build_all(
                 client,
-                report=lambda event: report(event.step, event.done, event.total, event.detail),
+                report=note,
                 family=options["family"],
                 force=force,
                 labels=make_labels(),
                 smoke=check_built_image,
                 snapshot=find_snapshot(),
+                linter=PackageIndex(settings.CONFIG.build_pip_index_url, settings.CONFIG.build_ca_file),
             )
             record_built_images(built, settings.VERSION)
             store_missing_sboms(client, built, report)
@@ -54,6 +63,8 @@ def handle(command: BaseCommand, options: dict[str, Any]) -> None:
         if error.log:
             command.stderr.write(error.log)
         raise CommandError(str(error)) from error
+    if not any(image.name == LINTER.name for image in built):
+        command.stderr.write(f"{LINTER.name}: {last.get(LINTER.name, '')}")
     for image in built:
         state = "up to date" if image.skipped else "built"
         command.stdout.write(f"{image.reference}  {format_size(image.size)}  {state}")

@@ -7,7 +7,7 @@ from cronium_admin.images.build import BuiltImage
 from cronium_admin.images.engine_archives import open_archive_file, save_image
 from cronium_admin.images.models import OwnImage
 from cronium_admin.images.own_images import store_sbom
-from cronium_admin.images.recipes import LABEL_FAMILY, LABEL_IMAGE, LABEL_LANGUAGE, LABEL_VERSION
+from cronium_admin.images.recipes import LABEL_FAMILY, LABEL_IMAGE, LABEL_LANGUAGE, LABEL_VERSION, LINTER
 from cronium_admin.images.sbom import build_sbom
 from cronium_admin.ops.image_commands.output import Report
 
@@ -41,4 +41,6 @@ def _get_built_name(labels: dict[str, str]) -> str:
     """The name at the time of the build: a registry's copy has another."""
     if labels[LABEL_IMAGE] == "runtime-api":
         return "cronium/runtime-api:latest"
+    if labels[LABEL_IMAGE] == LINTER.name:
+        return f"cronium/linter:{labels.get(LABEL_FAMILY)}"
     return f"cronium/runner:{labels.get(LABEL_LANGUAGE)}-{labels.get(LABEL_FAMILY)}"

@@ -21,10 +21,11 @@ from cronium_admin.images.recipes import (
     LABEL_SBOM,
     LABEL_SOURCES,
     LABEL_VERSION,
+    LINTER,
 )
 from cronium_admin.ops.image_commands.output import open_client, open_reporter
 from cronium_admin.ops.image_commands.sboms import make_sbom
-from cronium_admin.ops.image_commands.smoke import find_smoke_problem
+from cronium_admin.ops.image_commands.smoke import find_linter_problem, find_smoke_problem
 from cronium_admin.workers.run_spec import SIDECAR_IMAGE
 
 HELP = "compare labels, layers and SBOM of own images with what was built, and run each once; exit 1 if one differs"
@@ -74,7 +75,7 @@ def find_problems(client: docker.APIClient, reference: str, *, runs: bool) -> It
     if stored and stored.image_id != image["Id"]:
         yield f"it is {image['Id'][:19]}, but {stored.image_id[:19]} was built"
     name = labels.get(LABEL_LANGUAGE) or labels[LABEL_IMAGE]
-    if name not in (*Language.values, "runtime-api"):
+    if name not in (*Language.values, "runtime-api", LINTER.name):
         yield f"its label {LABEL_LANGUAGE} is {name!r}"
         return
     if labels.get(LABEL_SOURCES) != compute_sources_digest(SOURCES, name):
@@ -85,6 +86,10 @@ def find_problems(client: docker.APIClient, reference: str, *, runs: bool) -> It
 
 
 def _run_image(client: docker.APIClient, reference: str, name: str, labels: dict[str, str]) -> Iterator[str]:
+    if name == LINTER.name:
+        if problem := find_linter_problem(reference):
+            yield problem
+        return
     runner, language, sidecar = reference, name, SIDECAR_IMAGE
     if name == "runtime-api":  # it shows beside a runner
         runner, language, sidecar = f"cronium/runner:bash-{labels.get(LABEL_FAMILY)}", "bash", reference

@@ -19,7 +19,7 @@ from cronium_admin.registries.rules import resolve_policy
 from cronium_admin.workers.database_threads import DatabaseThreads
 from cronium_admin.workers.images.puller import ImagePuller, Waiter
 from cronium_admin.workers.images.registry_check import check_registry
-from cronium_admin.workers.images.requests import CHECK, PULL, TEST, find_requested_kinds
+from cronium_admin.workers.images.requests import CHECK, PULL, SCRIPT, TEST, find_requested_kinds
 from executor.docker.errors import EngineError
 from executor.docker.protocol import EngineLike
 
@@ -40,13 +40,14 @@ class ImageTask(PeriodicTask):
         database: DatabaseThreads,
         puller: ImagePuller,
         make_requested_test: Callable[[], None],
+        start_requested_checks: Callable[[], None],
         list_queues: Callable[[], tuple[str, ...]],
         is_leader: Callable[[], bool],
         closing: threading.Event,
     ) -> None:
         super().__init__("images", self.run_once, 1.0, closing)
         self._host, self._engine, self._database, self._puller = host, engine, database, puller
-        self._make_requested_test = make_requested_test
+        self._make_requested_test, self._start_requested_checks = make_requested_test, start_requested_checks
         self._list_queues, self._is_leader, self._closing = list_queues, is_leader, closing
         self._prefetch_at = 0.0
         self._has_begun = False
@@ -63,6 +64,8 @@ class ImageTask(PeriodicTask):
         requested = self._database.call(find_requested_kinds, self._host)
         if CHECK in requested and (registry := self._database.call(checks.take_check, self._host)):
             self._start_thread(lambda: self._check(registry))
+        if SCRIPT in requested:  # whose wake-up message was lost
+            self._start_requested_checks()
         if TEST in requested:
             self._start_thread(self._make_requested_test)
         for reference in self._database.call(pulls.list_requested, self._host) if PULL in requested else ():
