@@ -36,7 +36,7 @@ def read_problems(language: str, output: ToolOutput) -> tuple[list[dict[str, Any
     try:
         problems = reader(output)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise ToolFailed(f"The tool gave no answer that can be read: {_clean(output.err, 200)}".strip(" :")) from error
+        raise ToolFailed(f"The answer of the tool can't be read: {_clean(output.err, 200)}".strip(" :")) from error
     problems.sort(key=lambda problem: (problem.line, problem.column))
     return [asdict(problem) for problem in problems[:MAX_PROBLEMS]], len(problems) > MAX_PROBLEMS
 

@@ -71,7 +71,7 @@ class ToolOutput:
 
 
 class ToolFailed(Exception):
-    """The tool gave no answer; the text is a sentence for the user."""
+    """There is no answer of the tool; the text is a sentence for the user."""
 
 
 @cache
@@ -108,7 +108,7 @@ def parse_output(output: bytes) -> ToolOutput:
     try:
         first, *rest = output.decode().split("\n")
         end = rest.index(_END)
-        out, err = (_decode(lines) for lines in (rest[:end], rest[end + 1 : rest.index(_END, end + 1)]))
+        out, err = (_read_base64(lines) for lines in (rest[:end], rest[end + 1 : rest.index(_END, end + 1)]))
         result = ToolOutput(int(first), out, err)
     except (ValueError, binascii.Error) as error:
         raise ToolFailed("The tool was stopped: it needed more memory or time than it may use.") from error
@@ -117,5 +117,5 @@ def parse_output(output: bytes) -> ToolOutput:
     return result
 
 
-def _decode(lines: list[str]) -> str:
+def _read_base64(lines: list[str]) -> str:
     return base64.b64decode("".join(lines), validate=True).decode("utf-8", "replace")

@@ -61,7 +61,7 @@ export class ScriptChecks {
     this.cancel = new AbortController();
     this.changes = ChangeSet.empty(doc.length);
     const { signal } = this.cancel;
-    this.#say("Checking…");
+    this.#report("Checking…");
     const answer = await this.client.ask("check", language, doc.toString(), signal).catch(() => null);
     if (signal.aborted || !answer) return;
     this.#showAnswer(answer, doc);
@@ -71,14 +71,14 @@ export class ScriptChecks {
   async format() {
     const [doc, language] = [this.view.state.doc, this.getLanguage()];
     if (!FORMATTED.includes(language)) return false;
-    this.#say("Formatting…");
+    this.#report("Formatting…");
     const answer = await this.client.ask("format", language, doc.toString(), new AbortController().signal);
-    if (answer.state !== "done") return this.#say(`Not formatted: ${answer.message}`), false;
-    if (!this.view.state.doc.eq(doc)) return this.#say("Not formatted: the text was changed meanwhile."), false;
-    if (answer.formatted === null) return this.#say("The text is formatted already."), true;
+    if (answer.state !== "done") return this.#report(`Not formatted: ${answer.message}`), false;
+    if (!this.view.state.doc.eq(doc)) return this.#report("Not formatted: the text was changed meanwhile."), false;
+    if (answer.formatted === null) return this.#report("The text is formatted already."), true;
     const changes = listEdits(doc.toString(), answer.formatted);
     this.view.dispatch({ changes, annotations: isolateHistory.of("full"), userEvent: "format" });
-    this.#say("Formatted. Ctrl-Z takes it back.");
+    this.#report("Formatted. Ctrl-Z takes it back.");
     return true;
   }
 
@@ -99,7 +99,7 @@ export class ScriptChecks {
     return true;
   }
 
-  #say(text) {
+  #report(text) {
     this.strip.hidden = false;
     this.status.textContent = text;
   }
@@ -107,17 +107,17 @@ export class ScriptChecks {
   #showAnswer(answer, doc = this.view.state.doc) {
     if (answer.state !== "done") {
       this.#show([], []);
-      return this.#say(`Not checked: ${answer.message}`);
+      return this.#report(`Not checked: ${answer.message}`);
     }
-    const map = (position) => this.changes.mapPos(position);
+    const convert = (position) => this.changes.mapPos(position);
     const diagnostics = answer.problems.map((problem) => {
-      const from = map(findPosition(doc, problem.line, problem.column));
-      const to = Math.max(from, map(findPosition(doc, problem.end_line, problem.end_column)));
+      const from = convert(findPosition(doc, problem.line, problem.column));
+      const to = Math.max(from, convert(findPosition(doc, problem.end_line, problem.end_column)));
       return { from, to, severity: problem.severity, source: problem.tool, message: `${problem.message} (${problem.rule})` };
     });
     this.#show(answer.problems, diagnostics);
     const number = `${answer.problems.length}${answer.more ? " or more" : ""}`;
-    this.#say(answer.problems.length ? `${number} problem${answer.problems.length === 1 ? "" : "s"} in the text` : "No problems found.");
+    this.#report(answer.problems.length ? `${number} problem${answer.problems.length === 1 ? "" : "s"} in the text` : "No problems found.");
     if (this.changes.empty) this.strip.classList.remove("is-stale");
   }
 
