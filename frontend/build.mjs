@@ -44,7 +44,7 @@ async function buildScripts() {
 
 async function buildStyles() {
   await build({
-    entryPoints: { vendor: join(here, "src/css/vendor.css"), app: join(here, "src/css/app.css"), home: join(here, "src/css/home.css") },
+    entryPoints: { vendor: join(here, "src/css/vendor.css"), app: join(here, "src/css/app.css"), home: join(here, "src/css/home.css"), styleguide: join(here, "src/css/styleguide.css") },
     outdir: out,
     bundle: true,
     minify: true,

@@ -22,7 +22,7 @@ from tests.browser.visitor import Visitor
 from tests.engine.server import ROOT, Server, Template
 
 OUT = ROOT / "docs" / "screens"
-QUALITY = 78
+COLOURS = 96
 HEIGHTS = {1440: (900, 2000), 390: (844, 2400)}  # by width: of the window, and at most of a picture
 THEMES = ("light", "dark")
 # The text cursor, and what moves, would make each picture another one.
@@ -30,8 +30,14 @@ _STEADY = "*, *::before, *::after { caret-color: transparent !important; animati
 
 
 def save_picture(png: bytes, path: Path) -> None:
+    """With its most frequent colours; the others become the nearest of these."""
     with Image.open(io.BytesIO(png)) as image:
-        image.convert("RGB").save(path, "WEBP", quality=QUALITY, method=3)
+        whole = image.convert("RGB")
+    frequent = sorted(whole.getcolors(whole.width * whole.height) or [], reverse=True)[:COLOURS]
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([part for _, colour in frequent for part in colour])
+    few = whole.quantize(palette=palette, dither=Image.Dither.NONE)
+    few.convert("RGB").save(path, "WEBP", lossless=True, quality=70, method=3)
 
 
 def take_pictures(visitor: Visitor, name: str, places: dict[str, str], width: int) -> None:
@@ -47,7 +53,7 @@ def take_pictures(visitor: Visitor, name: str, places: dict[str, str], width: in
     if not page.locator("dialog[open]").count():
         whole = int(page.evaluate("document.documentElement.scrollHeight"))
         if whole > height:
-            page.set_viewport_size({"width": width, "height": min(whole, largest)})
+            page.set_viewport_size({"width": width, "height": min(whole, shown.tallest or largest)})
     for theme in THEMES:
         page.emulate_media(color_scheme=theme, reduced_motion="reduce")
         page.wait_for_timeout(150)

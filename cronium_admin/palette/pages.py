@@ -23,7 +23,7 @@ class PageEntry:
 
 
 PAGES = (
-    PageEntry("Home", "home", "layout-dashboard", "dashboard start"),
+    PageEntry("Home", "home", "home", "dashboard start"),
     PageEntry("Jobs", "jobs:list", "list-details", "scripts"),
     PageEntry("New job", "jobs:new", "plus", "create write script", Permission.EDIT),
     PageEntry("Runs", "runs:list", "player-play", "executions history"),
@@ -43,6 +43,7 @@ PAGES = (
     PageEntry("Hosts", "hosts:list", "server", "workers engines queues", in_instance=True),
     PageEntry("People", "access:people", "users", "users roles members", Permission.ADMIN, in_instance=True),
     PageEntry("API tokens", "access:tokens", "key", "access credentials"),
+    PageEntry("Styleguide", "styleguide", "adjustments", "components colours", Permission.ADMIN, in_instance=True),
     PageEntry("Your account", "account:page", "user-circle", "password sessions"),
 )
 

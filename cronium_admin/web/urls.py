@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.urls import include, path
 
 from cronium_admin.expectations import ping_views
-from cronium_admin.web import api
+from cronium_admin.web import api, styleguide
 
 handler500 = "cronium_admin.web.frame.answer_server_error"
 urlpatterns = [
@@ -30,4 +30,5 @@ urlpatterns = [
     path("", include("cronium_admin.retention.urls")),
     path("", include("cronium_admin.workers.hosts.urls")),
     path("", include("cronium_admin.palette.urls")),
+    path("styleguide/", styleguide.show_styleguide, name="styleguide"),
 ]

@@ -21,6 +21,7 @@ class Shown:
     who: str | None = "admin"
     is_empty: bool = False  # on the server without data
     act: Act | None = None  # what the visitor does before the picture
+    tallest: int = 0  # of the picture, in pixels; 0: as for each page
     problems: tuple[str, ...] = ()  # expected messages of the console
 
 
@@ -199,6 +200,7 @@ PAGES: dict[str, Shown] = {
     "palette-page": Shown("/palette/?q=run", "h1", "palette:page"),
     "keys": Shown("/jobs/", "#job-list tbody tr", act=open_keys),
     "seen-by-a-viewer": Shown("/jobs/{job}/", "#run-rows tr", who="chandra"),
+    "styleguide": Shown("/styleguide/", "#part-menus", "styleguide", tallest=5200),
     "not-found": Shown("/jobs/there-is-no-such-job/", "h1", problems=MISSING),
     "refused": Shown("/access/people/", "h1", who="chandra", problems=REFUSED),
 }

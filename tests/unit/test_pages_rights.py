@@ -171,6 +171,7 @@ PAGES = [
     ("get", "expectations:list", "", "viewer"),
     ("get", "expectations:of-job", "job", "viewer"),
     ("get", "runs:advice", "job", "viewer"),
+    ("get", "styleguide", "", "admin"),
     ("get", "palette:page", "", "viewer"),
     ("get", "palette:entries", "", "viewer"),
     ("get", "expectations:checks", "", "viewer"),
