@@ -18,7 +18,6 @@ from cronium_admin.home.figures import build_periods, describe_step
 from cronium_admin.home.tallies import fetch_day, fetch_month
 from cronium_admin.home.welcome import find_welcome
 from cronium_admin.jobs.job_states import JobState, count_states
-from cronium_admin.jobs.models import Job
 
 # Differs in each answer
 _CSRF = re.compile(r'<input type="hidden" name="csrfmiddlewaretoken" value="[^"]*">')
@@ -63,7 +62,7 @@ def _render_parts(request: HttpRequest) -> tuple[str, str]:
 
 
 def _build_context(user: User) -> dict[str, Any]:
-    counts = count_states(Job.objects.visible_to(user))
+    counts = count_states(user)
     causes = failing.list_causes(user) if counts[JobState.FAILING] else []
     incidents = failing.list_open_incidents(user)
     shown = sum(len(cause.jobs) for cause in causes)

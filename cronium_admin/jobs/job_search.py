@@ -5,8 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from django.db.models import Count, ExpressionWrapper, F, Q, QuerySet, TextField, Value
-from django.db.models import DurationField as Duration
+from django.db.models import Count, F, Q, QuerySet, TextField, Value
 from django.db.models.functions import Cast
 
 from cronium_admin.accounts.models import Project, User
@@ -101,9 +100,7 @@ def _read_states(jobs: "QuerySet[Job]", sort: str) -> Iterator[tuple[int, str, A
         Sort.FAILING: F(f"{health}failures"),
         Sort.NAME: Value(0),
         Sort.LAST: F(f"{health}last_ended_at"),
-        Sort.DURATION: ExpressionWrapper(
-            F(f"{health}last_run__finished_at") - F(f"{health}last_run__started_at"), output_field=Duration()
-        ),
+        Sort.DURATION: F(f"{health}last_seconds"),
         Sort.SUCCESS: F("last_run_number"),
     }[Sort(sort)]
     rows: Any = add_state(jobs).annotate(key=key).order_by("order_key", "pk").values_list("pk", "state", "key")

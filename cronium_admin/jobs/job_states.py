@@ -4,11 +4,15 @@ The first state that applies, in the order of `JobState`. So a failing job stays
 or runs.
 """
 
+from collections import Counter
 from typing import Any
 
 from django.db import models
-from django.db.models import Case, CharField, Count, Q, QuerySet, Value, When
+from django.db.models import Case, CharField, Exists, OuterRef, Q, QuerySet, Value, When
 
+from cronium_admin.accounts.models import DEFAULT_PROJECT_ID, Project, User
+from cronium_admin.accounts.permissions import Permission
+from cronium_admin.core.database.row_counts import count_rows
 from cronium_admin.jobs.models import Job
 
 
@@ -53,7 +57,31 @@ def filter_state(jobs: "QuerySet[Job]", state: str) -> "QuerySet[Job]":
     return jobs
 
 
-def count_states(jobs: "QuerySet[Job]") -> dict[str, int]:
-    """The number of jobs by state, in one query; the numbers add up to that of `jobs`."""
-    rows = add_state(jobs).order_by().values_list("state").annotate(number=Count("pk"))
-    return dict.fromkeys(JobState.values, 0) | dict(rows)
+def count_states(user: User) -> dict[str, int]:
+    """The number of the jobs that `user` sees, by state, in two queries. The numbers add up to that of all these jobs.
+
+    Counts sets, most of them small, instead of finding the state of each job.
+    """
+    jobs, health = Job.objects.visible_to(user), _select_health(user)
+    unhealthy = ~Exists(health.filter(job=OuterRef("pk")))  # it has no counted run
+    disabled = jobs.filter(enabled=False)
+    sets = (jobs, disabled, health.filter(failures__gt=0, job__enabled=True), health, disabled.filter(unhealthy))
+    one_row = Project.objects.filter(pk=DEFAULT_PROJECT_ID)
+    total, off, failing, known, off_unknown = one_row.values_list(*map(count_rows, sets)).get()
+    live = jobs.filter(Q(pk__in=_select_jobs_of_runs("queued", "starting", "running")), enabled=True).order_by()
+    numbers = Counter(add_state(live).annotate(unhealthy=unhealthy).values_list("state", "unhealthy"))
+    counts = {JobState.DISABLED.value: off, JobState.FAILING.value: failing}
+    for state in (JobState.RUNNING, JobState.WAITING):
+        counts[state.value] = numbers[state.value, True] + numbers[state.value, False]
+    unknown = total - known - off_unknown - sum(number for (_, is_unknown), number in numbers.items() if is_unknown)
+    counts[JobState.NEVER.value] = max(0, unknown)
+    # A job that changes between the two queries must not make it negative.
+    counts[JobState.OK.value] = max(0, total - sum(counts.values()))
+    return counts
+
+
+def _select_health(user: User) -> Any:
+    rows: Any = Job._meta.get_field("health").related_model
+    if user.has_permission(Permission.VIEW):
+        return rows.objects.all()  # without a join
+    return rows.objects.filter(job__in=Job.objects.visible_to(user).order_by().values("pk"))

@@ -180,6 +180,8 @@ class Job(InProject, ExpectedBy):
 
     class Meta:
         ordering = ["order_key", "id"]
+        # For counters; few jobs are disabled.
+        indexes = [models.Index(fields=["id"], name="job_disabled", condition=models.Q(enabled=False))]
         constraints = [
             models.UniqueConstraint(fields=["project", "slug"], name="job_slug_once_per_project"),
             *(make_constraint(bound, "job", nullable=True) for bound in (CPU, MEMORY_MB, PIDS)),

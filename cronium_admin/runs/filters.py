@@ -6,11 +6,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
-from django.db.models import Q, QuerySet
+from django.db import connection
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import QueryDict
 from django.utils.dateparse import parse_datetime
 
-from cronium_admin.accounts.models import Project, User
+from cronium_admin.accounts.models import DEFAULT_PROJECT_ID, Project, User
+from cronium_admin.accounts.permissions import Permission
 from cronium_admin.core.database.clock import database_now
 from cronium_admin.core.errors import ApiError
 from cronium_admin.images.models import Language
@@ -18,7 +20,7 @@ from cronium_admin.jobs.job_search import has_tag
 from cronium_admin.jobs.lookup import find_job
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.input_values import build_query, filter_by_input, read_input_filters
-from cronium_admin.runs.models import LIVE, TERMINAL, Run, Status
+from cronium_admin.runs.models import LIVE, Run, Status
 from cronium_admin.runs.triggers import Trigger
 from cronium_admin.runs.zone_times import convert_local_time
 
@@ -26,6 +28,7 @@ STATES = ("live", *Status.values)  # the values of `status`
 PERIODS = {"1h": timedelta(hours=1), "24h": timedelta(days=1), "7d": timedelta(days=7), "30d": timedelta(days=30)}
 MAX_VALUES = 20  # of one filter
 MAX_COUNTED = 10_000
+_FREQUENT = 2000  # runs with a tag
 _LENGTHS = {"job": 80, "project": 80, "tag": 80, "reason": 40, "by": 150, "host": 100}
 _ALLOWED: dict[str, Collection[str]] = {"status": STATES, "trigger": Trigger.values, "language": Language.values}
 
@@ -97,10 +100,8 @@ class RunFilter:
             # By id: with a join to the slug PostgreSQL would read the runs of all jobs.
             runs = runs.filter(job__in=jobs) if len(jobs) != 1 else runs.filter(job=jobs[0])
         if self.tag:
-            runs = runs.filter(job__in=_find_tagged_jobs(self.tag))
-        if self.project:
-            projects = Project.objects.filter(slug__in=self.project)
-            runs = runs.filter(project__in=list(projects.order_by().values_list("pk", flat=True)))
+            runs = _filter_tags(runs, self.tag)
+        runs = self._filter_projects(runs, user)
         if self.by:
             users = User.objects.filter(username__in=self.by)
             runs = runs.filter(created_by__in=list(users.order_by().values_list("pk", flat=True)))
@@ -109,6 +110,20 @@ class RunFilter:
         if self.language:
             runs = runs.filter(language__in=self.language)
         return filter_by_input(self._filter_times(runs), dict(self.input))
+
+    def _filter_projects(self, runs: QuerySet[Run], user: User) -> QuerySet[Run]:
+        projects: Collection[int] = ()
+        if self.project:
+            chosen = Project.objects.filter(slug__in=self.project).order_by()
+            projects = list(chosen.values_list("pk", flat=True))
+            runs = runs.filter(project__in=projects)
+        elif not user.has_permission(Permission.VIEW):
+            projects = user.list_project_ids(Permission.VIEW)
+        is_narrowed = any(getattr(self, name) for name in (*LISTED, "input") if name != "project")
+        if is_narrowed or len(projects) != 1 or DEFAULT_PROJECT_ID in projects:
+            return runs
+        # The condition of the index of such runs, in the words that SQLite recognizes.
+        return runs.exclude(project=DEFAULT_PROJECT_ID)
 
     def _filter_times(self, runs: QuerySet[Run]) -> QuerySet[Run]:
         if self.period:
@@ -134,21 +149,25 @@ def clean_values(texts: Iterable[str]) -> tuple[str, ...]:
 
 def _filter_states(runs: QuerySet[Run], states: Iterable[str], reasons: Iterable[str]) -> QuerySet[Run]:
     statuses: set[str] = {state for state in states if state != "live"} | (set(LIVE) if "live" in states else set())
+    if statuses:
+        runs = runs.filter(status__in=sorted(statuses))
     if reasons := sorted(reasons):
-        # Only these have a reason; so the index by status is used, and not the runs that succeeded.
-        with_reason: set[str] = {status for status in TERMINAL if status != Status.SUCCEEDED}
-        statuses = statuses & with_reason if statuses else with_reason
-        runs = runs.filter(reason__in=reasons)
-        return runs.filter(status__in=sorted(statuses)) if statuses else runs.none()
-    return runs.filter(status__in=sorted(statuses)) if statuses else runs
+        # The second condition is that of the index. A run that succeeded has no reason to be filtered by.
+        runs = runs.filter(reason__in=reasons).exclude(reason="").exclude(status=Status.SUCCEEDED)
+    return runs
 
 
-def _find_tagged_jobs(tags: Iterable[str]) -> list[int]:
-    # By ids: with a join PostgreSQL would read the runs of all jobs.
+def _filter_tags(runs: QuerySet[Run], tags: Iterable[str]) -> QuerySet[Run]:
     matches = Q()
     for tag in tags:
         matches |= has_tag(tag)
-    return list(Job.objects.filter(matches).order_by().values_list("pk", flat=True))
+    jobs = Job.objects.filter(matches).order_by()
+    last_numbers = dict(jobs.values_list("pk", "last_run_number"))
+    if connection.vendor == "sqlite" and sum(last_numbers.values()) > _FREQUENT:
+        # It would read and sort all runs of these jobs. So it reads the newest runs until a page is full.
+        return runs.filter(Exists(jobs.filter(pk=OuterRef("job"))))
+    # By ids: with a query PostgreSQL would read the runs of all jobs.
+    return runs.filter(job__in=list(last_numbers))
 
 
 def find_jobs(user: User, slugs: Iterable[str]) -> tuple[list[Job], list[str]]:

@@ -15,6 +15,7 @@ class JobHealth(models.Model):
     last_run = models.ForeignKey("runs.Run", null=True, on_delete=models.SET_NULL, related_name="+", db_index=False)
     last_status = models.CharField(max_length=16)
     last_ended_at = models.DateTimeField()
+    last_seconds = models.FloatField(null=True)  # how long its script ran; null: it did not start
     failures = models.PositiveIntegerField(default=0)  # in a row, up to the last run
     failing_since = models.DateTimeField(null=True)  # when the first of them ended; null: the last run succeeded
     last_good = models.ForeignKey("runs.Run", null=True, on_delete=models.SET_NULL, related_name="+", db_index=False)

@@ -24,22 +24,29 @@ _TABLE = JobHealth._meta.db_table
 _BAD_VALUE = "CASE WHEN r.status = 'succeeded' THEN NULL ELSE r.finished_at END"
 _GOOD_VALUE = "CASE WHEN r.status = 'succeeded' THEN r.{} END"
 _TRIGGERS = ", ".join(f"'{trigger}'" for trigger in UNCOUNTED_TRIGGERS)
+_SECONDS = {
+    "sqlite": "(JULIANDAY(r.finished_at) - JULIANDAY(r.started_at)) * 86400.0",
+    "postgresql": "EXTRACT(EPOCH FROM r.finished_at - r.started_at)",
+}
 # One statement, because every end of a run executes it.
 _RECORD = f"""
-INSERT INTO {_TABLE} AS h (job_id, last_run_id, last_status, last_ended_at, failures, failing_since, last_good_id,
-    last_good_at)
-SELECT r.job_id, r.id, r.status, r.finished_at, CASE WHEN r.status = 'succeeded' THEN 0 ELSE 1 END, {_BAD_VALUE},
-    {_GOOD_VALUE.format("id")}, {_GOOD_VALUE.format("finished_at")}
+INSERT INTO {_TABLE} AS h (job_id, last_run_id, last_status, last_ended_at, last_seconds, failures, failing_since,
+    last_good_id, last_good_at)
+SELECT r.job_id, r.id, r.status, r.finished_at, {{seconds}}, CASE WHEN r.status = 'succeeded' THEN 0 ELSE 1 END,
+    {_BAD_VALUE}, {_GOOD_VALUE.format("id")}, {_GOOD_VALUE.format("finished_at")}
 FROM {Run._meta.db_table} r
 WHERE r.id = %s AND r.job_id IS NOT NULL AND r."trigger" NOT IN ({_TRIGGERS})
 ON CONFLICT (job_id) DO UPDATE SET
     last_run_id = excluded.last_run_id,
     last_status = excluded.last_status,
     last_ended_at = excluded.last_ended_at,
+    last_seconds = excluded.last_seconds,
     failures = CASE WHEN excluded.failures = 0 THEN 0 ELSE h.failures + 1 END,
     failing_since = CASE WHEN excluded.failures > 0 THEN COALESCE(h.failing_since, excluded.failing_since) END,
     last_good_id = CASE WHEN excluded.failures = 0 THEN excluded.last_good_id ELSE h.last_good_id END,
     last_good_at = COALESCE(excluded.last_good_at, h.last_good_at)"""  # noqa: S608 - names of ours
+
+_STATEMENTS = {vendor: _RECORD.format(seconds=seconds) for vendor, seconds in _SECONDS.items()}
 
 
 def record_end(run_id: UUID, status: str) -> None:
@@ -47,4 +54,4 @@ def record_end(run_id: UUID, status: str) -> None:
     if status not in COUNTED_STATUSES:
         return
     with connection.cursor() as cursor:
-        cursor.execute(_RECORD, [Run._meta.pk.get_db_prep_value(run_id, connection)])
+        cursor.execute(_STATEMENTS[connection.vendor], [Run._meta.pk.get_db_prep_value(run_id, connection)])

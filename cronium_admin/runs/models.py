@@ -93,7 +93,9 @@ class Run(InProject):
     not_before = models.DateTimeField(null=True)  # no host claims it before this time
     # Live runs with the same key run one after the other, by `scheduled_for`; null: no such run.
     serial_key = models.CharField(max_length=40, null=True)
-    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+", db_index=False
+    )
     idempotency_key = models.CharField(max_length=200, null=True)
     idempotency_by = models.BigIntegerField(null=True)  # the user's id
     request_digest = models.CharField(max_length=64, blank=True, default="")  # of the request sent with the key
@@ -198,6 +200,13 @@ class Run(InProject):
             models.Index(fields=["job", "-created_at", "-id"], name="run_of_job_newest"),
             models.Index(fields=["status", "-created_at", "-id"], name="run_by_status_newest"),
             models.Index(fields=["trigger", "-created_at", "-id"], name="run_by_trigger_newest"),
+            models.Index(fields=["created_by", "-created_at", "-id"], name="run_by_user_newest"),
+            models.Index(fields=["host", "-created_at", "-id"], name="run_of_host_newest"),
+            models.Index(fields=["language", "-created_at", "-id"], name="run_of_language_newest"),
+            # Only runs that did not succeed have a reason.
+            models.Index(
+                fields=["reason", "-created_at", "-id"], name="run_by_reason_newest", condition=~models.Q(reason="")
+            ),
             models.Index(
                 fields=["created_at", "id"],
                 name="run_live",

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import django
@@ -23,6 +24,11 @@ from django.utils import timezone  # noqa: E402
 
 from cronium_admin.accounts.models import Membership, Project, User  # noqa: E402
 from cronium_admin.core.paging import fetch_newest_page, make_cursor  # noqa: E402
+from cronium_admin.home.activity import fetch_activity  # noqa: E402
+from cronium_admin.home.failing import find_last_failure  # noqa: E402
+from cronium_admin.jobs.job_filter import JobFilter, Sort  # noqa: E402
+from cronium_admin.jobs.job_search import list_matching  # noqa: E402
+from cronium_admin.jobs.job_states import count_states  # noqa: E402
 from cronium_admin.jobs.models import Job  # noqa: E402
 from cronium_admin.jobs.recent_runs import fetch_recent_runs  # noqa: E402
 from cronium_admin.jobs.service import create_job  # noqa: E402
@@ -31,12 +37,14 @@ from cronium_admin.logs.archive import archiver  # noqa: E402
 from cronium_admin.logs.retention import due  # noqa: E402
 from cronium_admin.logs.throttle import Throttle  # noqa: E402
 from cronium_admin.ops.metrics_endpoint import DatabaseStateCache  # noqa: E402
+from cronium_admin.palette.entries import find_entries  # noqa: E402
 from cronium_admin.retention import ends, rows  # noqa: E402
 from cronium_admin.retention.deletion import Selection, _list_batches  # noqa: E402
 from cronium_admin.retention.due import find_due_runs  # noqa: E402
 from cronium_admin.runs.filters import RunFilter  # noqa: E402
 from cronium_admin.runs.launch import launch  # noqa: E402
 from cronium_admin.runs.models import LIVE, Run, Status  # noqa: E402
+from cronium_admin.web.frame_counts import count_for_frame  # noqa: E402
 from cronium_admin.workers import abandoned  # noqa: E402
 from cronium_admin.workers.gc import runs as gc_runs  # noqa: E402
 from tests.users import get_admin  # noqa: E402
@@ -64,6 +72,7 @@ def fill(count: int) -> None:
     columns |= dict.fromkeys(("created_at", "claimed_at", "started_at", "finished_at", "cleaned_at"), WHEN)
     columns |= {"id": ID, "number": f"{count} + 3 - n", "job_id": f"{jobs[0].pk} + n % {JOBS}", "log_digest": "'x'"}
     columns |= {"status": "CASE WHEN n % 50 = 0 THEN 'failed' ELSE 'succeeded' END", "host": "'local'"}
+    columns |= {"reason": f"CASE WHEN n = {count} THEN 'oom' WHEN n % 50 = 0 THEN 'exit_code' ELSE '' END"}
     names = ", ".join(f'"{name}"' for name in columns)
     with connection.cursor() as sql:
         series = NUMBERS.format(count=count)
@@ -151,7 +160,10 @@ def _filters(job: Job, after: str, deep: datetime) -> dict[str, Callable[[], Any
     """The filters of the API and the page for the list of runs, at its beginning and deep in it."""
     tagged = Job.objects.last()
     assert tagged is not None
-    Job.objects.filter(pk=tagged.pk).update(tags=["one"])
+    Job.objects.update(tags=["all"])
+    Job.objects.filter(pk=tagged.pk).update(tags=["all", "one"])
+    User.objects.create(username="other", role="operator")
+    Project.objects.create(name="North", slug="north")
     filters: dict[str, dict[str, Any]] = {
         "job": {"job": [job.slug]},
         "failed": {"status": ["failed"]},
@@ -164,6 +176,19 @@ def _filters(job: Job, after: str, deep: datetime) -> dict[str, Callable[[], Any
         "job, lost": {"job": [job.slug], "status": ["lost"]},
         "tag": {"tag": ["one"]},
         "tag, failed": {"tag": ["one"], "status": ["failed"]},
+        "tags of all jobs": {"tag": ["all"]},
+        "host": {"host": ["local"]},
+        "host, of which there is none": {"host": ["gone"]},
+        "language": {"language": ["bash"]},
+        "language, of which there is none": {"language": ["node"]},
+        "reason": {"reason": ["oom"]},
+        "reason, of which there is none": {"reason": ["tampered"]},
+        "trigger": {"trigger": ["manual"]},
+        "trigger, of which there is none": {"trigger": ["webhook"]},
+        "user": {"by": [get_admin().username]},
+        "user, of which there is none": {"by": ["other"]},
+        "project, of which there is none": {"project": ["north"]},
+        "input, of which there is none": {"input": (("region", "eu"),)},
         "since": {"since": deep},
         "since, failed": {"since": deep, "status": ["failed"]},
         "since, job": {"since": deep, "job": [job.slug]},
@@ -209,15 +234,30 @@ def asked(count: int) -> dict[str, Callable[[], Any]]:
         ),
         "to delete: of a deleted job": lambda: Selection(get_admin(), "gone")._has_job(),
         "metrics": metrics._query_state,  # the first time, before this, it counts all
-        # SQLite can't use the index of projects, because its condition is compared with a parameter.
-        **({} if SQLITE else {"page: of a member of another project": _make_page_of_member()}),
+        **_make_pages(),
     }
 
 
-def _make_page_of_member() -> Callable[[], Any]:
+def _make_pages() -> dict[str, Callable[[], Any]]:
+    """Home, the list of jobs and the palette; of an administrator, and of a member of another project."""
     member = User.objects.create(username="member", role="")
     Membership.objects.create(user=member, project=Project.objects.create(name="South", slug="south"), role="viewer")
-    return lambda: fetch_newest_page(Run.objects.visible_to(member), "", 50)
+    found: dict[str, Callable[[], Any]] = {
+        "list: of a member of another project": lambda: fetch_newest_page(
+            RunFilter().select(Run.objects.visible_to(member), member), "", 50
+        )
+    }
+    for name, user in (("admin", get_admin()), ("member", member)):
+        found |= {
+            f"home: states, {name}": partial(count_states, user),
+            f"home: runs, {name}": partial(fetch_activity, user),
+            f"home: last failure, {name}": partial(find_last_failure, user),
+            f"frame, {name}": partial(count_for_frame, user),
+            f"palette, {name}": partial(find_entries, user, ""),
+            f"palette: number, {name}": partial(find_entries, user, "#77"),
+            **{f"jobs: {sort}, {name}": partial(list_matching, user, JobFilter(sort=sort)) for sort in Sort.values},
+        }
+    return found
 
 
 def main(count: int) -> None:

@@ -33,6 +33,7 @@ def _end(job: Job, status: str, seconds: int = 1, failures: int = 0) -> Run:
     job.refresh_from_db()
     Run.objects.filter(pk=run.pk).update(status=status, started_at=now - timedelta(seconds=seconds), finished_at=now)
     values = {"last_run_id": run.pk, "last_status": status, "last_ended_at": now, "failures": failures}
+    values["last_seconds"] = seconds
     JobHealth.objects.update_or_create(job=job, defaults=values)
     return run
 

@@ -11,6 +11,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from cronium_admin.accounts.models import Membership, Project, User
 from cronium_admin.jobs.job_states import JobState, add_state, count_states, filter_state
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.recent_runs import find_health
@@ -55,6 +56,9 @@ def test_it_follows_the_ends_of_runs(job: Job) -> None:
     health = get_health(job)
     assert (health.last_run, health.last_status, health.failures) == (good, "succeeded", 0)
     assert (health.last_good, health.last_good_at, health.failing_since) == (good, good.finished_at, None)
+    assert good.finished_at is not None
+    assert good.started_at is not None
+    assert health.last_seconds == pytest.approx((good.finished_at - good.started_at).total_seconds(), abs=0.001)
     runs = [end(start(job), status) for status in BAD]
     health = get_health(job)
     assert (health.last_run, health.last_status, health.failures) == (runs[-1], BAD[-1], len(BAD))
@@ -157,6 +161,7 @@ def test_an_end_takes_one_more_statement(job: Job) -> None:
 
 def fill() -> None:
     import_module("cronium_admin.runs.migrations.0038_fill_job_health").fill(apps, None)
+    import_module("cronium_admin.runs.migrations.0042_last_seconds").fill(apps, connection.schema_editor())
 
 
 def test_the_migration_finds_the_same(make_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,7 +197,7 @@ def test_states_add_up(make_job: Callable[..., Job]) -> None:
     found = {job.pk: job.state for job in add_state(Job.objects.all())}
     names = ("failing", "running", "waiting", "never", "ok", "disabled", "never")
     assert [found[job.pk] for job in jobs] == list(names)
-    counts = count_states(Job.objects.all())
+    counts = count_states(get_admin())
     assert counts == {name: names.count(name) for name in JobState.values}
     assert sum(counts.values()) == Job.objects.count()
     for state in JobState.values:
@@ -201,3 +206,29 @@ def test_states_add_up(make_job: Callable[..., Job]) -> None:
     with pytest.raises(ValueError, match="fast"):
         filter_state(Job.objects.all(), "fast")
     assert never.pk in found
+
+
+def test_states_are_those_of_visible_jobs(make_job: Callable[..., Job]) -> None:
+    south, member = Project.objects.create(name="South", slug="south"), User.objects.create(username="member", role="")
+    Membership.objects.create(user=member, project=south, role="viewer")
+    seen = [make_job(project=south) for _ in range(3)]
+    end(start(seen[0]))
+    end(start(seen[1]), "failed")
+    start(seen[1])
+    launch(seen[2], get_admin())
+    for _ in range(2):
+        end(start(make_job()), "failed")
+    launch(make_job(), get_admin())
+    assert {state: number for state, number in count_states(member).items() if number} == {
+        "ok": 1,
+        "failing": 1,
+        "waiting": 1,
+    }
+
+
+@pytest.mark.parametrize("is_live", [False, True])
+def test_a_disabled_job_counts_once(job: Job, is_live: bool) -> None:
+    if is_live:
+        start(job)
+    Job.objects.update(enabled=False)
+    assert count_states(get_admin()) == dict.fromkeys(JobState.values, 0) | {"disabled": 1}

@@ -166,15 +166,23 @@ def test_writes(
             12,
         ),  # session, user, count, jobs, their runs, incidents, last lines at work, live runs
         ("/job-states/?id={ids}", 6),
-        ("/", 20),  # the parts, and the counts of the frame
-        ("/home/now/", 19),  # one less while the counts of the day are kept
+        ("/", 21),  # the parts, and the counts of the frame
+        ("/home/now/", 20),  # one less while the counts of the day are kept
         ("/home/figures/part/", 4),
         ("/incidents/", 4),
         ("/runs/advice/report/", 5),
         ("/palette/entries/", 3),
         ("/palette/entries/?q=run+job", 4),
         ("/palette/?q=job", 4),
+        ("/palette/entries/?q=job+%232", 5),
         ("/jobs/report/incident-rows/", 5),
+        ("/jobs/?sort=success&q=job&tag=nightly", 14),
+        ("/jobs/?sort=duration&state=failing&mine=true", 8),
+        ("/job-rows/?q=job&project=default", 11),
+        ("/runs/?job=report&status=failed&host=local", 9),
+        ("/runs/?tag=nightly&by=admin&language=bash&reason=oom", 10),
+        ("/runs/?project=default&input.region=eu&trigger=api", 10),
+        ("/runs/search/results/?q=x&host=local", 5),
         ("/runs/", 8),  # also hosts and people to choose from, and projects
         ("/last-lines/?run={runs}", 3),
         ("/schedules/", 7),

@@ -26,18 +26,17 @@ SHAPES = {
 }
 
 
-def _build_cell(slug: str, place: int, run: Any) -> tuple[str, int, str, str, str]:
-    name = derive_display_status(run)
+def _build_cell(base: str, place: int, run: Any, name: str) -> tuple[str, int, int, str, str, str]:
     duration_text = (
         f", {format_duration(run.finished_at - run.started_at)}" if run.finished_at and run.started_at else ""
     )
     title = f"#{run.number} {STATES[name][1]}{duration_text}, {run.created_at:%Y-%m-%d %H:%M} UTC"
-    return reverse("jobs:numbered", args=[slug, run.number]), place * STEP, name, SHAPES.get(name, _HALF), title
+    return base, run.number, place * STEP, name, SHAPES.get(name, _HALF), title
 
 
-def _describe_runs(runs: list[Any]) -> str:
-    counts = Counter(STATES[derive_display_status(run)][1].lower() for run in runs)
-    return f"Last {len(runs)} runs: " + ", ".join(f"{count} {word}" for word, count in counts.most_common())
+def _describe_runs(names: list[str]) -> str:
+    counts = Counter(STATES[name][1].lower() for name in names)
+    return f"Last {len(names)} runs: " + ", ".join(f"{count} {word}" for word, count in counts.most_common())
 
 
 @register.simple_tag(name="sparkline")
@@ -46,15 +45,20 @@ def render_sparkline(job: Any, runs: list[Any]) -> SafeString | str:
     # twenty links per row.
     if not runs:
         return ""
-    first = SLOTS - len(runs)
+    first, names = SLOTS - len(runs), [derive_display_status(run) for run in runs]
+    # Resolved once: a list has a thousand of these links.
+    base = reverse("jobs:runs", args=[job.slug])
     none = format_html_join("", '<path d="M{} 19.5h6"/>', ((place * STEP,) for place in range(first)))
     cells = format_html_join(
         "",
-        '<a href="{0}" tabindex="-1"><title>{4}</title><g transform="translate({1})" class="s-{2}">'
-        '<path class="hit" d="M-1 0h8v20h-8z"/><path d="{3}"/></g></a>',
-        (_build_cell(job.slug, first + place, run) for place, run in enumerate(runs)),
+        '<a href="{0}{1}/" tabindex="-1"><title>{5}</title><g transform="translate({2})" class="s-{3}">'
+        '<path class="hit" d="M-1 0h8v20h-8z"/><path d="{4}"/></g></a>',
+        (
+            _build_cell(base, first + place, run, name)
+            for place, (run, name) in enumerate(zip(runs, names, strict=True))
+        ),
     )
     return format_html(
         '<svg class="spark" aria-hidden="true" viewBox="0 0 {} {}">{}{}</svg><span class="vh">{}</span>',
-        *(SLOTS * STEP - 2, HEIGHT, none, cells, _describe_runs(runs)),
+        *(SLOTS * STEP - 2, HEIGHT, none, cells, _describe_runs(names)),
     )
