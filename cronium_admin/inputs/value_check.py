@@ -5,6 +5,7 @@ import binascii
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime
+from fractions import Fraction
 from itertools import islice
 from typing import Any
 
@@ -58,7 +59,14 @@ def _match_format(_: Any, name: str, value: Any, __: Any) -> Iterator[SchemaErro
         yield SchemaError("is not of the format")
 
 
-_Validator: Any = extend(Draft202012Validator, {"pattern": _match_pattern, "format": _match_format})
+def _divide(_: Any, step: Any, value: Any, __: Any) -> Iterator[SchemaError]:
+    # By their decimal digits: as binary fractions, 0.3 is no multiple of 0.1
+    if isinstance(value, int | float) and not isinstance(value, bool) and Fraction(repr(value)) % Fraction(repr(step)):
+        yield SchemaError("is not a multiple")
+
+
+_RULES = {"pattern": _match_pattern, "format": _match_format, "multipleOf": _divide}
+_Validator: Any = extend(Draft202012Validator, _RULES)
 
 
 def check_value(

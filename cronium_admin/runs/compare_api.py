@@ -100,9 +100,9 @@ def compare_with(request: HttpRequest, run_id: UUID, other: With = None) -> Comp
         run = find_run(caller, run_id)
         success = find_last_success(run)
         if success is None:
-            raise ApiError(
-                404, "no_success", f"No stored run of its job before #{run.number} succeeded. Name one in `with`."
-            )
+            why = f"No stored run of its job before #{run.number} succeeded."
+            why = why if run.job_id else "The job of this run was deleted, so that its other runs are not looked for."
+            raise ApiError(404, "no_success", f"{why} Name a run in `with`.")
         other = success.pk
     a, b = find_compared_runs(caller, run_id, other)
     return ComparisonOut.from_comparison(

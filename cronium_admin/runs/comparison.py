@@ -83,7 +83,7 @@ class Comparison:
 
     @property
     def is_same_job(self) -> bool:
-        return self.a.job_id is not None and self.a.job_id == self.b.job_id
+        return have_same_job(self.a, self.b)
 
     @property
     def differing_causes(self) -> list[Section]:
@@ -92,6 +92,13 @@ class Comparison:
     @property
     def equal_causes(self) -> list[Section]:
         return [section for section in self.causes if section.is_equal]
+
+
+def have_same_job(a: Run, b: Run) -> bool:
+    """Runs of deleted jobs by the slug, under which the numbers of the runs continue."""
+    if a.job_id is None and b.job_id is None:
+        return (a.project_id, a.job_slug) == (b.project_id, b.job_slug)
+    return a.job_id == b.job_id
 
 
 def compare_runs(a: Run, b: Run, *, shows_env: bool = False) -> Comparison:
@@ -129,7 +136,7 @@ def _compare_scripts(a: Run, b: Run) -> Section:
         _make_row("revision", "Revision", a.job_revision, b.job_revision),
         _make_row("language", "Language", *(LANGUAGES.get(run.language, ("", run.language))[1] for run in (a, b))),
     ]
-    if a.job_id is None or a.job_id != b.job_id:
+    if not have_same_job(a, b):
         rows.insert(0, _make_row("job", "Job", a.job_name, b.job_name))
     names = [f"{run} revision {run.job_revision}" for run in (a, b)]
     lines = diff_scripts(*_end_lines(a.script, b.script), *names).split("\n")

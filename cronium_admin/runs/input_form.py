@@ -166,6 +166,11 @@ class InputForm:
         return sum(1 for view in self.views if view.mark)
 
     @property
+    def has_own_other_values(self) -> bool:
+        """Whether the values that the schema does not declare differ from the defaults."""
+        return self.other_text.strip() != _format_other(self.schema, self.base)
+
+    @property
     def own_errors(self) -> list[str]:
         """Problems that belong to no field of the form."""
         known = self.schema.by_name if self.schema and not self.is_json else {}

@@ -275,3 +275,17 @@ def test_hidden_characters_of_scripts_and_logs_are_shown_as_codes(
         assert "if ok:[U+202E][U+2066] return" in text, address
         assert "\tpass" in text, address
         assert "\u202e" not in text, address
+
+
+def test_runs_of_a_deleted_job_are_runs_of_one_job(pair: tuple[Run, Run], people: dict[str, User]) -> None:
+    Job.objects.filter(pk=pair[0].job_id).delete()
+    client, query = sign_in(people["viewer"]), {"a": pair[0].pk, "b": pair[1].pk}
+    assert "runs of different jobs" not in client.get("/runs/compare/", query).content.decode()
+    assert compare(*pair).is_same_job
+    answer = Api(people["viewer"]).get(f"/runs/{pair[1].pk}/compare").json()
+    assert "was deleted" in answer["detail"]
+    Run.objects.filter(pk=pair[1].pk).update(job_slug="other", job_name="Other")
+    assert "runs of different jobs" in client.get("/runs/compare/", query).content.decode()
+    give_log(pair[0], b"one\n")
+    give_log(pair[1], b"two\n")
+    assert "Other #2" in client.get("/runs/compare/log/part/", query).content.decode()

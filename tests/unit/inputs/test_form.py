@@ -159,6 +159,15 @@ class TestFilledFrom:
         assert "Run #1 had: us" in find_field(text, "region")
         assert "Run #1 had: no" in find_field(text, "dry_run")
 
+    def test_other_values_are_no_defaults(self, page: Client, typed: Job, people: dict[str, User]) -> None:
+        for schema, given in ((SCHEMA, {"region": "eu"}), (SCHEMA | {"additionalProperties": True}, {"more": 1})):
+            Job.objects.update(input_schema=schema, input={"region": "eu"})
+            launch(Job.objects.get(), people["operator"], Overrides(input={"region": "eu", "dry_run": True} | given))
+        assert "equal to the defaults" in read(page, "/runs/launch/typed/?from=1")
+        text = read(page, "/runs/launch/typed/?from=2")
+        assert "it has other values, see below" in text
+        assert "equal to the defaults" not in text
+
     def test_buttons_fill_it_without_script(self, page: Client, typed: Job, people: dict[str, User]) -> None:
         launch(typed, people["operator"], Overrides(input={"region": "us"}))
         for show, value in (("fill", "us"), ("last", "us"), ("default", "")):

@@ -91,3 +91,14 @@ def test_a_pattern_takes_time_in_proportion_to_the_text() -> None:
     assert find_schema_problems(schema) == []
     [problem] = check_value(read_schema(schema), {"a": "a" * 500_000 + "b"})
     assert "does not match" in problem.text
+
+
+@pytest.mark.parametrize(
+    ("step", "value", "is_multiple"),
+    [(0.1, 0.3, True), (0.1, 0.35, False), (0.01, 19.99, True), (0.1, 7, True), (1e-300, 1e15, True), (3, 9.0, True)],
+)
+def test_multiples_are_those_of_the_written_digits(step: float, value: float, is_multiple: bool) -> None:
+    schema = of(a={"type": "number", "multipleOf": step})
+    assert find_schema_problems(schema) == []
+    assert (check_value(read_schema(schema), {"a": value}) == []) is is_multiple
+    assert "Must be a number" in check_value(read_schema(schema), {"a": True})[0].text
