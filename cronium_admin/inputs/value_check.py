@@ -59,13 +59,13 @@ def _match_format(_: Any, name: str, value: Any, __: Any) -> Iterator[SchemaErro
         yield SchemaError("is not of the format")
 
 
-def _divide(_: Any, step: Any, value: Any, __: Any) -> Iterator[SchemaError]:
+def _match_multiple(_: Any, step: Any, value: Any, __: Any) -> Iterator[SchemaError]:
     # By their decimal digits: as binary fractions, 0.3 is no multiple of 0.1
     if isinstance(value, int | float) and not isinstance(value, bool) and Fraction(repr(value)) % Fraction(repr(step)):
         yield SchemaError("is not a multiple")
 
 
-_RULES = {"pattern": _match_pattern, "format": _match_format, "multipleOf": _divide}
+_RULES = {"pattern": _match_pattern, "format": _match_format, "multipleOf": _match_multiple}
 _Validator: Any = extend(Draft202012Validator, _RULES)
 
 

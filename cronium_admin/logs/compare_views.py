@@ -13,7 +13,7 @@ from cronium_admin.accounts.permissions import Permission
 from cronium_admin.core.errors import ApiError
 from cronium_admin.logs.comparison import compare_logs
 from cronium_admin.logs.search_slots import hold_search_slot
-from cronium_admin.runs.comparison import have_same_job
+from cronium_admin.runs.comparison import is_of_same_job
 from cronium_admin.runs.lookup import find_compared_runs, parse_run_id
 
 
@@ -31,7 +31,7 @@ def compare(request: HttpRequest, is_part: bool = False) -> HttpResponse:
     is_exact = bool(request.GET.get("exact"))
     query = {"a": a.pk, "b": b.pk}
     context: dict[str, Any] = {"a": a, "b": b, "is_exact": is_exact, "nav": "runs"}
-    context["is_same_job"] = have_same_job(a, b)
+    context["is_same_job"] = is_of_same_job(a, b)
     context["toggled"] = urlencode(query if is_exact else query | {"exact": 1})
     try:
         with hold_search_slot():

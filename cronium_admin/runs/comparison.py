@@ -83,7 +83,7 @@ class Comparison:
 
     @property
     def is_same_job(self) -> bool:
-        return have_same_job(self.a, self.b)
+        return is_of_same_job(self.a, self.b)
 
     @property
     def differing_causes(self) -> list[Section]:
@@ -94,7 +94,7 @@ class Comparison:
         return [section for section in self.causes if section.is_equal]
 
 
-def have_same_job(a: Run, b: Run) -> bool:
+def is_of_same_job(a: Run, b: Run) -> bool:
     """Runs of deleted jobs by the slug, under which the numbers of the runs continue."""
     if a.job_id is None and b.job_id is None:
         return (a.project_id, a.job_slug) == (b.project_id, b.job_slug)
@@ -136,7 +136,7 @@ def _compare_scripts(a: Run, b: Run) -> Section:
         _make_row("revision", "Revision", a.job_revision, b.job_revision),
         _make_row("language", "Language", *(LANGUAGES.get(run.language, ("", run.language))[1] for run in (a, b))),
     ]
-    if not have_same_job(a, b):
+    if not is_of_same_job(a, b):
         rows.insert(0, _make_row("job", "Job", a.job_name, b.job_name))
     names = [f"{run} revision {run.job_revision}" for run in (a, b)]
     lines = diff_scripts(*_end_lines(a.script, b.script), *names).split("\n")
