@@ -16,6 +16,7 @@ import { EnvRows, revealField, startJsonHint } from "./editor/fields.js";
 import { fillForm } from "./editor/form_fields.js";
 import { HelpersPanel } from "./editor/helpers_panel.js";
 import { InPlaceForm } from "./editor/in_place.js";
+import { startInputSection } from "./editor/input_section.js";
 import { jumpToHash, markedLine } from "./editor/marked_line.js";
 import { RunPane } from "./editor/run_pane.js";
 import { ScriptChecks, checkExtensions } from "./editor/script_checks.js";
@@ -31,7 +32,7 @@ let savedFields = ""; // of getFields(), as JSON
 let isLeaving = false;
 let view = null;
 let imageChoice = null;
-let [summaries, helpersPanel, changes, checks] = [null, null, null, null];
+let [summaries, helpersPanel, changes, checks, inputSection] = [null, null, null, null, null];
 const area = form?.elements.script;
 const NOT_TYPED = ["csrfmiddlewaretoken", "revision"];
 const getFields = () => [...new FormData(form)].filter(([name]) => !NOT_TYPED.includes(name));
@@ -181,6 +182,7 @@ function startInPlace() {
 function restoreDraft(fields) {
   fillForm(form, fields);
   setText(area.value);
+  inputSection.refresh();
   form.elements.language.forEach?.((radio) => radio.checked && radio.dispatchEvent(new Event("change")));
   onChange();
 }
@@ -260,6 +262,7 @@ if (form) {
   find.addEventListener("click", () => openSearchPanel(view));
   startPanels();
   startJsonHint(form);
+  inputSection = startInputSection(form);
   showImageNote();
   savedFields = JSON.stringify(getFields());
   offerDraft();

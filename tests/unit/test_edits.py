@@ -132,7 +132,14 @@ NO_EDIT = {
     },
     "restores a revision, with the job's own: see test_job_page": {"jobs:restore"},
     "runs missed times, each once": {"schedules:run-missed", "schedules:run-rest"},
-    "only reads": {"jobs:image-info", "jobs:try-key", "schedules:preview", "planning:hint", "calendars:preview"},
+    "only reads": {
+        "runs:input-fields",
+        "jobs:image-info",
+        "jobs:try-key",
+        "schedules:preview",
+        "planning:hint",
+        "calendars:preview",
+    },
     "is one's own, or ends sessions": {"access:end-sessions", "account:password", "account:end-others", "jobs:pin"}
     | {"job_views:default"},
 }

@@ -41,6 +41,7 @@ TYPED = {
 }
 
 ONLY_READ = (
+    "runs:input-fields",
     "runs:launch-form",  # htmx follows the redirect in its header
     "jobs:image-info",
     "jobs:try-key",
@@ -142,6 +143,8 @@ def forms(browser: Client, get_urls: list[str]) -> dict[str, odd.Form]:
     found["runs:launch-form"] = odd.Form("/runs/launch/report/form/", "post", dict(found["runs:launch"].values))
     found["jobs:restore"] = odd.Form("/jobs/report/history/restore/", "post", {"number": "1", "revision": "1"})
     found["runs:launch-in-editor"] = odd.Form("/runs/launch/report/in-editor/", "post", {})
+    shown = {"job": "report", "input_text": '{"a": 1}', "input_schema_text": "", "as": "fields", "start_zone": "UTC"}
+    found["runs:input-fields"] = odd.Form("/runs/input-fields/", "post", shown)
     found["schedules:import"].values.pop("then", None)  # it shows the entries first
     for view in ("schedules:new", "schedules:edit"):
         found[view].values.pop("then", None)  # "Show times" stores nothing

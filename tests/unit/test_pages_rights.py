@@ -83,6 +83,7 @@ PAGES = [
     ("get", "runs:pane-state", "run", "viewer"),
     ("post", "runs:bulk", "", "operator"),
     ("post", "runs:bulk-runs", "", "operator"),
+    ("post", "runs:input-fields", "", "editor"),
     ("post", "runs:cancel", "run", "operator"),
     ("post", "runs:rerun", "run", "operator"),
     ("post", "retention:one", "run", "editor"),

@@ -1,0 +1,22 @@
+// The part Input of the job editor: the builder of its schema, and its input as the form that the schema makes.
+import { TypedInput } from "../typed_input.js";
+import { SchemaBuilder } from "./schema_builder.js";
+
+/** Returns `refresh()`, for texts that a script changed. */
+export function startInputSection(form) {
+  const area = form.elements.input_schema_text;
+  let builder = null;
+  const root = form.querySelector("[data-typed-input]");
+  const typed = new TypedInput({
+    root, area: form.elements.input_text,
+    addSettings: (body) => {
+      body.set("job", root.dataset.job);
+      body.set("input_schema_text", area.value);
+      for (const box of form.querySelectorAll('[name="secrets"]:checked')) body.append("secrets", box.value);
+    },
+    onProblems: (problems) => builder.showProblems(problems),
+  });
+  builder = new SchemaBuilder({ root: document.getElementById("schema-field"), area, onChange: () => typed.refreshLater() });
+  document.getElementById("secret-names").addEventListener("change", () => typed.refreshLater());
+  return { refresh() { builder.draw(); typed.refresh(); } };
+}

@@ -1,0 +1,174 @@
+"""The fields of an input while it is edited: from its JSON, back to JSON, with the problems of the schema."""
+
+import json
+import re
+from collections.abc import Callable
+from html import unescape
+from typing import Any
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.http import HttpResponse
+from django.test import Client
+
+from cronium_admin.accounts.models import Membership, Project, User
+from cronium_admin.jobs.models import Job
+from cronium_admin.runs.models import Run
+from cronium_admin.variables.models import Variable
+
+pytestmark = pytest.mark.django_db
+URL = "/runs/input-fields/"
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["region"],
+    "properties": {
+        "region": {"type": "string", "enum": ["eu", "us"]},
+        "city": {
+            "type": "string",
+            "x-cronium": {"choices": {"depends_on": "region", "cases": {"eu": ["Oslo"], "us": ["Boston"]}}},
+        },
+        "batch": {"type": "integer", "maximum": 500, "default": 50},
+        "tags": {"type": "array", "items": {"type": "string", "enum": ["a", "b"]}},
+        "orders": {"type": "object", "x-cronium": {"file": {"as": "text", "max_kb": 1}}},
+        "host": {"type": "string", "x-cronium": {"choices": {"variable": "hosts"}}},
+    },
+}
+
+
+@pytest.fixture
+def typed(make_job: Callable[..., Job]) -> Job:
+    return make_job(slug="typed", input={"region": "eu"}, input_schema=SCHEMA)
+
+
+@pytest.fixture
+def editor(client: Client, people: dict[str, User]) -> Client:
+    client.force_login(people["editor"])
+    return client
+
+
+def _read_result(answer: HttpResponse) -> Any:
+    assert answer.status_code == 200
+    found = re.search(r"data-typed-result>\n(.*?)</textarea>", answer.content.decode(), re.S)
+    return found and unescape(found[1])
+
+
+def _list_problems(answer: HttpResponse) -> list[tuple[str, str]]:
+    return [
+        (path, unescape(text))
+        for path, text in re.findall(r'<li data-path="([^"]*)">(.*?)</li>', answer.content.decode())
+    ]
+
+
+def test_the_job_s_input_fills_the_fields_of_a_schedule_without_one(editor: Client, typed: Job) -> None:
+    text = editor.post(URL, {"job": "typed", "input_text": ""}).content.decode()
+    assert '<option value="eu" selected>' in text
+    assert '<option value="Oslo">' in text
+    assert 'name="in-batch" value="50"' in text
+    assert "data-typed-result" not in text
+
+
+def test_edited_fields_become_json_and_what_is_unknown_stays(editor: Client, typed: Job) -> None:
+    sent = {"job": "typed", "as": "fields", "input_text": '{"other": [1]}', "in-region": "us", "in-batch": "50"}
+    answer = editor.post(URL, sent)
+    assert json.loads(_read_result(answer) or "") == {"other": [1], "region": "us"}, "defaults are added at the launch"
+    text = answer.content.decode()
+    assert '<option value="Boston">' in text
+    assert "Also in the JSON, kept as it is" in text
+    answer = editor.post(URL, {**sent, "input_text": '{"batch": 50}', "in-tags": ["a", "b"]})
+    assert json.loads(_read_result(answer) or "") == {"batch": 50, "region": "us", "tags": ["a", "b"]}
+
+
+def test_what_can_t_be_read_stays_in_the_json(editor: Client, typed: Job) -> None:
+    answer = editor.post(URL, {"job": "typed", "as": "fields", "input_text": "", "in-region": "eu", "in-batch": "many"})
+    assert json.loads(_read_result(answer) or "")["batch"] == "many"
+    text = unescape(answer.content.decode())
+    assert text.count("Must be a whole number, not 'many'.") == 1
+    assert 'name="in-batch" value="many"' in text
+
+
+def test_a_file_is_kept(editor: Client, typed: Job) -> None:
+    sent: dict[str, Any] = {"job": "typed", "as": "fields", "input_text": "", "in-region": "eu", "in-batch": "50"}
+    answer = editor.post(URL, {**sent, "in-orders": SimpleUploadedFile("a.csv", b"1;2")})
+    assert json.loads(_read_result(answer) or "")["orders"] == {"name": "a.csv", "text": "1;2"}
+    answer = editor.post(URL, {**sent, "in-orders": SimpleUploadedFile("a.csv", b"1" * 2000)})
+    assert "at most 1,024 are allowed" in answer.content.decode()
+    assert "orders" not in json.loads(_read_result(answer) or "")
+
+
+def test_problems_of_a_schedule_s_input(editor: Client, typed: Job) -> None:
+    text = unescape(editor.post(URL, {"job": "typed", "input_text": '{"host": "gone"}'}).content.decode())
+    assert "Required: one of eu, us." in text
+    assert "the variable hosts has no value" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [("{", "This is not valid JSON"), ("[1]", "Only an object"), ('"x"', "Only an object")]
+)
+def test_what_can_t_be_shown_as_fields(editor: Client, typed: Job, text: str, words: str) -> None:
+    answer = editor.post(URL, {"job": "typed", "input_text": text})
+    assert answer.status_code == 200
+    assert words in answer.content.decode()
+
+
+class TestInTheEditor:
+    def test_the_schema_is_that_of_the_editor_and_required_fields_may_be_missing(
+        self, editor: Client, typed: Job
+    ) -> None:
+        schema = {
+            "type": "object",
+            "required": ["day"],
+            "properties": {"day": {"type": "string"}, "key": {"type": "string", "x-cronium": {"secret": True}}},
+        }
+        sent = {"job": "typed", "input_schema_text": json.dumps(schema), "input_text": "", "secrets": ["TOKEN"]}
+        text = editor.post(URL, sent).content.decode()
+        assert 'name="in-day"' in text
+        assert '<option value="TOKEN">' in text
+        assert "Required:" not in text
+        typed.refresh_from_db()
+        assert typed.input_schema == SCHEMA
+
+    @pytest.mark.parametrize(
+        ("schema", "path", "words"),
+        [
+            ("{", "", "not valid JSON"),
+            (
+                '{"type": "object", "properties": {"a": {"type": "string", "minLength": "x"}}}',
+                "properties.a.minLength",
+                "",
+            ),
+            ('{"type": "object", "properties": {"my field": {"type": "string"}}}', "properties.my field", "Use a name"),
+            ('{"type": "object", "properties": {"a": {"$ref": "#"}}}', "properties.a.type", "Must be one of"),
+        ],
+    )
+    def test_problems_of_the_schema_have_their_path(
+        self, editor: Client, typed: Job, schema: str, path: str, words: str
+    ) -> None:
+        problems = _list_problems(editor.post(URL, {"job": "typed", "input_schema_text": schema, "input_text": ""}))
+        assert problems[0][0] == path
+        assert words in problems[0][1]
+
+    def test_a_new_job_reads_no_variable_of_another_project(self, editor: Client, typed: Job) -> None:
+        south = Project.objects.create(name="South", slug="south")
+        Variable.objects.create(project=south, name="hosts", text='["secret-host"]')
+        sent = {"input_schema_text": json.dumps(SCHEMA), "input_text": ""}
+        text = editor.post(URL, sent).content.decode()
+        assert "the variable hosts has no value" in text
+        assert "secret-host" not in text
+
+    def test_without_a_schema(self, editor: Client, typed: Job) -> None:
+        answer = editor.post(URL, {"job": "typed", "input_schema_text": " ", "input_text": "1"})
+        assert "any JSON is allowed" in answer.content.decode()
+
+
+def test_who_may(typed: Job, people: dict[str, User], client: Client) -> None:
+    sent = {"job": "typed", "input_text": ""}
+    assert client.post(URL, sent).status_code == 302
+    for role in ("viewer", "operator"):
+        client.force_login(people[role])
+        assert client.post(URL, sent).status_code == 403
+    member = User.objects.create(username="member", role="")
+    south = Project.objects.create(name="South", slug="south")
+    Membership.objects.create(user=member, project=south, role="editor")
+    client.force_login(member)
+    assert client.post(URL, sent).status_code == 404
+    assert not Run.objects.exists()
