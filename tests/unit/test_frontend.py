@@ -29,7 +29,7 @@ VERBS = """
     schedule scroll select send set settle show split start stop store strip submit summarise sync terminate
     toggle translate trim update wait write is has on
     ask dispose give handle hold jump launch post reopen store try
-    draw omit pick rename
+    can draw omit pick rename tell
 """
 FUNCTION = re.compile(
     r"^(?:export )?(?:async )?function (\w+)\("
