@@ -29,10 +29,22 @@ async function loadEntries() {
   const address = `${dialog.dataset.entries}?${new URLSearchParams({ q: query })}`;
   const response = await fetch(address, { headers: { "HX-Request": "true" } }).catch(() => null);
   const text = response?.ok && !response.redirected ? await response.text().catch(() => "") : "";
-  if (!text || query !== input.value) return;
-  dialog.querySelector(".palette-entries").innerHTML = text;
+  if (query !== input.value) return;
+  const list = dialog.querySelector(".palette-entries");
+  if (!text) return showFailure(list, Boolean(response?.redirected));
+  list.innerHTML = text;
   if (!dialog.contains(document.activeElement)) input.focus(); // the focus was on a replaced entry
   if (isChoosing) chooseFirst(dialog);
+}
+
+/** Instead of the entries of earlier words. The server redirects who is signed out. */
+function showFailure(list, isSignedOut) {
+  const words = document.createElement("p");
+  words.className = "meta none";
+  words.setAttribute("role", "status");
+  words.textContent = isSignedOut ? "You were signed out. Reload the page to sign in." : "Not loaded: the server did not answer. Type again to retry.";
+  list.replaceChildren(words);
+  isChoosing = false;
 }
 
 /** Opens the first entry, if the entries are those of the typed words; else when these arrive. */

@@ -63,3 +63,20 @@ def test_letters_go_to_pages_but_not_from_a_field(page: Page, server: Server) ->
     page.keyboard.type("gj")
     expect(page.locator("#top-search")).to_have_value("gj")
     assert page.url.endswith("/runs/")
+
+
+def test_without_an_answer_it_says_why_and_shows_no_earlier_entries(visit: Callable[..., Visitor]) -> None:
+    visitor = visit("edwin")
+    visitor.allow("ERR_INTERNET_DISCONNECTED")
+    page = visitor.page
+    page.goto("/jobs/new/")  # a page that asks for nothing by itself
+    _open(page, "variables")
+    expect(page.locator("#palette a.entry").first).to_contain_text("Variables")
+    visitor.context.set_offline(True)
+    page.keyboard.type("x")
+    expect(page.locator("#palette .none")).to_have_text(re.compile("^Not loaded: the server did not answer"))
+    expect(page.locator("#palette .entry")).to_have_count(0)
+    visitor.context.set_offline(False)
+    visitor.context.clear_cookies(name="sessionid")
+    page.keyboard.type("y")
+    expect(page.locator("#palette .none")).to_have_text("You were signed out. Reload the page to sign in.")
