@@ -28,6 +28,7 @@ COPY cronium_admin cronium_admin
 COPY images images
 COPY static static
 COPY templates templates
+COPY docs/*.md docs/
 # The root is read-only at run time, so Python files are compiled and static files collected here. The keys that Django
 # generates in this step are in /tmp/data, which is not copied into the final stage.
 RUN /opt/venv/bin/python -m compileall -q -j 0 /opt/cronium/executor /opt/cronium/cron_rules /opt/cronium/cronium_admin \

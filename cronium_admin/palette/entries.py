@@ -10,12 +10,13 @@ from django.urls import reverse
 from cronium_admin.accounts.models import User
 from cronium_admin.accounts.permissions import Permission, can
 from cronium_admin.core.line_text import fold_case
+from cronium_admin.help.documents import search_documents
 from cronium_admin.jobs.models import Job
 from cronium_admin.palette.pages import list_pages
 from cronium_admin.runs.models import Run
 
 MAX_QUERY = 120  # characters
-MAX_JOBS, MAX_RUNS, MAX_PAGES = 8, 6, 8
+MAX_JOBS, MAX_RUNS, MAX_PAGES, MAX_HELP = 8, 6, 8, 4
 MAX_NUMBERED = 200  # jobs whose runs of a number are looked up
 _RUN_NUMBER = re.compile(r"#?([0-9]{1,9})")
 _OF_RUN = ("pk", "number", "job_name", "job_slug", "status", "cancel_requested_at", "created_at")
@@ -42,12 +43,23 @@ def find_entries(user: User, query: str) -> list[Entry]:
         return [*_list_own_runs(user), *_list_pages(user, [])]
     act = _ACTS.get(words[0]) if len(words) > 1 else None
     acts = _list_acts(user, words[0], act, words[1:]) if act else []
-    return [*acts, *_list_runs(user, words), *_list_jobs(user, words[1:] if act else words), *_list_pages(user, words)]
+    return [
+        *acts,
+        *_list_runs(user, words),
+        *_list_jobs(user, words[1:] if act else words),
+        *_list_pages(user, words),
+        *_list_help(query),
+    ]
 
 
 def _list_pages(user: User, words: list[str]) -> list[Entry]:
     pages = list(list_pages(user, words))[: MAX_PAGES if words else None]
     return [Entry("Pages", page.icon, page.label, url) for page, url in pages]
+
+
+def _list_help(query: str) -> list[Entry]:
+    found = search_documents(query, only_headings=True, limit=MAX_HELP)
+    return [Entry("Help", "help", section.label, section.url) for section in found]
 
 
 def _select_jobs(user: User, words: list[str]) -> list[Job]:

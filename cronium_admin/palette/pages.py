@@ -43,6 +43,7 @@ PAGES = (
     PageEntry("Hosts", "hosts:list", "server", "workers engines queues", in_instance=True),
     PageEntry("People", "access:people", "users", "users roles members", Permission.ADMIN, in_instance=True),
     PageEntry("API tokens", "access:tokens", "key", "access credentials"),
+    PageEntry("Help", "help:list", "help", "documentation manual docs"),
     PageEntry("Styleguide", "styleguide", "adjustments", "components colours", Permission.ADMIN, in_instance=True),
     PageEntry("Your account", "account:page", "user-circle", "password sessions"),
 )

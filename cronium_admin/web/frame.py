@@ -18,13 +18,14 @@ from django.views.defaults import server_error
 from cronium_admin.accounts.models import User
 from cronium_admin.accounts.permissions import INSTANCE, Permission, can
 from cronium_admin.core.errors import INTERNAL_ERROR, ErrorBody, convert_outage
+from cronium_admin.help.page_help import find_page_help
 from cronium_admin.web.frame_counts import count_for_frame
 
 
 def build_frame_context(request: HttpRequest) -> dict[str, Any]:
     """`can_in_instance`, `can`: the user's permissions in the instance; pages of rows of projects replace `can` by the
     permissions on these. `frame_counts`: the numbers of `live` runs and of open `incidents` that the user sees;
-    one query, and only by pages with a frame."""
+    one query, and only by pages with a frame. `page_help`: the short help of the page, or None."""
     user = getattr(request, "user", None)
     permissions = {}
     if isinstance(user, User):
@@ -33,6 +34,7 @@ def build_frame_context(request: HttpRequest) -> dict[str, Any]:
         "can_in_instance": permissions,
         "can": permissions,
         "frame_counts": SimpleLazyObject(lambda: count_for_frame(cast(User, user))),
+        "page_help": find_page_help(request.resolver_match.view_name) if request.resolver_match else None,
         "app_version": settings.VERSION,
     }
 

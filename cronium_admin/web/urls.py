@@ -30,5 +30,6 @@ urlpatterns = [
     path("", include("cronium_admin.retention.urls")),
     path("", include("cronium_admin.workers.hosts.urls")),
     path("", include("cronium_admin.palette.urls")),
+    path("", include("cronium_admin.help.urls")),
     path("styleguide/", styleguide.show_styleguide, name="styleguide"),
 ]

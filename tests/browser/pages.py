@@ -44,8 +44,9 @@ def open_keys(page: Page) -> None:
     page.locator("dialog[open]").wait_for()
 
 
-def send_form(button: str) -> Act:
-    return lambda page: page.get_by_role("button", name=button, exact=True).first.click()
+def save_unnamed(page: Page) -> None:
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.locator("#problems").wait_for()
 
 
 def choose_rows(page: Page) -> None:
@@ -120,7 +121,7 @@ PAGES: dict[str, Shown] = {
     "editor-log": Shown("/jobs/send-weekly-digest/edit/", ".cm-content", act=run_in_editor),
     "editor-settings": Shown("/jobs/customer-report/edit/", ".cm-content", act=open_groups),
     "editor-new": Shown("/jobs/new/", ".cm-content", "jobs:new"),
-    "editor-errors": Shown("/jobs/new/", ".cm-content", act=send_form("Save"), problems=INVALID),
+    "editor-errors": Shown("/jobs/new/", ".cm-content", act=save_unnamed, problems=INVALID),
     "run-form": Shown("/runs/launch/customer-report/", "h1", "runs:launch"),
     "runs": Shown("/runs/", "#run-rows tr", "runs:list"),
     "runs-filtered": Shown("/runs/?status=failed&tag=billing", "#run-rows"),
@@ -200,6 +201,9 @@ PAGES: dict[str, Shown] = {
     "palette-page": Shown("/palette/?q=run", "h1", "palette:page"),
     "keys": Shown("/jobs/", "#job-list tbody tr", act=open_keys),
     "seen-by-a-viewer": Shown("/jobs/{job}/", "#run-rows tr", who="chandra"),
+    "help": Shown("/help/", "h1", "help:list"),
+    "help-search": Shown("/help/?q=retry+failed", ".help-list li"),
+    "help-document": Shown("/help/runs/", "article h2", "help:document"),
     "styleguide": Shown("/styleguide/", "#part-menus", "styleguide", tallest=5200),
     "not-found": Shown("/jobs/there-is-no-such-job/", "h1", problems=MISSING),
     "refused": Shown("/access/people/", "h1", who="chandra", problems=REFUSED),

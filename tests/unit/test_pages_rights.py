@@ -173,6 +173,7 @@ PAGES = [
     ("get", "expectations:of-job", "job", "viewer"),
     ("get", "runs:advice", "job", "viewer"),
     ("get", "styleguide", "", "admin"),
+    ("get", "help:list", "", "viewer"),
     ("get", "palette:page", "", "viewer"),
     ("get", "palette:entries", "", "viewer"),
     ("get", "expectations:checks", "", "viewer"),

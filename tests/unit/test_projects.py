@@ -69,7 +69,7 @@ PROJECT_PAGES = (
     "planning:",
     "hosts:waiting",
 )
-PROJECT_PAGES += ("expectations:", "job_views:", "home", "palette:")
+PROJECT_PAGES += ("expectations:", "job_views:", "home", "palette:", "help:")
 PROJECT_PAGES += ("images:build", "images:image", "images:version", "images:missing-module")
 ACCOUNT_PAGES = ("account:", "access:tokens")
 PROJECT_ROUTES = [row for row in ROUTES if row[1].startswith(ROOTS)]
