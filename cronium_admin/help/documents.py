@@ -107,13 +107,13 @@ def render_document(name: str) -> SafeString:
         elif token.type == "table_open":
             token.attrSet("tabindex", "0")
         elif token.children:
-            _lead_links(token.children)
+            _redirect_links(token.children)
     html = _PARSER.renderer.render(tokens, _PARSER.options, {}).replace("<pre>", '<pre tabindex="0">')
     clean = nh3.clean(html, tags=_TAGS, attributes=_ATTRIBUTES, url_schemes={"http", "https"}, link_rel="noopener")
     return mark_safe(clean)  # noqa: S308 - nh3 has cleaned it
 
 
-def _lead_links(tokens: list[Token]) -> None:
+def _redirect_links(tokens: list[Token]) -> None:
     for token in tokens:
         if token.type != "link_open":
             continue

@@ -50,7 +50,7 @@ TESTED_APART = {
     ("POST", "access/<int:pk>/revoke/"): "test_pages_rights: only its owner revokes it",
     ("GET", "metrics"): "test_ops: as /api/v1/metrics",
     ("POST", "account/sessions/<int:pk>/"): "test_people: only its person ends it",
-    ("GET", "help/<slug:name>/"): "test_help: whoever is signed in reads the documentation",
+    ("GET", "help/<slug:name>/"): "test_help: each signed-in user reads the documentation",
 }
 # The last URL of a tree, which answers for unknown URLs.
 NOTHING_THERE = {"api/v1/"}
