@@ -104,7 +104,8 @@ def fetch_month(user: User) -> list[Tally]:
     """The hours of the last 30 days, oldest first; the last 24 hours are those of `fetch_day`."""
     day = fetch_day(user)
     found = _OF_MONTH.fetch(_find_scope(user), lambda days: _count_hours(user, days))
-    return [hour for hour in found if hour.at < day[0].at] + day
+    # Counts kept from before the turn of an hour begin one hour early.
+    return ([hour for hour in found if hour.at < day[0].at] + day)[-30 * 24 :]
 
 
 def _find_scope(user: User) -> Any:

@@ -1,6 +1,6 @@
 """What the last runs of a job say about its settings, in words. Pure."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from statistics import median
@@ -65,19 +65,21 @@ def _judge_memory(job: JobFacts, runs: Sequence[RunFacts]) -> Advice | None:
     same = [run for run in runs if run.limits.memory_mb == limit]
     peaks = [run.peak_memory_mb for run in same if run.peak_memory_mb is not None]
     if killed := sum(run.reason == "oom" for run in same):
-        finding = f"{_count(killed, same)} killed for memory at {format_memory(limit)}."
+        finding = f"{_count(killed, same, runs)} killed for memory at {format_memory(limit)}."
         return Advice("memory_kill", True, finding, _suggest_more_memory(job))
     if len(peaks) < MIN_RUNS:
         return None
     if (peak := max(peaks)) >= NEAR * limit:
-        finding = f"Its last {len(peaks)} runs used up to {peak:,.0f} MB of {format_memory(limit)}."
+        finding = f"{_name_measured(peaks, runs)} used up to {peak:,.0f} MB of {format_memory(limit)}."
         return Advice("memory_near", True, finding, _suggest_more_memory(job))
     fitting = [(name, limits.memory_mb) for name, limits in job.profiles if limits.cpu >= job.limits.cpu]
     smaller = [(name, memory) for name, memory in fitting if peak * HEADROOM <= memory < limit]
     if peak > LOW * limit or not smaller:
         return None
     name, memory = min(smaller, key=lambda one: one[1])
-    finding = f"Its last {len(peaks)} runs used at most {peak:,.0f} MB of {format_memory(limit)} ({peak / limit:.0%})."
+    finding = (
+        f"{_name_measured(peaks, runs)} used at most {peak:,.0f} MB of {format_memory(limit)} ({peak / limit:.0%})."
+    )
     return Advice("memory_low", False, finding, f"The profile {name} ({format_memory(memory)}) would fit.")
 
 
@@ -94,16 +96,17 @@ def _judge_cpu(job: JobFacts, runs: Sequence[RunFacts]) -> Advice | None:
     if middle >= NEAR:
         finding = f"Its runs use {middle:.0%} of their CPU limit ({cpu:g} CPU) in the median, which slows them."
         return Advice("cpu_high", False, finding, _suggest_more_cpu(job))
-    if highest > LOW:
+    enough = _round_cpu(highest * cpu)
+    if highest > LOW or enough >= cpu:
         return None
     finding = f"Its runs use {middle:.0%} of their CPU limit ({cpu:g} CPU) in the median, {highest:.0%} at most."
-    return Advice("cpu_low", False, finding, f"{_name_lower_cpu(highest * cpu)} CPU would be enough.")
+    return Advice("cpu_low", False, finding, f"{enough:g} CPU would be enough.")
 
 
 def _judge_timeout(job: JobFacts, runs: Sequence[RunFacts]) -> Advice | None:
     same = [run for run in runs if run.timeout == job.timeout]
     if ended := sum(run.reason == "timeout" for run in same):
-        finding = f"{_count(ended, same)} ended by the timeout of {_round_seconds(job.timeout)}."
+        finding = f"{_count(ended, same, runs)} ended by the timeout of {_round_seconds(job.timeout)}."
         return Advice(
             "timeout_hit", True, finding, "Raise the timeout if the script needs longer, or find what it waits for."
         )
@@ -119,7 +122,7 @@ def _judge_log(job: JobFacts, runs: Sequence[RunFacts]) -> Advice | None:
     if not (cut := sum(run.is_log_cut for run in same)):
         return None
     limit = format_memory(job.limits.log_limit_mb)
-    finding = f"The log of {cut} of the last {len(same)} runs reached its limit of {limit}."
+    finding = f"The log of {cut} of the last {len(same)} runs{_name_limit(same, runs)} reached its limit of {limit}."
     return Advice("log_cut", True, finding, "Raise the log limit, or let the script write less.")
 
 
@@ -185,15 +188,27 @@ def _suggest_more_cpu(job: JobFacts) -> str:
     return f"The profile {name} has {float(limits.cpu):g} CPU."
 
 
-def _count(number: int, runs: Iterable[RunFacts]) -> str:
-    total = len(list(runs))
+def _count(number: int, same: Sequence[RunFacts], runs: Sequence[RunFacts]) -> str:
+    # `number` of `same`: the runs with the limit that the job has now
+    total, limit = len(same), _name_limit(same, runs)
     if total == 1:
-        return "Its last run was"
-    return f"{number} of its last {total} runs {'was' if number == 1 else 'were'}"
+        return f"Its last run{limit} was"
+    if number == total:
+        return f"Its last {total} runs{limit} were"
+    return f"{number} of its last {total} runs{limit} {'was' if number == 1 else 'were'}"
 
 
-def _name_lower_cpu(used: float) -> str:
-    return f"{max(0.1, -(-used * HEADROOM * 10 // 1) / 10):g}"  # rounded up to a tenth
+def _name_limit(same: Sequence[RunFacts], runs: Sequence[RunFacts]) -> str:
+    return "" if len(same) == len(runs) else " with this limit"
+
+
+def _name_measured(values: Sequence[float], runs: Sequence[RunFacts]) -> str:
+    number = len(values)
+    return f"Its last {number} runs" if number == len(runs) else f"Its last {number} measured runs with this limit"
+
+
+def _round_cpu(used: float) -> float:
+    return max(0.1, -(-used * HEADROOM * 10 // 1) / 10)  # up to a tenth
 
 
 def _round_seconds(seconds: float) -> str:

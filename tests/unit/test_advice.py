@@ -57,7 +57,7 @@ def test_a_kill_for_memory_names_what_would_help() -> None:
     assert one.finding == "1 of its last 12 runs was killed for memory at 512 MB."
     assert one.action == "The profile large has 2 GB."
     assert only([KILLED]).finding == "Its last run was killed for memory at 512 MB."
-    assert only([KILLED, KILLED]).finding == "2 of its last 2 runs were killed for memory at 512 MB."
+    assert only([KILLED, KILLED]).finding == "Its last 2 runs were killed for memory at 512 MB."
 
 
 def test_without_a_larger_profile_the_job_has_to_set_it() -> None:
@@ -69,6 +69,21 @@ def test_runs_with_other_limits_than_now_say_nothing() -> None:
     other = replace(KILLED, limits=make_limits(memory_mb=256))
     assert kinds([other] * 20) == []
     assert kinds([replace(TIMED_OUT, timeout=60)] * 20) == []
+
+
+def test_a_finding_about_some_of_the_runs_says_of_which() -> None:
+    other = [replace(RUN, limits=make_limits(memory_mb=1024), timeout=7200)] * 5
+    assert only([*other, KILLED]).finding == "Its last run with this limit was killed for memory at 512 MB."
+    assert only([*other, KILLED, RUN, TIMED_OUT][:-1]).finding.startswith("1 of its last 2 runs with this limit was")
+    assert only([*other, TIMED_OUT]).finding.startswith("Its last run with this limit was ended by the timeout")
+    near = [replace(RUN, peak_memory_mb=480.0)] * 12
+    assert only([*other, *near]).finding.startswith("Its last 12 measured runs with this limit used up to 480 MB")
+
+
+def test_the_smallest_share_of_a_cpu_is_not_advised_to_who_has_it() -> None:
+    limits = make_limits("0.1")
+    idle = replace(RUN, limits=limits, cpu_seconds=0.5)
+    assert "cpu_low" not in kinds([idle] * 12, replace(JOB, limits=limits))
 
 
 def test_memory_that_is_nearly_used_up() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from django.utils import timezone
 
 from cronium_admin.accounts.models import Membership, Project, User
 from cronium_admin.expectations.models import Incident
+from cronium_admin.home import tallies
 from cronium_admin.home.bars import HEIGHT, build_day_bars
 from cronium_admin.home.figures import build_periods
 from cronium_admin.home.tallies import Tally, clear_tallies, fetch_day, fetch_month
@@ -247,3 +249,14 @@ def test_the_figures(people: Any, make_job: MakeJob) -> None:
         page = open_page(people["viewer"], path)
         assert "100.0 %" in page
         assert "24 hours" in page
+
+
+def test_the_month_has_30_days_after_the_turn_of_an_hour(people: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    fetch_month(people["viewer"])
+    later = timezone.now() + timedelta(hours=1)
+    monkeypatch.setattr(tallies, "database_now", lambda: later)
+    tallies._OF_DAY.clear()
+    month = fetch_month(people["viewer"])
+    assert len(month) == 30 * 24
+    assert month[-1].at == later.replace(minute=0, second=0, microsecond=0)
+    assert {after.at - before.at for before, after in pairwise(month)} == {timedelta(hours=1)}
