@@ -19,6 +19,7 @@ from cronium_admin.jobs.lookup import find_job
 from cronium_admin.schedules import catch_up, listing, service
 from cronium_admin.schedules.editor_views import describe_next
 from cronium_admin.schedules.form_preview import build_schedule_year, list_next_times
+from cronium_admin.schedules.input_problems import list_input_problems
 from cronium_admin.schedules.last_downtime import find_last_downtime
 from cronium_admin.schedules.ledger_views import build_ledger
 from cronium_admin.schedules.models import Schedule
@@ -152,6 +153,7 @@ def _render_schedule(request: HttpRequest, schedule: Schedule, status: int = 200
         "policies": describe_policies(schedule),
         "actor": describe_actor(schedule),
         "tzdata": TZDATA_VERSION,
+        "input_problems": list_input_problems(schedule),
         "can": Permissions(get_current_user(request), schedule),
         "nav": "schedules",
         **build_ledger(request, schedule),

@@ -1,6 +1,7 @@
 // The form of a schedule: unsaved text, and Ctrl-S. The form and its preview work without it.
 import { loadDraft, markSent, removeDraft, saveDraft } from "./drafts.js";
 import { formatAgo } from "./durations.js";
+import { TypedInput } from "./typed_input.js";
 
 const SAVE_AFTER_MS = 300;
 const NOT_KEPT = ["csrfmiddlewaretoken", "version", "schedule", "job"];
@@ -10,6 +11,7 @@ const getFields = () => [...new FormData(form)].filter(([name]) => !NOT_KEPT.inc
 let savedFields = ""; // of getFields(), as JSON
 let isSent = false;
 let timer = null;
+let typedInput = null; // of a job with a schema
 const hasChanges = () => JSON.stringify(getFields()) !== savedFields;
 
 function onChange() {
@@ -39,6 +41,7 @@ function restoreDraft(fields) {
     if (folded && before !== after) folded.open = true;
   }
   form.dispatchEvent(new Event("input", { bubbles: true })); // the preview follows
+  typedInput?.refresh();
 }
 
 function offerDraft() {
@@ -52,7 +55,13 @@ function offerDraft() {
   bar.querySelector("[data-draft-drop]").addEventListener("click", () => { removeDraft(path); close(); });
 }
 
+function startTypedInput() {
+  const root = form.querySelector("[data-typed-input]");
+  if (root) typedInput = new TypedInput({ root, area: form.elements.input, addSettings: (body) => body.set("job", root.dataset.job) });
+}
+
 if (form) {
+  startTypedInput();
   savedFields = JSON.stringify(getFields());
   offerDraft();
   if (form.dataset.bound === "true") { // it came back with errors

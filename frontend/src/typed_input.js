@@ -18,6 +18,8 @@ export class TypedInput {
     this.form.addEventListener("submit", (event) => event.preventDefault());
     area.form.addEventListener("submit", (event) => this.#finish(event), { capture: true });
     area.addEventListener("input", () => { if (!this.isWriting) this.refreshLater(); });
+    this.clear = root.querySelector("[data-typed-clear]");
+    this.clear?.addEventListener("click", () => this.#clearInput());
     if (root.dataset.typedNow) this.refresh();
   }
 
@@ -99,7 +101,23 @@ export class TypedInput {
     this.list.hidden = isJson;
     this.root.querySelector("[data-typed-json]").hidden = !isJson;
     this.root.querySelector("[data-typed-head]").hidden = !this.hasFields;
+    if (this.clear) this.#showOwner();
     for (const button of this.root.querySelectorAll("[data-typed-show]")) button.setAttribute("aria-pressed", String((button.dataset.typedShow === "json") === isJson));
+  }
+
+  /** Of a schedule: without an own input it takes the job's. */
+  #clearInput() {
+    this.written = this.edits;
+    this.#write("");
+    this.refresh();
+    this.root.querySelector("[data-typed-show]").focus();
+  }
+
+  #showOwner() {
+    const hasOwn = this.area.value.trim() !== "";
+    this.root.querySelector("[data-typed-own]").hidden = this.isJson || !this.hasFields;
+    this.root.querySelector("[data-typed-whose]").textContent = hasOwn ? "The schedule's own input." : "The job's input. A change gives the schedule an input of its own.";
+    this.clear.hidden = !hasOwn;
   }
 
   #onEdit(event) {
