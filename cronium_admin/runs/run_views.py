@@ -11,7 +11,7 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
 from cronium_admin.accounts.page_permissions import Permissions, get_current_user, require_project_permission
-from cronium_admin.accounts.permissions import Permission, can
+from cronium_admin.accounts.permissions import Permission
 from cronium_admin.accounts.projects import check_can
 from cronium_admin.core.database.clock import database_now
 from cronium_admin.images.custom import parse_engine_tag
@@ -100,12 +100,11 @@ def _build_rerun_context(run: Run) -> dict[str, Any]:
     return {"is_old": is_old, "newest": run.job.revision if is_old and run.job and run.job.enabled else None}
 
 
-def _build_failure_context(request: HttpRequest, run: Run) -> dict[str, Failure | SinceSuccess | Newest | None]:
+def _build_failure_context(run: Run) -> dict[str, Failure | SinceSuccess | Newest | None]:
     newest = find_newest(run)
     failure = build_failure(run, newest)
-    with_values = can(get_current_user(request), Permission.EDIT, run)
     good = failure.good if failure else None
-    since = compare_with_success(run, good, with_values=with_values) if good else None
+    since = compare_with_success(run, good) if good else None
     return {"failure": failure, "since": since, "newest": newest}
 
 
@@ -116,7 +115,7 @@ def _build_context(request: HttpRequest, run: Run, tab: str) -> dict[str, Any]:
     attempts, reruns = list_attempts(run), [] if tab == SCRIPT else list(list_reruns(run))
     return {
         **build_log_context(run),
-        **_build_failure_context(request, run),
+        **_build_failure_context(run),
         "tab": tab,
         "can": Permissions(get_current_user(request), run),
         "again": _build_rerun_context(run),

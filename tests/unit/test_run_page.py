@@ -155,8 +155,11 @@ def test_what_differs_from_the_last_success(job: Job, show: Callable[..., str]) 
     same = table[table.index("Same:") :]
     for unchanged in ("network", "limits", "profile"):
         assert unchanged in same
-    assert "A changed" not in show(failed, role="viewer")
-    assert "+C" in show(failed, role="viewer")
+    seen = show(failed, role="viewer")
+    assert "A changed" in seen
+    assert "+C" in seen
+    assert "secret-value" not in seen
+    assert "names of secrets" in same
 
 
 def test_without_a_success_there_is_nothing_to_compare(job: Job, show: Callable[..., str]) -> None:

@@ -63,13 +63,13 @@ def count_streak(run: Run, good: Run | None) -> int:
     return failures
 
 
-def compare_with_success(run: Run, good: Run, *, with_values: bool) -> SinceSuccess:
-    """`with_values`: for users who may see values of environment variables, a changed one is named."""
+def compare_with_success(run: Run, good: Run) -> SinceSuccess:
+    """Of environment variables only the names: of those that are new, missing, or have another value."""
     script = _compare_scripts(run, good)
     rows = [(label, read(good), read(run)) for label, read in _READERS]
     different = [Difference(label, before, after) for label, before, after in rows if before != after]
     for label, before, after in (("Environment", good.env, run.env), ("Input", good.input, run.input)):
-        if difference := _COMPARE[label](before, after, with_values):
+        if difference := _COMPARE[label](before, after):
             different.append(difference)
     changed = [script, *different] if script else different
     labels = {difference.label for difference in changed}
@@ -115,22 +115,22 @@ _READERS: tuple[tuple[str, Callable[[Run], str]], ...] = (
     ("Profile", lambda run: run.profile_name),
     ("Timeout", lambda run: f"{run.timeout_seconds:,} s"),
     ("Network", _describe_network),
-    ("Secrets", lambda run: _list_names(run.secrets)),
+    ("Names of secrets", lambda run: _list_names(run.secrets)),
     ("Host", lambda run: run.host or "none"),
     ("Root", lambda run: "read-only" if run.read_only_root else "writable"),
 )
 
 
-def _compare_env(before: dict[str, str], after: dict[str, str], with_values: bool) -> Difference | None:
+def _compare_env(before: dict[str, str], after: dict[str, str]) -> Difference | None:
     removed, added = before.keys() - after.keys(), after.keys() - before.keys()
-    new_values = {name for name in before.keys() & after.keys() if with_values and before[name] != after[name]}
+    new_values = {name for name in before.keys() & after.keys() if before[name] != after[name]}
     if not removed and not added and not new_values:
         return None
     words = [*(f"+{name}" for name in sorted(added)), *(f"{name} changed" for name in sorted(new_values))]
     return Difference("Environment", _list_names(removed) if removed else "", ", ".join(words) or "removed")
 
 
-def _compare_input(before: Any, after: Any, _: bool) -> Difference | None:
+def _compare_input(before: Any, after: Any) -> Difference | None:
     texts = [format_exact(value) for value in (before, after)]
     if texts[0] == texts[1]:
         return None
@@ -143,7 +143,7 @@ def _shorten_input(text: str) -> str:
     return text if len(text) <= _SHORT else f"{len(text):,} characters"
 
 
-_COMPARE: dict[str, Callable[[Any, Any, bool], Difference | None]] = {
+_COMPARE: dict[str, Callable[[Any, Any], Difference | None]] = {
     "Environment": _compare_env,
     "Input": _compare_input,
 }
