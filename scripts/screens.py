@@ -25,8 +25,6 @@ OUT = ROOT / "docs" / "screens"
 COLOURS = 96
 HEIGHTS = {1440: (900, 2000), 390: (844, 2400)}  # by width: of the window, and at most of a picture
 THEMES = ("light", "dark")
-# The text cursor, and what moves, would make each picture another one.
-_STEADY = "*, *::before, *::after { caret-color: transparent !important; animation-play-state: paused !important; }"
 
 
 def save_picture(png: bytes, path: Path) -> None:
@@ -49,16 +47,16 @@ def take_pictures(visitor: Visitor, name: str, places: dict[str, str], width: in
     page.locator(shown.ready).first.wait_for(timeout=20_000)
     if shown.act:
         shown.act(page)
-    page.wait_for_timeout(600)
+    page.wait_for_timeout(500)
     if not page.locator("dialog[open]").count():
         whole = int(page.evaluate("document.documentElement.scrollHeight"))
         if whole > height:
             page.set_viewport_size({"width": width, "height": min(whole, shown.tallest or largest)})
     for theme in THEMES:
         page.emulate_media(color_scheme=theme, reduced_motion="reduce")
-        page.wait_for_timeout(150)
+        page.wait_for_timeout(60)
         target = OUT / f"{name}-{width}-{theme}.webp"
-        save_picture(page.screenshot(animations="disabled", style=_STEADY), target)
+        save_picture(page.screenshot(animations="disabled"), target)
 
 
 def take_all(browser: Browser, servers: dict[bool, Server], places: dict[str, str], names: list[str]) -> list[str]:

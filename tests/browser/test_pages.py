@@ -10,51 +10,23 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser import logview
+from tests.browser import demo, logview
 from tests.browser.job_editor import open_settings
+from tests.browser.pages import PAGES
 from tests.browser.scenery import Scenery, build
 from tests.browser.visitor import Visitor
-from tests.engine.server import Server
+from tests.engine.server import Server, Template
 
-WIDE = {"viewport": {"width": 1440, "height": 900}}
-PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True, "device_scale_factor": 1}
-WIDTHS = {"1440": WIDE, "390": PHONE}
-# A page's URL, its user, and a selector that is visible when the page is ready.
-PAGES = {
-    "sign-in": ("/sign-in/", None, "button:has-text('Sign in')"),
-    "jobs": ("/jobs/", "admin", "#job-list tbody tr"),
-    "no job matches": ("/jobs/?q=nothing-has-this-name", "admin", ".empty"),
-    "job": ("/jobs/{job}/", "admin", "#run-rows tr"),
-    "editor, new": ("/jobs/new/", "admin", ".cm-content"),
-    "editor": ("/jobs/{job}/edit/", "admin", ".cm-content"),
-    "runs": ("/runs/", "admin", "#run-rows tr"),
-    "run, running": ("/runs/{running}/", "admin", ".log-row:has-text('at work')"),
-    "run, succeeded": ("/runs/{succeeded}/", "admin", ".log-row:has-text('other stream')"),
-    "run, failed": ("/runs/{failed}/", "admin", ".log-row:has-text('oops')"),
-    "images": ("/images/", "admin", "#image-bash"),
-    "builds": ("/images/builds/", "admin", "tbody tr"),
-    "custom image, new": ("/images/builds/new/", "admin", "#id_name"),
-    "custom image": ("/images/builds/1/", "admin", "main aside"),
-    "custom image, edit": ("/images/builds/1/edit/", "admin", "#id_name"),
-    "registries": ("/images/registries/", "admin", "tbody tr"),
-    "disk": ("/images/disk/", "admin", "main .tabs"),
-    "registry, new": ("/images/registries/new/", "admin", "#id_address"),
-    "registry": ("/images/registries/1/", "admin", "#id_address"),
-    "profiles": ("/profiles/", "admin", ".cards section"),
-    "variables": ("/variables/", "admin", "tbody tr"),
-    "variable": ("/variables/nightly-report/totals/", "admin", "pre.json"),
-    "variable, edit": ("/variables/nightly-report/totals/edit/", "admin", ".cm-content"),
-    "variable, new": ("/variables/new/", "admin", ".cm-content"),
-    "variable, delete": ("/variables/nightly-report/totals/delete/", "admin", "pre.json"),
-    "hosts": ("/hosts/", "admin", "main section"),
-    "tokens": ("/access/", "admin", "h1"),
-    "people": ("/access/people/", "admin", "tbody tr"),
-    "person, new": ("/access/people/new/", "admin", "input[name=role]"),
-    "person": ("/access/people/1/", "admin", "input[name=role]"),
-    "account": ("/account/", "vera", "tbody tr"),
-    "password": ("/account/password/", "vera", "form"),
-    "not found": ("/jobs/there-is-no-such-job/", "admin", "h1"),
+STILL = {"reduced_motion": "reduce"}  # no transition between the themes
+WIDE = {"viewport": {"width": 1440, "height": 900}, **STILL}
+PHONE = {
+    "viewport": {"width": 390, "height": 844},
+    **STILL,
+    "has_touch": True,
+    "is_mobile": True,
+    "device_scale_factor": 1,
 }
+WIDTHS = {"1440": WIDE, "390": PHONE}
 
 
 # Colours during the transition between themes do not count.
@@ -129,30 +101,41 @@ def look(
     return open_page
 
 
-@pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("name", PAGES)
-def test_a_page(look: Callable[..., Page], scenery: Scenery, name: str, width: str) -> None:
-    path, who, ready = PAGES[name]
-    examine(look(path.format(**vars(scenery)), who, ready, width))
+@pytest.fixture(scope="session")
+def places(template: Template, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, dict[str, str]]]:
+    """A server with the demo data, and the parts of the addresses of its pages."""
+    with demo.serve(template, tmp_path_factory.mktemp("demo"), with_data=True) as server:
+        yield server, demo.build(server)
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize(
-    ("path", "heading"),
-    [
-        ("/jobs/", "No jobs yet"),
-        ("/runs/", "No runs yet"),
-        ("/variables/", "No variables yet"),
-        ("/access/", ""),
-    ],
-)
-def test_an_empty_page_says_what_belongs_there(
-    look: Callable[..., Page], empty: Server, path: str, heading: str, width: str
+@pytest.mark.parametrize("name", [name for name, shown in PAGES.items() if not shown.is_empty])
+def test_a_page(
+    look: Callable[..., Page],
+    places: tuple[Server, dict[str, str]],
+    visit: Callable[..., Visitor],
+    name: str,
+    width: str,
 ) -> None:
-    page = look(path, "admin", ".empty" if heading else "h1", width, empty)
-    if heading:
-        expect(page.get_by_role("heading", name=heading)).to_be_visible()
-        expect(page.locator(".empty a.btn")).to_have_count(1)
+    shown, (server, names) = PAGES[name], places
+    page = look(shown.path.format(**names), shown.who, shown.ready, width, server, shown.problems)
+    if shown.act:
+        shown.act(page)
+    examine(page)
+    if width == "1440":  # a screen of 2560 pixels, and a zoom of 200 %
+        for pixels in (2560, 720):
+            page.set_viewport_size({"width": pixels, "height": 900})
+            assert sideways(page) == 0
+        page.set_viewport_size(WIDE["viewport"])
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("name", [name for name, shown in PAGES.items() if shown.is_empty])
+def test_an_empty_page(look: Callable[..., Page], empty: Server, name: str, width: str) -> None:
+    shown = PAGES[name]
+    page = look(shown.path, shown.who, shown.ready, width, empty)
+    if shown.ready == ".empty":
+        expect(page.locator(".empty .btn.main-act")).to_have_count(1)  # the next step
     examine(page)
 
 

@@ -1,4 +1,4 @@
-"""The list of pages has every page of the product."""
+"""The list of pages has every page of the product, and docs/screens/ has a picture of each."""
 
 import inspect
 from collections.abc import Iterator
@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from tests.browser.pages import PAGES
+from tests.engine.server import ROOT
+
+SCREENS = ROOT / "docs" / "screens"
 
 # Names of URLs that answer with a part of a page, a file or a redirect.
 PARTS = """
@@ -50,3 +53,10 @@ def test_each_url_is_a_listed_page_or_named_as_none() -> None:
     assert not unknown, "add them to tests/browser/pages.py, or to the lists of this file"
     assert not (set(listed) | others) - names, "no such URL"
     assert not set(listed) & others
+
+
+def test_each_page_has_its_pictures() -> None:
+    wanted = {f"{name}-{width}-{theme}.webp" for name in PAGES for width in (1440, 390) for theme in ("light", "dark")}
+    found = {path.name for path in SCREENS.glob("*.webp")}
+    assert found == wanted, "run make screens; remove the pictures of pages that are gone"
+    assert sum(path.stat().st_size for path in SCREENS.glob("*.webp")) < 15_000_000
