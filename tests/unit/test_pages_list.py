@@ -13,10 +13,10 @@ SCREENS = ROOT / "docs" / "screens"
 # Names of URLs that answer with a part of a page, a file or a redirect.
 PARTS = """
     home-now home-figures-part palette:entries jobs:rows jobs:live jobs:runs jobs:numbered jobs:image-info jobs:try-key
-    runs:rows runs:input-fields runs:count runs:job-options runs:advice runs:launch-form runs:launch-in-editor runs:try
-    runs:pane runs:pane-state runs:live logs:last logs:search-part logs:compare-part images:presence images:test images:checks
+    runs:input-fields runs:rows runs:count runs:job-options runs:advice runs:launch-form runs:launch-in-editor runs:try
+    runs:pane runs:pane-state runs:live logs:last logs:search-part logs:compare-part images:presence images:test
     images:missing-module images:build-rows images:build-steps images:image-live images:version-sbom variables:download
-    schedules:preview schedules:ledger schedules:of-job planning:hint calendars:preview
+    images:checks schedules:preview schedules:ledger schedules:of-job planning:hint calendars:preview
     expectations:of-job hosts:waiting hosts:warm hosts:unsafe
 """
 # Names of URLs that a form sends to: they redirect, or show the page of the form again.
