@@ -34,6 +34,7 @@ from cronium_admin.jobs.lookup import find_job, list_namesakes
 from cronium_admin.jobs.measured import measure_job
 from cronium_admin.jobs.models import Job, Network
 from cronium_admin.jobs.network_policy import list_choices
+from cronium_admin.jobs.restore import build_restored_job
 from cronium_admin.jobs.script_templates import STARTERS
 from cronium_admin.jobs.service import check_job, create_job, delete_job, save_job
 from cronium_admin.profiles.limits import BOUNDS
@@ -76,9 +77,20 @@ def edit_job(request: HttpRequest, slug: str) -> HttpResponse:
         ):
             return _offer_new_job(request, slug)
         raise
+    if request.method == "GET" and (number := request.GET.get("revision", "")):
+        return _render_revision(request, job, number)
     form = JobForm(request.POST if request.method == "POST" else None, job=job)
     form.initial["image"] = request.GET.get("image", job.image)[:300]  # of a link to a newer version
     return _save_or_render(request, form, job)
+
+
+def _render_revision(request: HttpRequest, job: Job, number: str) -> HttpResponse:
+    # The editor with the settings of an earlier revision; nothing is stored until it is saved
+    if not number.isascii() or not number.isdecimal() or len(number) > 9:
+        raise ApiError(404, "not_found", f"The job {job.slug} has no revision {number[:20]}.")
+    form = JobForm(job=build_restored_job(job, int(number)))
+    form.restored_from = int(number)
+    return render_editor(request, form, job, 200)
 
 
 def _offer_new_job(request: HttpRequest, slug: str) -> HttpResponse:

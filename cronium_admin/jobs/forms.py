@@ -105,6 +105,7 @@ class JobForm(ExpectedByForm, RetryFields, ConcurrencyFields):
     run_keep_days = forms.IntegerField(required=False, error_messages=_INTEGER_ERRORS)
     run_keep_runs = forms.IntegerField(required=False, error_messages=_INTEGER_ERRORS)
 
+    restored_from = 0  # the revision whose settings fill the form; 0: those of the job
     copied_from = ""  # the name of the job whose settings fill the form of a new one
 
     def __init__(self, data: QueryDict | None = None, *, job: Job | None = None, script: str = "") -> None:

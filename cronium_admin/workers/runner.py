@@ -188,6 +188,7 @@ class Runner:
         for thread in (
             *(self.dispatch_thread, self.heartbeat_thread, self.announcements.thread),
             *(task.thread for task in self.tasks),
+            *self.checker.threads,
         ):
             if thread.is_alive():
                 thread.join(compute_seconds_left(end))

@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 from cronium_admin.script_checks import service
 from cronium_admin.script_checks.findings import read_formatted, read_problems
@@ -15,9 +16,10 @@ from executor.checks.tool_run import ToolSettings, run_tool
 from executor.docker.errors import EngineError
 from executor.docker.protocol import EngineLike
 from executor.sandbox.subnets import SubnetPool
+from executor.spec import RunResult
 
 log = logging.getLogger("cronium.checks")
-AT_ONCE = 2
+AT_ONCE = 3
 IMAGE_SECONDS = 30.0  # between two looks for the image
 
 
@@ -30,11 +32,18 @@ class ScriptChecker:
     ) -> None:
         self._context, self._subnets, self._cleared, self._is_leader = context, subnets, cleared, is_leader
         self._slots = threading.Semaphore(AT_ONCE)
+        self._threads: list[threading.Thread] = []
         self._image, self._looked_at = "", float("-inf")
 
     def start_requested(self) -> None:
-        if self._slots.acquire(blocking=False):
-            threading.Thread(target=self._run_thread, name="script-checks", daemon=True).start()
+        if not self._context.closing.is_set() and self._slots.acquire(blocking=False):
+            thread = threading.Thread(target=self._run_thread, name="script-checks", daemon=True)
+            thread.start()
+            self._threads = [*(other for other in self._threads if other.is_alive()), thread]
+
+    @property
+    def threads(self) -> list[threading.Thread]:
+        return self._threads
 
     def make_requested(self) -> None:
         """Makes checks until none is requested."""
@@ -73,20 +82,22 @@ class ScriptChecker:
         try:
             settings = ToolSettings(call(get_instance_id), context.host, self._subnets)
             program = build_program(row.action, row.language, row.text)
-            result, output = run_tool(
-                context.engine, image, program, settings, context.closing.is_set, waits_for_removal=False
-            )
-            if result.status != "succeeded":
-                raise ToolFailed("The check was stopped: it needed more time, memory or output than it may use.")
-            answer = parse_output(output)
-            if row.action == Action.FORMAT:
-                call(service.store_answer, row, [], formatted=read_formatted(row.text, answer))
-            else:
-                call(service.store_answer, row, *read_problems(row.language, answer))
+            is_stopped = context.closing.is_set
+            run_tool(context.engine, image, program, settings, is_stopped, partial(self._store_answer, row))
         except (EngineError, ToolFailed) as error:
             self._looked_at = float("-inf")  # the image may be gone
             if not context.closing.is_set():
                 call(service.store_failure, row, str(error))
+
+    def _store_answer(self, row: ScriptCheck, result: RunResult, output: bytes) -> None:
+        call = self._context.database.call
+        if result.status != "succeeded":
+            raise ToolFailed("The check was stopped: it needed more time, memory or output than it may use.")
+        answer = parse_output(output)
+        if row.action == Action.FORMAT:
+            call(service.store_answer, row, [], formatted=read_formatted(row.text, answer))
+        else:
+            call(service.store_answer, row, *read_problems(row.language, answer))
 
 
 def find_linter(engine: EngineLike) -> str:

@@ -39,13 +39,12 @@ def run_tool(
     program: str,
     settings: ToolSettings,
     is_stopped: Callable[[], bool] = lambda: False,
-    *,
-    waits_for_removal: bool = True,
+    on_result: Callable[[RunResult, bytes], None] = lambda result, output: None,
 ) -> tuple[RunResult, bytes]:
     """The end of the run, and what the program wrote. The engine must have `image`, with bash.
 
     The program reaches the container over standard input. Raises EngineError if the sandbox cannot be built, or once
-    `is_stopped`. Without `waits_for_removal` it returns while a thread still removes the sandbox.
+    `is_stopped`. Returns when the sandbox is removed; `on_result` gets the same before that.
     """
     handler = MemoryHandler()
     slot = Slot(engine, _build_spec(image, program, settings), handler, settings.subnets, threading.Semaphore(1))
@@ -56,12 +55,14 @@ def run_tool(
             slot.stop()
         if not thread.is_alive():
             break
-    if waits_for_removal or handler.result is None:
+    try:
+        if is_stopped() or handler.result is None:
+            raise EngineError("The run of the tool was stopped.")
+        if handler.result.status == "errored":
+            raise EngineError(handler.result.message)
+        on_result(handler.result, handler.text)
+    finally:
         thread.join()
-    if is_stopped() or handler.result is None:
-        raise EngineError("The run of the tool was stopped.")
-    if handler.result.status == "errored":
-        raise EngineError(handler.result.message)
     return handler.result, handler.text
 
 

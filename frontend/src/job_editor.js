@@ -110,7 +110,7 @@ function onChange() {
   imageChoice.checkLater();
   const isChanged = hasChanges();
   form.dataset.dirty = isChanged;
-  document.getElementById("unsaved").hidden = !isChanged;
+  for (const id of ["unsaved", "discard"]) document.getElementById(id).hidden = !isChanged;
   if (isChanged) showSaid("");
   summaries.update();
   helpersPanel.updateLater();
@@ -139,7 +139,7 @@ function onSaved(sentFields, { revision, name }) {
   document.title = document.title.replace(/^Edit .* · /, () => `Edit ${name} · `);
   form.dataset.bound = "false";
   changes?.setSaved(JSON.parse(sentFields).find(([field]) => field === "script")[1].replace(/\r\n?/g, "\n"));
-  for (const id of ["problems", "conflict"]) document.getElementById(id)?.remove();
+  for (const id of ["problems", "conflict", "restored-note"]) document.getElementById(id)?.remove();
   removeDraft(path);
   onChange();
   checks?.check();
@@ -184,6 +184,7 @@ function restoreDraft(fields) {
   setText(area.value);
   inputSection.refresh();
   form.elements.language.forEach?.((radio) => radio.checked && radio.dispatchEvent(new Event("change")));
+  document.getElementById("starter-offer").hidden = true; // the text is that of its language
   onChange();
 }
 
@@ -195,6 +196,12 @@ function offerDraft() {
   bar.querySelector("[data-draft-age]").textContent = draft.at ? `, typed ${formatAgo(Date.now() - draft.at)}` : "";
   bar.querySelector("[data-draft-restore]").addEventListener("click", () => { restoreDraft(draft.fields); bar.hidden = true; view.focus(); });
   bar.querySelector("[data-draft-drop]").addEventListener("click", () => { removeDraft(path); bar.hidden = true; view.focus(); });
+}
+
+function discardChanges() {
+  removeDraft(path);
+  isLeaving = true;
+  location.replace(path);
 }
 
 // ---- beside the script
@@ -243,7 +250,7 @@ function startPanels() {
   if (!changesDialog) return;
   changes = new Changes({
     dialog: changesDialog, button: document.getElementById("show-changes"), slug: changesDialog.dataset.slug, nonce: form.dataset.nonce,
-    getDoc: () => view.state.doc, createLanguage, restore: (text) => { setText(text); view.focus(); },
+    getDoc: () => view.state.doc, createLanguage, form, restore: (text) => { setText(text); view.focus(); }, restoreAll: (fields) => { restoreDraft(fields); view.focus(); },
   });
   changes.setSaved(JSON.parse(document.getElementById("saved-script").textContent));
   const conflict = document.getElementById("conflict");
@@ -261,6 +268,7 @@ if (form) {
   find.hidden = false;
   find.addEventListener("click", () => openSearchPanel(view));
   startPanels();
+  document.querySelector("[data-discard]").addEventListener("click", discardChanges);
   startJsonHint(form);
   inputSection = startInputSection(form);
   showImageNote();

@@ -265,11 +265,11 @@ class TestHost:
     def run(
         self, checker: ScriptChecker, user: User, monkeypatch: pytest.MonkeyPatch, result: Any, action: str = "check"
     ) -> ScriptCheck:
-        def run_tool(engine: Any, image: str, program: str, *_: Any, **__: Any) -> Any:
+        def run_tool(engine: Any, image: str, program: str, settings: Any, is_stopped: Any, on_result: Any) -> Any:
             assert image == IMAGE
             if isinstance(result, Exception):
                 raise result
-            return result
+            on_result(*result)
 
         report(IMAGE)
         monkeypatch.setattr(script_checks, "run_tool", run_tool)

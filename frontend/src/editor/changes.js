@@ -3,6 +3,7 @@ import { Chunk, unifiedMergeView } from "@codemirror/merge";
 import { EditorState, Text } from "@codemirror/state";
 import { EditorView, lineNumbers } from "@codemirror/view";
 import { appearance, getThemeExtension } from "../code_editor.js";
+import { fetchRevisionFields, listDifferentSettings } from "./revision_fields.js";
 
 const PAGE = 100; // revisions in the list
 
@@ -22,14 +23,18 @@ export function countChanges(theirs, mine) {
 }
 
 export class Changes {
-  /** `getDoc()` is the text in the editor; `createLanguage()` its CodeMirror language; `restore(text)` replaces it. */
-  constructor({ button, dialog, slug, nonce, getDoc, createLanguage, restore }) {
-    Object.assign(this, { button, dialog, slug, nonce, getDoc, createLanguage, restore });
+  /** `getDoc()` is the text in the editor; `createLanguage()` its CodeMirror language; `restore(text)` replaces it, and
+   * `restoreAll(fields)` fills the whole form. */
+  constructor({ button, dialog, slug, nonce, form, getDoc, createLanguage, restore, restoreAll }) {
+    Object.assign(this, { button, dialog, slug, nonce, form, getDoc, createLanguage, restore, restoreAll });
     this.saved = null; // the text of the stored revision
     this.select = dialog.querySelector("select");
     this.body = dialog.querySelector("[data-changes]");
     this.take = dialog.querySelector("[data-take]");
+    this.takeAll = dialog.querySelector("[data-take-all]");
+    this.differ = dialog.querySelector("[data-settings-differ]");
     button.addEventListener("click", () => this.open());
+    this.takeAll.addEventListener("click", () => { dialog.close(); this.restoreAll(this.fields); });
     this.select.addEventListener("change", () => this.#show());
     this.take.addEventListener("click", () => { dialog.close(); this.restore(this.theirs); }); // closing moves the focus
     dialog.addEventListener("close", () => this.#clear());
@@ -67,6 +72,7 @@ export class Changes {
     const isSame = Text.of(this.theirs.split("\n")).eq(this.getDoc());
     this.take.hidden = isSame;
     this.take.querySelector("span").textContent = `Take the text of revision ${number}`;
+    this.#showSettings(number);
     if (isSame) return this.#showText(`The text in the editor is that of revision ${number}.`);
     this.view = new EditorView({
       parent: this.body,
@@ -79,6 +85,17 @@ export class Changes {
         ],
       }),
     });
+  }
+
+  async #showSettings(number) {
+    [this.differ.textContent, this.takeAll.hidden] = ["", true];
+    const fields = await fetchRevisionFields(location.pathname, number);
+    if (number !== this.select.value) return;
+    const labels = fields ? listDifferentSettings(this.form, fields) : [];
+    this.fields = fields;
+    this.differ.textContent = !fields ? "The settings can't be read." : labels.length ? `Settings that differ: ${labels.join(", ")}.` : "All settings are the same.";
+    this.takeAll.hidden = !labels.length;
+    this.takeAll.querySelector("span").textContent = `Take text and settings of revision ${number}`;
   }
 
   #clear() {
