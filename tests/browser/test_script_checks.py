@@ -132,7 +132,7 @@ def test_changes_are_discarded_after_a_question(visit: Callable[..., Visitor], s
     slug = server.job("echo one\n")
     page = visit("edwin").page
     page.goto(f"/jobs/{slug}/edit/#line-1")
-    discard = page.get_by_role("button", name="Discard changes")
+    discard = page.get_by_role("button", name="Discard…", exact=True)
     expect(discard).to_be_hidden()
     write(page, "echo two")
     page.get_by_label("Timeout", exact=True).fill("99")

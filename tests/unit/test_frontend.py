@@ -28,7 +28,7 @@ VERBS = """
     reconnect redraw refresh remove render replace report request reset resolve restart restore resume reveal save
     schedule scroll select send set settle show split start stop store strip submit summarise sync terminate
     toggle translate trim update wait write is has on
-    ask dispose give handle hold jump launch post reopen store try
+    ask discard dispose give group handle hold jump launch post reopen store try
     can draw omit pick rename tell
 """
 FUNCTION = re.compile(
