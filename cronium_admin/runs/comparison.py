@@ -108,7 +108,7 @@ def compare_runs(a: Run, b: Run, *, shows_env: bool = False) -> Comparison:
         _compare_scripts(a, b),
         Section("image", "Image", list(_compare_images(a, b))),
         Section("env", "Environment", list(_compare_env(a.env, b.env, shows_env))),
-        Section("secrets", "Secrets", list(_compare_names(a.secrets, b.secrets)), SECRETS_NOTE),
+        Section("secrets", "Names of secrets", list(_compare_names(a.secrets, b.secrets)), SECRETS_NOTE),
         _compare_json("input", "Input", a.input, b.input),
         Section("limits", "Limits", list(_compare_limits(a, b))),
         Section("network", "Network", list(_compare_networks(a, b))),
