@@ -174,3 +174,11 @@ def test_pages_are_compressed_and_downloads_are_not(client: Client, job: Job, ru
     assert "Content-Encoding" not in client.get("/jobs/")
     for address in ("/runs/count/", f"/api/v1/runs/{run.pk}"):
         assert "Content-Encoding" not in client.get(address, headers=accepts), address
+
+
+def test_an_error_of_an_earlier_run_says_of_which(client: Client, job: Job) -> None:
+    _end(launch(job, get_admin()), "failed")
+    Run.objects.update(error="KeyError: 'seat'", reason="exit_code")
+    assert ">KeyError: &#x27;seat&#x27;</a>" in client.get("/jobs/").content.decode()
+    _end(launch(job, get_admin()), "cancelled")
+    assert '<span class="dim">#1</span> KeyError: &#x27;seat&#x27;</a>' in client.get("/jobs/").content.decode()
