@@ -178,7 +178,7 @@ def test_pages_are_compressed_and_downloads_are_not(client: Client, job: Job, ru
 
 def test_an_error_of_an_earlier_run_says_of_which(client: Client, job: Job) -> None:
     _end(launch(job, get_admin()), "failed")
-    Run.objects.update(error="KeyError: 'seat'", reason="exit_code")
+    Run.objects.update(error={"text": "KeyError: 'seat'"}, reason="exit_code")
     assert ">KeyError: &#x27;seat&#x27;</a>" in client.get("/jobs/").content.decode()
     _end(launch(job, get_admin()), "cancelled")
     assert '<span class="dim">#1</span> KeyError: &#x27;seat&#x27;</a>' in client.get("/jobs/").content.decode()
