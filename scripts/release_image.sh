@@ -8,7 +8,7 @@
 #   scripts/release_image.sh merge NAME FILE ...      joins the platforms under the tags of VERSION; prints the digest
 #   scripts/release_image.sh sign NAME DIGEST         signs with the identity of the workflow (cosign, without a key)
 #   scripts/release_image.sh verify NAME DIGEST       verifies the signature as a user does
-# NAME is cronium, bash, python, node or runtime-api. Environment: IMAGE_REGISTRY (a registry with a prefix), VERSION,
+# NAME is cronium, bash, python, node, runtime-api or linter. Environment: IMAGE_REGISTRY (a registry with a prefix), VERSION,
 # REVISION (default: the commit), SOURCE_URL, SOURCE_DATE_EPOCH (default: the time of the commit), SBOM (default: true;
 # BuildKit pulls its scanner from Docker Hub), CRONIUM_BASE and RUNNER_BASE (default: those of the Dockerfiles).
 set -euo pipefail
@@ -31,9 +31,9 @@ print_registry() { printf '%s' "${IMAGE_REGISTRY%/}" | tr '[:upper:]' '[:lower:]
 # The local names with the registry before them: `manage.py images pull --registry IMAGE_REGISTRY` finds them.
 print_repository() {
   case $1 in
-    cronium | runtime-api) printf '%s/cronium/%s' "$(print_registry)" "$1" ;;
+    cronium | runtime-api | linter) printf '%s/cronium/%s' "$(print_registry)" "$1" ;;
     bash | python | node) printf '%s/cronium/runner' "$(print_registry)" ;;
-    *) die "no image is called $1: cronium, bash, python, node or runtime-api" ;;
+    *) die "no image is called $1: cronium, bash, python, node, runtime-api or linter" ;;
   esac
 }
 
@@ -42,6 +42,7 @@ print_tags() {
   local moving version
   case $1 in
     bash | python | node) moving=$1-alpine version=$1-alpine-$VERSION ;;
+    linter) moving=alpine version=alpine-$VERSION ;;
     *) moving=latest version=$VERSION ;;
   esac
   printf '%s\n' "$version"
@@ -106,7 +107,9 @@ build_image() {
       --label "cronium.family=alpine" --label "cronium.base=$layers"
       --label "cronium.sources=$(python3 scripts/image_context.py "$name" --digest)"
     )
-    python3 scripts/image_context.py "$name" | docker buildx build "${options[@]}" - >&2
+    local context=("$name")
+    [ "$name" != linter ] || context+=(--platform "$platform")
+    python3 scripts/image_context.py "${context[@]}" | docker buildx build "${options[@]}" - >&2
   fi
   mkdir -p "$(dirname "$file")"
   print_field containerimage.digest <"$metadata" >"$file"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs an image of Cronium once as users run it: read-only, without capabilities or network, as its own user.
-#   scripts/smoke_image.sh NAME REFERENCE    NAME is cronium, bash, python, node or runtime-api
+#   scripts/smoke_image.sh NAME REFERENCE    NAME is cronium, bash, python, node, runtime-api or linter
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -53,6 +53,10 @@ case $name in
     run_runner python3 -I -S -B /usr/local/lib/cronium/boot.py --check
     check_setuid
     ;;
-  *) die "no image is called $name: cronium, bash, python, node or runtime-api" ;;
+  linter)
+    run_runner bash -ec 'ruff --version; shellcheck --version; shfmt --version; node --version'
+    check_setuid
+    ;;
+  *) die "no image is called $name: cronium, bash, python, node, runtime-api or linter" ;;
 esac
 say "$reference works"

@@ -17,9 +17,10 @@ def smoke(name: str, reference: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
 
 
-@pytest.mark.parametrize("name", ["bash", "python", "node", "runtime-api"])
+@pytest.mark.parametrize("name", ["bash", "python", "node", "runtime-api", "linter"])
 def test_an_image_works(runner_images: dict[str, str], name: str) -> None:
-    reference = runner_images.get(name, SIDECAR)
+    family = runner_images["bash"].rpartition("-")[2]
+    reference = f"cronium/linter:{family}" if name == "linter" else runner_images.get(name, SIDECAR)
     done = smoke(name, reference)
     assert done.returncode == 0, done.stderr
     assert done.stderr.endswith(f"cronium: {reference} works\n")

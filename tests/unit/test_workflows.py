@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from cronium_admin.images.recipes import RECIPES, compute_base_digest
+from cronium_admin.images.recipes import LINTER, RECIPES, compute_base_digest
 from cronium_admin.settings import VERSION
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -80,7 +80,7 @@ def test_no_expression_is_part_of_a_command() -> None:
 @pytest.mark.parametrize("job", ["build", "publish"])
 def test_a_release_has_all_images(job: str) -> None:
     images = JOBS[f"release.yml:{job}"]["strategy"]["matrix"]["image"]
-    assert set(images) == {"cronium"} | {recipe.name for recipe in RECIPES}
+    assert set(images) == {"cronium"} | {recipe.name for recipe in (*RECIPES, LINTER)}
 
 
 class Stage:
@@ -157,6 +157,7 @@ def test_a_build_is_pushed_by_digest_with_labels_and_attestations(stage: Stage, 
         ("cronium", "1.2.0", ["cronium:1.2.0", "cronium:latest"]),
         ("cronium", "1.2.0-rc1", ["cronium:1.2.0-rc1"]),
         ("python", "1.2.0", ["runner:python-alpine-1.2.0", "runner:python-alpine"]),
+        ("linter", "1.2.0", ["linter:alpine-1.2.0", "linter:alpine"]),
     ],
 )
 def test_platforms_are_joined_under_the_tags(stage: Stage, name: str, version: str, tags: list[str]) -> None:

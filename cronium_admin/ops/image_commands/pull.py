@@ -18,8 +18,10 @@ from cronium_admin.images.recipes import (
     LABEL_LANGUAGE,
     LABEL_SOURCES,
     LABEL_VERSION,
+    LINTER,
     RECIPES,
     Family,
+    Recipe,
 )
 from cronium_admin.images.replaced import keep_image
 from cronium_admin.ops.image_commands.gc import remove_unneeded
@@ -40,6 +42,7 @@ from executor.docker.image_calls import RegistryLogin, Transfer
 
 HELP = "pull own images from a registry; they replace those on the engine if they work"
 FAMILIES: tuple[Family, ...] = ("alpine", "debian")
+ALL = (*RECIPES, LINTER)
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -55,6 +58,7 @@ def handle(command: BaseCommand, options: dict[str, Any]) -> None:
         with open_client() as client, open_reporter(command) as report:
             login = find_login(engine, registry, options["username"])
             images = _pull_family(engine, client, registry, families, login, report)
+            images += _pull_linter(engine, client, registry, images[0].family, login, report)
             _check_images(client, images, report)
             for image in images:
                 _report_other_sources(command, client, image)
@@ -101,13 +105,27 @@ def _pull_family(
     """The first family that the registry has."""
     for family in families:
         try:
-            return [
-                _pull_image(engine, client, registry, family, number, login, report) for number in range(len(RECIPES))
-            ]
+            return [_pull_image(engine, client, registry, family, recipe, login, report) for recipe in RECIPES]
         except ImageNotFound:
             if family == families[-1]:
                 raise
     raise AssertionError("there is a family")
+
+
+def _pull_linter(
+    engine: Engine,
+    client: docker.APIClient,
+    registry: str,
+    family: Family,
+    login: RegistryLogin | None,
+    report: Report,
+) -> list[BuiltImage]:
+    """The image that checks scripts; empty if the registry does not have it, as of older versions."""
+    try:
+        return [_pull_image(engine, client, registry, family, LINTER, login, report)]
+    except ImageNotFound:
+        report(LINTER.name, len(ALL), len(ALL), "the registry does not have it, so scripts can't be checked")
+        return []
 
 
 def _pull_image(
@@ -115,16 +133,15 @@ def _pull_image(
     client: docker.APIClient,
     registry: str,
     family: Family,
-    number: int,
+    recipe: Recipe,
     login: RegistryLogin | None,
     report: Report,
 ) -> BuiltImage:
-    recipe = RECIPES[number]
-    reference = recipe.get_reference(family)
+    reference, number = recipe.get_reference(family), ALL.index(recipe)
     remote = ""
     for remote in _list_remotes(registry, reference):
-        report(remote, number, len(RECIPES), "pulling")
-        on_progress = make_progress_report(report, remote, number, len(RECIPES))
+        report(remote, number, len(ALL), "pulling")
+        on_progress = make_progress_report(report, remote, number, len(ALL))
         try:
             engine.image_calls.pull(remote, login, transfer=Transfer(), on_progress=on_progress)
             break
