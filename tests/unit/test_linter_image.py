@@ -1,4 +1,4 @@
-"""The image that checks scripts: its ruff, and a build that goes on without it."""
+"""The image that checks scripts: its ruff, and a build that continues without it."""
 
 import base64
 import hashlib
