@@ -5,14 +5,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.db.models import QuerySet
+from django.db.models.functions import Substr
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_safe
 
 from cronium_admin.accounts.page_permissions import Permissions, get_current_user, require_project_permission
 from cronium_admin.accounts.permissions import Permission
+from cronium_admin.core.json_text import cast_to_text, format_indented, parse_stored
 from cronium_admin.core.paging import Page, fetch_newest_or_first_page
+from cronium_admin.images.custom_choices import find_image_problem
 from cronium_admin.images.resolution import RULES, resolve_image
+from cronium_admin.jobs.duration_bars import fetch_duration_bars
 from cronium_admin.jobs.image_info import build_image_info
 from cronium_admin.jobs.line_map import split_script
 from cronium_admin.jobs.lookup import find_job
@@ -25,6 +29,8 @@ from cronium_admin.script_checks.service import find_report
 RUNS_PAGE_SIZE = 25
 SHOWN_VARIABLES = 8
 _OUTPUT_AMONG = 50  # the last runs in which the last output is looked for
+_OUTPUT_READ = 20_000  # characters of it: an output can have 5 MiB
+_OUTPUT_SHOWN = 4000
 
 
 @dataclass
@@ -45,6 +51,8 @@ def show_job(request: HttpRequest, slug: str) -> HttpResponse:
         **build_job_context(request, job, "runs"),
         **_build_run_rows(job, page),
         **_build_uses(job),
+        **_build_last_output(job),
+        "durations": fetch_duration_bars(job),
         "after": request.GET.get("after", "") if not page.is_first else "",
     }
     return render(request, "jobs/job.html", context)
@@ -106,6 +114,7 @@ def build_job_context(request: HttpRequest, job: Job, tab: str) -> dict[str, Any
         "can": Permissions(user, job),
         "is_pinned": bool(find_pinned(user, [job])),
         **_build_health(job),
+        "image_problem": find_image_problem(job.project_id, job.language, job.image) if tab != "settings" else "",
         "nav": "jobs",
     }
 
@@ -147,10 +156,25 @@ def _merge_rows(runs: list[Any], revisions: list[RevisionRow]) -> Iterator[RunRo
 
 
 def _build_uses(job: Job) -> dict[str, Any]:
-    recent = job.runs.filter(number__gt=job.last_run_number - _OUTPUT_AMONG, output_at__isnull=False)
     variables = list(job.variables.filter(text__isnull=False).order_by("name")[: SHOWN_VARIABLES + 1])
     return {
-        "last_output": recent.only("job", "number", "output", "output_at", "job_slug").order_by("-number").first(),
         "variables": variables[:SHOWN_VARIABLES],
         "has_more_variables": len(variables) > SHOWN_VARIABLES,
     }
+
+
+def _build_last_output(job: Job) -> dict[str, Any]:
+    """A longer output is shown as it is stored, because only its beginning is read."""
+    recent = job.runs.filter(number__gt=job.last_run_number - _OUTPUT_AMONG, output_at__isnull=False)
+    beginning = Substr(cast_to_text("output"), 1, _OUTPUT_READ + 1)
+    run = (
+        recent.annotate(beginning=beginning).only("job", "number", "output_at", "job_slug").order_by("-number").first()
+    )
+    if run is None:
+        return {"last_output": None}
+    stored = run.beginning or "null"
+    if len(stored) > _OUTPUT_READ:
+        text, is_cut = stored[:_OUTPUT_SHOWN], True
+    else:
+        text, is_cut = format_indented(parse_stored(stored), _OUTPUT_SHOWN)
+    return {"last_output": run, "last_output_text": text, "is_output_cut": is_cut}

@@ -163,7 +163,8 @@ def _add_failed_runs(rows: list[dict[str, Any]]) -> None:
 def _build_live_context(rows: list[dict[str, Any]]) -> dict[str, Any]:
     # The context of the rows; `working` holds the live runs, whose last log lines are shown
     working = [row["last"] for row in rows if row["last"] and row["last"].is_live]
-    return {"rows": rows, "version": _digest_states(rows), "working": working}
+    ended = [row["last"] for row in rows if row["last"] and not row["last"].is_live]
+    return {"rows": rows, "version": _digest_states(rows), "working": working, "ended_runs": ended}
 
 
 def _digest_states(rows: list[dict[str, Any]]) -> str:

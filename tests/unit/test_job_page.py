@@ -8,12 +8,17 @@ import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from cronium_admin.accounts.models import Membership, Project, User
 from cronium_admin.jobs import revision_rows
+from cronium_admin.jobs.duration_bars import build_duration_bars, fetch_duration_bars
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.revision_rows import list_revision_rows
 from cronium_admin.jobs.service import save_job
+from cronium_admin.logs.codec import IndexEntry, pack_index, pack_text
+from cronium_admin.logs.models import LogChunk
+from cronium_admin.logs.preview import MAX_ENDED_BYTES, fetch_ended_lines
 from cronium_admin.runs import state_machine
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run, Status
@@ -202,7 +207,7 @@ def test_the_queries_of_the_tabs(job: Job, client: Client, people: dict[str, Use
         with CaptureQueriesContext(connection) as captured:
             client.get(f"/jobs/report/{tab}")
         counts[tab] = len(captured)
-    assert counts == {"": 12, "script/": 8, "history/": 10, "settings/": 14, "use/": 8, "runs/": 5}
+    assert counts == {"": 14, "script/": 9, "history/": 10, "settings/": 14, "use/": 8, "runs/": 6}
 
 
 def test_a_failure_began_with_the_revision_of_the_first_run_that_failed(job: Job, show: Callable[..., str]) -> None:
@@ -217,3 +222,112 @@ def test_a_failure_began_with_the_revision_of_the_first_run_that_failed(job: Job
     assert f">revision {changed.revision}</a>" in show()
     first.delete()
     assert "It began with" not in show()
+
+
+def _fill_durations(job: Job, *seconds: float) -> list[Run]:
+    runs = [_end(job, "succeeded") for _ in seconds]
+    for run, took in zip(runs, seconds, strict=True):
+        Run.objects.filter(pk=run.pk).update(finished_at=run.created_at + timedelta(seconds=took))
+    job.refresh_from_db()
+    return runs
+
+
+class TestDurations:
+    def test_each_run_is_a_bar_that_leads_to_it(self, job: Job, show: Callable[..., str]) -> None:
+        runs = _fill_durations(job, 1, 2, 9)
+        failed = _end(job)
+        Run.objects.filter(pk=failed.pk).update(finished_at=failed.created_at + timedelta(seconds=4))
+        page = show()
+        chart = page[page.index('class="run-bars"') : page.index("</svg>", page.index('class="run-bars"'))]
+        places = [chart.index(f'href="/runs/{run.pk}/" tabindex="-1"') for run in (*runs, failed)]
+        assert places == sorted(places)
+        assert chart.count('class="mark"') == 1
+        assert f"#{failed.number}: 4.0 s, Failed" in chart
+        assert "usually 2.0 s, longest 9.0 s" in page
+        assert "1 did not succeed" in page
+        assert 'd="M281 0.0h8v64.0h-8z"' in chart  # the longest
+
+    def test_few_runs_have_no_chart(self, job: Job, show: Callable[..., str]) -> None:
+        _fill_durations(job, 1, 2)
+        assert "run-bars" not in show()
+
+    def test_live_runs_and_tries_are_omitted(self, job: Job) -> None:
+        runs = _fill_durations(job, 1, 2, 3, 4)
+        Run.objects.filter(pk=runs[1].pk).update(trigger="try")
+        launch(job, get_admin())
+        job.refresh_from_db()
+        bars = fetch_duration_bars(job)
+        assert bars is not None
+        assert [bar.run for bar in bars.newest_first] == [runs[3], runs[2], runs[0]]
+
+    def test_runs_without_a_duration_and_without_success(self, job: Job) -> None:
+        runs = _fill_durations(job, 0, 0, 0)
+        Run.objects.update(status="failed")
+        bars = build_duration_bars(list(Run.objects.all()))
+        assert bars is not None
+        assert len(bars.bars) == len(runs)
+        assert (bars.usual, bars.bad, {bar.height for bar in bars.bars}) == (None, 3, {2.0})
+
+
+class TestLastOutput:
+    def test_only_the_beginning_of_a_long_output_is_read(self, job: Job, show: Callable[..., str]) -> None:
+        run = _end(job, "succeeded", output=["x" * 100] * 1000, output_at=timezone.now())
+        with CaptureQueriesContext(connection) as captured:
+            page = show()
+        assert "Only its beginning." in page
+        assert page.count("x" * 100) < 50
+        [sql] = [each["sql"] for each in captured if "SUBSTR" in each["sql"].upper()]
+        assert '"runs_run"."output",' not in sql
+        Run.objects.filter(pk=run.pk).update(output={"rows": 12})
+        page = show()
+        assert "&quot;rows&quot;: 12" in page
+        assert "Only its beginning." not in page
+
+    def test_a_null_is_an_output(self, job: Job, show: Callable[..., str]) -> None:
+        _end(job, "succeeded", output_at=timezone.now())
+        assert 'aria-label="Last output">null</pre>' in show()
+
+
+@pytest.mark.parametrize("tab", TABS)
+def test_each_tab_shows_a_problem_with_the_image(tab: str, job: Job, show: Callable[..., str]) -> None:
+    words = "node:20 looks like an image for Node; this job is written in Python."
+    assert words not in show(tab)
+    Job.objects.filter(pk=job.pk).update(image="node:20")
+    assert show(tab).count(words) == 1
+    assert show(tab, "viewer").count(words) == 1
+
+
+class TestLastLine:
+    @pytest.fixture
+    def ended(self, job: Job) -> Run:
+        run = _end(job, "succeeded", log_lines=2)
+        text = b"reading\ndone, <b>12</b> rows\n"
+        LogChunk.objects.create(
+            run=run, first_seq=1, lines=2, byte_offset=0, bytes=len(text), first_ns=1, last_ns=1,
+            index=pack_index([IndexEntry(1, 2, 1)]), data=pack_text(text),
+        )  # fmt: skip
+        return run
+
+    @pytest.mark.parametrize("path", ["/jobs/report/", "/jobs/report/runs/", "/jobs/", "/job-states/?id={job}"])
+    def test_a_run_that_succeeded_shows_it(
+        self, path: str, ended: Run, client: Client, people: dict[str, User]
+    ) -> None:
+        client.force_login(people["viewer"])
+        line = "done, &lt;b&gt;12&lt;/b&gt; rows"
+        address = path.format(job=ended.job_id)
+        assert line in client.get(address).content.decode()
+        Run.objects.filter(pk=ended.pk).update(log_pruned_at=timezone.now())
+        assert line not in client.get(address).content.decode()
+
+    def test_a_large_end_and_other_projects_are_omitted(self, ended: Run) -> None:
+        assert fetch_ended_lines([ended.pk], get_admin()) == {ended.pk: "done, <b>12</b> rows"}
+        stranger = User.objects.create(username="stranger", role="")
+        assert fetch_ended_lines([ended.pk], stranger) == {}
+        LogChunk.objects.update(bytes=MAX_ENDED_BYTES + 1)
+        assert fetch_ended_lines([ended.pk], get_admin()) == {}
+
+    def test_a_failed_run_shows_why_instead(self, ended: Run, show: Callable[..., str]) -> None:
+        Run.objects.filter(pk=ended.pk).update(status="failed", error=ERROR)
+        page = show("runs/")
+        assert "KeyError" in page
+        assert "12&lt;" not in page

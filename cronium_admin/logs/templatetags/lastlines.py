@@ -7,8 +7,9 @@ from uuid import UUID
 from django import template
 from django.template import Context
 
+from cronium_admin.logs.preview import fetch_ended_lines
 from cronium_admin.logs.preview import fetch_last_lines as lines_of
-from cronium_admin.runs.models import ON_HOST, Run
+from cronium_admin.runs.models import ON_HOST, Run, Status
 
 register = template.Library()
 
@@ -16,6 +17,13 @@ register = template.Library()
 @register.simple_tag(takes_context=True)
 def last_lines(context: Context, runs: Iterable[Run]) -> dict[UUID, str]:
     return lines_of((run.pk for run in runs if run.status in ON_HOST), context["request"].user)
+
+
+@register.simple_tag(takes_context=True)
+def ended_lines(context: Context, runs: Iterable[Run | None]) -> dict[UUID, str]:
+    """Of the runs that succeeded: those that failed show why instead."""
+    good = (run.pk for run in runs if run is not None and run.status == Status.SUCCEEDED)
+    return fetch_ended_lines(good, context["request"].user)
 
 
 @register.filter("said_by")
