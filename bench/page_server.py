@@ -114,6 +114,10 @@ PAGES = {
 }
 
 
+# SQLite works in this process, so its CPU time counts, which other work on the machine changes little.
+_read_clock = time.process_time if connection.vendor == "sqlite" else time.perf_counter
+
+
 class Timer:
     """Wraps the execution of queries."""
 
@@ -121,11 +125,11 @@ class Timer:
         self.number, self.slowest, self.slowest_ms = 0, "", 0.0
 
     def __call__(self, execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        began = time.perf_counter()
+        began = _read_clock()
         try:
             return execute(sql, params, many, context)
         finally:
-            took = 1000 * (time.perf_counter() - began)
+            took = 1000 * (_read_clock() - began)
             self.number += 1
             if took > self.slowest_ms:
                 self.slowest, self.slowest_ms = _shorten(sql), took
@@ -141,9 +145,9 @@ def _time_page(client: Client, name: str, path: str) -> dict[str, Any]:
         clear_tallies()
     timer = Timer()
     with connection.execute_wrapper(timer):
-        began = time.perf_counter()
+        began = _read_clock()
         answer = client.get(path)
-        took = 1000 * (time.perf_counter() - began)
+        took = 1000 * (_read_clock() - began)
     assert answer.status_code == 200, (path, answer.status_code)
     return {"ms": took, "queries": timer.number, "slowest": timer.slowest, "slowest_ms": timer.slowest_ms}
 

@@ -2,7 +2,7 @@
 python -m bench.pages [PART OF A NAME]
 
 On SQLite, and with CRONIUM_BENCH_DATABASE_URL on PostgreSQL, where it creates and drops databases. Three processes, one
-for each size, answer in turn. Prints milliseconds and ratios; `small` fills a page of each list.
+for each size, answer in turn. Prints milliseconds (on SQLite of CPU) and ratios; `small` fills a page of each list.
 """
 
 import json
@@ -81,7 +81,9 @@ def _measure_pages(server: str, part: str) -> None:
     with ExitStack() as stack:
         found = {size: stack.enter_context(_open_installation(size, server)) for size in SIZES}
         load = os.getloadavg()[0]
-        print(f"\n{'PostgreSQL' if server else 'SQLite'}, load {load:.1f}: ms, the fastest of {ROUNDS} requests")
+        print(
+            f"\n{'PostgreSQL' if server else 'SQLite'}, load {load:.1f}: ms{'' if server else ' of CPU'}, the fastest of {ROUNDS} requests"
+        )
         print(f"{'page':44}{'empty':>8}{'small':>8}{'full':>8}{'full/empty':>12}{'full/small':>12}  slowest query")
         for name in found["full"].names:
             if part in name:
