@@ -81,9 +81,8 @@ def _measure_pages(server: str, part: str) -> None:
     with ExitStack() as stack:
         found = {size: stack.enter_context(_open_installation(size, server)) for size in SIZES}
         load = os.getloadavg()[0]
-        print(
-            f"\n{'PostgreSQL' if server else 'SQLite'}, load {load:.1f}: ms{'' if server else ' of CPU'}, the fastest of {ROUNDS} requests"
-        )
+        unit = "ms" if server else "ms of CPU"
+        print(f"\n{'PostgreSQL' if server else 'SQLite'}, load {load:.1f}: {unit}, the fastest of {ROUNDS} requests")
         print(f"{'page':44}{'empty':>8}{'small':>8}{'full':>8}{'full/empty':>12}{'full/small':>12}  slowest query")
         for name in found["full"].names:
             if part in name:
