@@ -98,7 +98,7 @@ def _parse_file(each: Field, sent: QueryDict, upload: "UploadedFile[Any] | None"
         return _UNSET
     try:
         return json.loads(kept)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ValueError("The file was lost on the way. Choose it again.") from None
 
 

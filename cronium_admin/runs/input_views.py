@@ -23,6 +23,7 @@ from cronium_admin.jobs.forms import parse_json
 from cronium_admin.jobs.input_schema import get_input_schema
 from cronium_admin.jobs.lookup import find_job
 from cronium_admin.jobs.models import Job
+from cronium_admin.jobs.validation import validate_input
 from cronium_admin.runs.input_form import InputForm
 from cronium_admin.runs.input_sources import InputSources
 from cronium_admin.runs.zone_times import parse_field
@@ -44,7 +45,7 @@ def render_input_fields(request: HttpRequest) -> HttpResponse:
     if schema is None:
         return render(request, _TEMPLATE, {"has_no_schema": True})
     try:
-        before = parse_json(sent.get("input_text", ""))
+        before = _read_json(sent.get("input_text", ""))
     except ValidationError as error:
         return render(request, _TEMPLATE, {"problem": error.messages[0]})
     if before is not None and not isinstance(before, dict):
@@ -57,12 +58,23 @@ def render_input_fields(request: HttpRequest) -> HttpResponse:
         zone = sent.get("start_zone") or "UTC"
         parsed = parse_fields(schema, sent, request.FILES, lambda text: parse_field(text, zone))
         _take_fields(form, schema, parsed)
+        try:
+            validate_input(form.value)
+        except ValidationError as error:
+            return render(request, _TEMPLATE, {"problem": error.messages[0]})
         result = _build_result(schema, form.value, before or {})
         context["result"] = json.dumps(result, indent=2, ensure_ascii=False) if result or before is not None else ""
     form.problems += _list_problems(form, schema, is_partial=is_editor)
     if isinstance(form.value, dict):
         context["kept"] = [name for name in form.value if name not in schema.by_name] if schema.allows_other else []
     return render(request, _TEMPLATE, context)
+
+
+def _read_json(text: str) -> Any:
+    # Values that can't be stored can't be shown either, such as half of a surrogate pair
+    value = parse_json(text)
+    validate_input(value)
+    return value
 
 
 def _build_job(user: User, sent: QueryDict) -> tuple[Job, list[Problem]]:
@@ -76,7 +88,7 @@ def _build_job(user: User, sent: QueryDict) -> tuple[Job, list[Problem]]:
         return job, []
     job.secrets = sent.getlist("secrets")
     try:
-        job.input_schema = parse_json(sent.get("input_schema_text", ""))
+        job.input_schema = _read_json(sent.get("input_schema_text", ""))
     except ValidationError as error:
         return job, [Problem("", text) for text in error.messages]
     return job, [] if job.input_schema is None else find_schema_problems(job.input_schema)

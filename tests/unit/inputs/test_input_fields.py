@@ -110,6 +110,19 @@ def test_what_can_t_be_shown_as_fields(editor: Client, typed: Job, text: str, wo
     assert words in answer.content.decode()
 
 
+ODD = ("\0", '"\\ud800"', '{"region": "\\ud800"}', "[" * 2000, '{"region": 1e999}', "9" * 5000, '{"a":1,"a":2}', "%")
+
+
+@pytest.mark.parametrize(
+    "name", ["job", "input_text", "input_schema_text", "in-region", "in-batch", "kept-orders", "start_zone", "secrets"]
+)
+def test_odd_values_are_answered(editor: Client, typed: Job, name: str) -> None:
+    for odd in ODD:
+        for more in ({}, {"input_schema_text": json.dumps(SCHEMA)}):
+            sent = {"job": "typed", "as": "fields", "input_text": '{"city": "x"}', **more, name: odd}
+            assert editor.post(URL, sent).status_code in (200, 404)
+
+
 class TestInTheEditor:
     def test_the_schema_is_that_of_the_editor_and_required_fields_may_be_missing(
         self, editor: Client, typed: Job
