@@ -165,6 +165,15 @@ def test_a_job_is_deleted_or_saved_while_its_run_ends(make_retried: Callable[...
     assert ended is True
 
 
+@pytest.mark.parametrize("lead", [*LEADS, 3, 5, 6, 9, -2, -4, -5])
+def test_a_job_is_deleted_while_its_first_run_ends(job: Job, lead: int) -> None:
+    """The first row of its health refers to the job, so the end locks the job at its commit, after the run."""
+    [run] = start_runs(job, 1)
+    deleted, ended = run_pair(lambda: delete_job(job), end(run), lead)
+    assert ended is True
+    assert isinstance(deleted, ApiError) == Job.objects.filter(pk=job.pk).exists() == JobHealth.objects.exists()
+
+
 @pytest.mark.parametrize("lead", LEADS)
 def test_a_job_is_deleted_while_its_settings_are_watched(make_job: Callable[..., Job], lead: int) -> None:
     job = make_job(start_by=60, finish_by=600)
