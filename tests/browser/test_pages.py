@@ -118,7 +118,9 @@ def test_a_page(
     width: str,
 ) -> None:
     shown, (server, names) = PAGES[name], places
-    page = look(shown.path.format(**names), shown.who, shown.ready, width, server, shown.problems)
+    page = look(
+        shown.path.format(**names), shown.who, shown.ready, width, server, (*shown.problems, "dialog: beforeunload")
+    )
     if shown.act:
         shown.act(page)
     examine(page)
