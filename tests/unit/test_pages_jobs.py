@@ -74,18 +74,18 @@ def test_queries_do_not_grow_with_jobs_and_runs(
     for _ in range(3):
         _end(launch(make_job(), get_admin()))
     client.get("/jobs/")
-    # session, user, states, jobs, their runs, incidents and pins, live runs, tags, projects, views
-    with django_assert_num_queries(11):
+    # session, user, states, jobs, their runs, incidents and pins, last lines, live runs, tags, projects, views
+    with django_assert_num_queries(12):
         client.get("/jobs/")
     for job in Job.objects.all():
         for _ in range(4):
             _end(launch(job, get_admin()))
     for _ in range(9):
         make_job()
-    with django_assert_num_queries(11):
+    with django_assert_num_queries(12):
         client.get("/jobs/")
     ids = list(Job.objects.values_list("pk", flat=True))
-    with django_assert_num_queries(5):  # session, user, jobs, their runs
+    with django_assert_num_queries(6):  # session, user, jobs, their runs
         client.get("/job-states/", {"id": ids})
 
 
