@@ -25,9 +25,6 @@ from cronium_admin.runs.models import Run
 from cronium_admin.runs.overrides import NO_OVERRIDES
 from cronium_admin.runs.triggers import Trigger
 
-# What a button of the form shows instead of launching
-_SHOWN = ("fields", "json", "choices", "fill", "default", "last")
-
 
 @require_http_methods(["GET", "POST"])
 @require_project_permission(Permission.RUN)
@@ -38,7 +35,7 @@ def launch_job(request: HttpRequest, slug: str) -> HttpResponse:
         return _render_page(request, job, *_open(request, job, request.GET.get("from", ""), request.GET.get("as", "")))
     if "with" not in request.POST:
         return _launch_unchanged(request, job)
-    if request.POST.get("show") in _SHOWN:
+    if "show" in request.POST:
         return _render_page(request, job, *_show(request, job))
     form, values, run = _launch_form(request, job)
     if run is not None:
@@ -53,7 +50,7 @@ def render_form(request: HttpRequest, slug: str) -> HttpResponse:
     job = _find_job(request, slug)
     if request.method == "GET":
         form, values = _open(request, job, request.GET.get("from", ""), request.GET.get("as", ""))
-    elif request.POST.get("show") in _SHOWN:
+    elif "show" in request.POST:
         form, values = _show(request, job)
     else:
         form, values, run = _launch_form(request, job)
@@ -84,6 +81,7 @@ def _list_changes(job: Job, run: Run | None) -> dict[str, Any]:
 
 
 def _show(request: HttpRequest, job: Job) -> tuple[LaunchForm, InputForm]:
+    # `show` is the value of the pressed button: whatever it is, nothing is launched
     show, user = request.POST["show"], get_current_user(request)
     shown_as = "json" if request.POST.get("as") == "json" else ""
     if show in ("fill", "default", "last"):

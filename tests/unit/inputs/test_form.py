@@ -177,6 +177,12 @@ class TestFilledFrom:
             assert chosen == ([value] if value else [])
         assert Run.objects.count() == 1
 
+    def test_an_unknown_button_launches_nothing(self, page: Client, typed: Job) -> None:
+        for path in ("/runs/launch/typed/", "/runs/launch/typed/form/"):
+            answer = page.post(path, SENT | {"show": "more", "in-region": "eu"})
+            assert 'value="eu" selected' in find_field(answer.content.decode(), "region")
+        assert not Run.objects.exists()
+
     @pytest.mark.parametrize("number", ["9", "x", "-1", "999999999999999999999", "%00"])
     def test_an_unknown_run_is_named(self, page: Client, typed: Job, number: str) -> None:
         assert "This job has no run" in read(page, f"/runs/launch/typed/?from={number}")
