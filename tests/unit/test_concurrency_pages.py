@@ -29,13 +29,13 @@ def editor(client: Client, people: dict[str, User]) -> Client:
 class TestEditor:
     def test_it_stores_the_settings(self, editor: Client, job: Job) -> None:
         page = editor.get(f"/jobs/{job.slug}/edit/").content.decode()
-        assert '<summary>Concurrency: <span class="num wrap-any">no limit</span>' in page
+        assert '<summary>Concurrency <span class="num wrap-any">no limit</span>' in page
         assert editor.post(f"/jobs/{job.slug}/edit/", FORM).status_code == 302
         job.refresh_from_db()
         assert (job.concurrency, job.concurrency_limit, job.priority) == (SETTING, 2, 4)
         page = editor.get(f"/jobs/{job.slug}/edit/").content.decode()
         words = "at most 2 at once for each customer.id; the new run is not run"
-        assert f'<summary>Concurrency: <span class="num wrap-any">{words}</span>' in page
+        assert f'<summary>Concurrency <span class="num wrap-any">{words}</span>' in page
         assert 'name="concurrency_when_full" value="skip" checked' in page
         assert '<option value="4" selected>4 (high)</option>' in page
         page = editor.get(f"/jobs/{job.slug}/settings/").content.decode()
