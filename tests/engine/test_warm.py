@@ -135,7 +135,8 @@ def test_a_run_that_was_promised_a_dead_one_starts_in_a_new_one(new_server: Call
     server = new_server(CRONIUM_WARM="3", CRONIUM_MAX_CONCURRENT="4")
     with killed_at_the_end(server.start()):
         bash = next(item for item in server.call("GET", "/images")["items"] if item["language"] == "bash")["reference"]
-        repository, other = f"cronium-test-{server.instance.lower()}".replace("_", ""), "cronium/runtime-api:latest"
+        letters = re.sub("[^a-z0-9]", "", server.instance.lower())  # a repository may not end with a hyphen
+        repository, other = f"cronium-test-{letters}", "cronium/runtime-api:latest"
         server.docker.tag(bash, repository, "1")
         try:
             slug = server.job("echo hello", image=f"{repository}:1")
