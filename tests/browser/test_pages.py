@@ -40,13 +40,12 @@ def scenery(server: Server) -> Scenery:
 
 
 def barriers(page: Page, **options: object) -> list[str]:
-    """The serious and critical violations that axe reports, with their elements."""
+    """The violations that axe reports, with their elements."""
     page.evaluate(_SETTLED)
     found = Axe().run(page, options={"resultTypes": ["violations"], **options}).response["violations"]
     return [
         f"{one['id']} ({one['impact']}) at {node['target']}: {node.get('failureSummary', '')}"
         for one in found
-        if one["impact"] in ("serious", "critical")
         for node in one["nodes"][:3]
     ]
 
