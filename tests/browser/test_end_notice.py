@@ -19,7 +19,7 @@ WAITS_AND_FAILS = python("""
 RECORD = """window.told = [];
 window.Notification = class {
   static permission = "PERMISSION";
-  static async requestPermission() { return this.permission; }
+  static async requestPermission() { return this.permission = ANSWER; }
   constructor(title, more) { told.push([title, more.body, more.tag]); }
   addEventListener() {}
 };"""
@@ -28,9 +28,10 @@ window.Notification = class {
 Visit = Callable[..., Visitor]
 
 
-def _open(visit: Visit, permission: str) -> Visitor:
+def _open(visit: Visit, permission: str, answer: str = "") -> Visitor:
     visitor = visit("vera")
-    visitor.context.add_init_script(RECORD.replace("PERMISSION", permission))
+    script = RECORD.replace("PERMISSION", permission).replace("ANSWER", f'"{answer or permission}"')
+    visitor.context.add_init_script(script)
     return visitor
 
 
@@ -69,13 +70,17 @@ def test_who_did_not_ask_is_not_told(visit: Visit, server: Server) -> None:
     assert page.evaluate("told") == []
 
 
-def test_a_browser_that_blocks_notifications_says_so(visit: Visit, server: Server) -> None:
+def test_a_browser_that_blocks_notifications_says_so_after_a_click(visit: Visit, server: Server) -> None:
     run_id = server.launch(server.job(WAITS_AND_FAILS, "python", name="Blocked"))
-    visitor = _open(visit, "denied")
-    visitor.page.goto(f"/runs/{run_id}/")
-    button = visitor.page.get_by_role("button", name="Notifications are blocked in this browser")
-    button.click()
+    page = _open(visit, "default", "denied").page
+    page.goto(f"/runs/{run_id}/")
+    page.get_by_role("button", name="Tell me when it ends").click()
+    button = page.get_by_role("button", name="Notifications are blocked in this browser")
     expect(button).to_have_attribute("aria-pressed", "false")
+    never = _open(visit, "denied").page
+    never.goto(f"/runs/{run_id}/")
+    expect(never.get_by_role("heading", level=1)).to_contain_text("Blocked")
+    expect(never.locator("[data-tell-end]")).to_be_hidden()
     open_gate(server, run_id)
     expect(button).to_have_count(0, timeout=60_000)
-    assert visitor.page.evaluate("told") == []
+    assert page.evaluate("told") == []

@@ -15,6 +15,7 @@ function readText(element) {
 export class EndNotice {
   constructor(key) {
     this.key = `cronium-tell-${key}`;
+    this.hasAsked = false;
     document.addEventListener("click", (event) => { if (event.target.closest("[data-tell-end]")) this.toggle(); });
     document.body.addEventListener("htmx:oobAfterSwap", (event) => { if (event.detail.target.id === "run-acts") this.update(); });
     this.update();
@@ -23,6 +24,7 @@ export class EndNotice {
   get isWanted() { return sessionStorage.getItem(this.key) !== null; }
 
   async toggle() {
+    this.hasAsked = true;
     if (this.isWanted) sessionStorage.removeItem(this.key);
     else if ((await Notification.requestPermission()) === "granted") sessionStorage.setItem(this.key, "yes");
     this.update();
@@ -35,7 +37,7 @@ export class EndNotice {
       return;
     }
     const isBlocked = Notification.permission === "denied";
-    button.hidden = false;
+    button.hidden = isBlocked && !this.hasAsked; // a user who blocks notifications is told only after a click
     button.setAttribute("aria-pressed", String(this.isWanted && !isBlocked));
     button.querySelector("span").textContent = isBlocked ? "Notifications are blocked in this browser" : "Tell me when it ends";
   }
