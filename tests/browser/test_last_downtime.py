@@ -16,7 +16,7 @@ from cronium_admin.schedules.models import Heartbeat, Occurrence
 now = timezone.now()
 hour = now.replace(minute=0, second=0, microsecond=0)
 Heartbeat.objects.filter(pk=1).update(down_from=now - timedelta(hours=4), down_until=now)
-for row in Occurrence.objects.all():
+for row in Occurrence.objects.filter(schedule=SCHEDULE):  # other tests have rows too
     row.nominal_at, row.last_nominal_at = hour - timedelta(hours=2), hour
     row.save()
 """
@@ -28,7 +28,7 @@ def test_missed_times_run_on_request(visit: Callable[..., Visitor], server: Serv
     add_time(
         server, schedule, "2026-11-26T01:00Z", "missed", last_nominal_at="2026-11-26T03:00Z", count=3, reason=reason
     )
-    manage(server.env, "shell", "-c", DOWN)
+    manage(server.env, "shell", "-c", DOWN.replace("SCHEDULE", str(schedule)))
     page = visit("edwin").page
     page.goto("/schedules/")
     expect(page.get_by_text("Cronium did not run from")).to_be_visible()
