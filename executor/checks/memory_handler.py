@@ -4,7 +4,10 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from executor.run.slot import Slot
 from executor.spec import Batch, Reply, RunResult, RunSpec
+
+POLL_SECONDS = 0.5
 
 
 class MemoryHandler:
@@ -61,3 +64,18 @@ class MemoryHandler:
 
     def requeue(self, message: str) -> None:
         pass
+
+
+def run_in_thread(slot: Slot, handler: MemoryHandler, name: str, is_stopped: Callable[[], bool]) -> threading.Thread:
+    """Start the run of `slot` in a thread called `name`; wait until the run is over, or the thread has ended.
+
+    Once `is_stopped`, the run is stopped. The returned thread may still be removing the sandbox: join it.
+    """
+    thread = threading.Thread(target=slot.run, name=name, daemon=True)
+    thread.start()
+    while not handler.over.wait(POLL_SECONDS):
+        if is_stopped():
+            slot.stop()
+        if not thread.is_alive():
+            break
+    return thread

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from executor.checks.isolation import make_host_label
-from executor.checks.memory_handler import MemoryHandler
+from executor.checks.memory_handler import MemoryHandler, run_in_thread
 from executor.docker.errors import EngineError
 from executor.docker.protocol import EngineLike
 from executor.run.slot import Slot
@@ -21,7 +21,6 @@ from executor.sandbox.subnets import SubnetPool
 from executor.spec import MB, Limits, RunResult, RunSpec
 
 SECONDS = 120.0  # an import may load large libraries
-POLL_SECONDS = 0.5
 LIMITS = Limits(nano_cpus=1_000_000_000, memory_bytes=1024 * MB, pids=250)
 _FOLDER = Path(__file__).with_name("smoke_scripts")
 _MAX_ROWS, _MAX_NAME, _MAX_FOUND = 200, 250, 500
@@ -76,14 +75,7 @@ def run_smoke_test(
     handler = MemoryHandler()
     spec = _build_spec(image, language, imports, settings)
     slot = Slot(engine, spec, handler, settings.subnets, threading.Semaphore(1))
-    thread = threading.Thread(target=slot.run, name="smoke-test", daemon=True)
-    thread.start()
-    while not handler.over.wait(POLL_SECONDS):
-        if is_stopped():
-            slot.stop()
-        if not thread.is_alive():
-            break
-    thread.join()
+    run_in_thread(slot, handler, "smoke-test", is_stopped).join()
     if is_stopped() or handler.result is None:
         raise EngineError("The smoke test was stopped.")
     return _read_result(handler, handler.result, language)

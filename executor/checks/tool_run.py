@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from executor.checks.isolation import make_host_label
-from executor.checks.memory_handler import MemoryHandler
+from executor.checks.memory_handler import MemoryHandler, run_in_thread
 from executor.docker.errors import EngineError
 from executor.docker.protocol import EngineLike
 from executor.run.slot import Slot
@@ -21,7 +21,6 @@ from executor.spec import MB, Limits, RunResult, RunSpec
 SECONDS = 20.0
 LIMITS = Limits(nano_cpus=1_000_000_000, memory_bytes=512 * MB, pids=64)
 MAX_OUTPUT_BYTES = 8 * MB
-POLL_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -48,13 +47,7 @@ def run_tool(
     """
     handler = MemoryHandler()
     slot = Slot(engine, _build_spec(image, program, settings), handler, settings.subnets, threading.Semaphore(1))
-    thread = threading.Thread(target=slot.run, name="tool-run", daemon=True)
-    thread.start()
-    while not handler.over.wait(POLL_SECONDS):
-        if is_stopped():
-            slot.stop()
-        if not thread.is_alive():
-            break
+    thread = run_in_thread(slot, handler, "tool-run", is_stopped)
     try:
         if is_stopped() or handler.result is None:
             raise EngineError("The run of the tool was stopped.")

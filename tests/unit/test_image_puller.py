@@ -270,6 +270,15 @@ def test_a_closed_puller_ends_all_waiting(engine: FakeEngine, puller: ImagePulle
         puller.provide(spec(), "", Told().waiter)
 
 
+def make_task(
+    puller: ImagePuller, engine: FakeEngine, database: DatabaseThreads, queues: tuple[str, ...] = ("default",)
+) -> ImageTask:
+    """The images' task of the host east, which serves `queues`."""
+    return ImageTask(
+        "east", engine, database, puller, lambda: None, lambda: None, lambda: queues, lambda: True, threading.Event()
+    )
+
+
 class TestOfARun:
     @pytest.fixture
     def job(self, job: Job, registry: Registry) -> Job:
@@ -340,17 +349,7 @@ class TestOfARun:
         assert list_needed_images(("default",)) == [TOOLS]
         assert list_needed_images(("gpu",)) == []
         engine.image_calls.offer(TOOLS, "one")
-        task = ImageTask(
-            "east",
-            engine,
-            database,
-            puller,
-            lambda: None,
-            lambda: None,
-            lambda: ("default",),
-            lambda: True,
-            threading.Event(),
-        )
+        task = make_task(puller, engine, database)
         task.run_once()
         wait_until(lambda: TOOLS in engine.pulled)
         Job.objects.update(enabled=False)
@@ -359,17 +358,7 @@ class TestOfARun:
     def test_a_failed_prefetch_waits_longer_each_time(
         self, job: Job, puller: ImagePuller, engine: FakeEngine, database: DatabaseThreads
     ) -> None:
-        task = ImageTask(
-            "east",
-            engine,
-            database,
-            puller,
-            lambda: None,
-            lambda: None,
-            lambda: ("default",),
-            lambda: True,
-            threading.Event(),
-        )
+        task = make_task(puller, engine, database)
         task.run_once()
         wait_until(lambda: task._backoff.get(TOOLS) == 60.0)
         task._prefetch_at = 0.0
@@ -383,9 +372,7 @@ class TestOfARun:
     def test_a_requested_pull_is_made_or_refused_in_words(
         self, job: Job, puller: ImagePuller, engine: FakeEngine, database: DatabaseThreads
     ) -> None:
-        task = ImageTask(
-            "east", engine, database, puller, lambda: None, lambda: None, lambda: (), lambda: True, threading.Event()
-        )
+        task = make_task(puller, engine, database, queues=())
         engine.image_calls.offer(TOOLS, "one")
         assert pulls.request_pull(TOOLS, "east") == ["east"]
         pulls.request_pull("quay.io/x:1", "east")
