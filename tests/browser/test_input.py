@@ -66,6 +66,7 @@ def test_a_form_from_the_schema_and_again_with_changes(visit: Callable[..., Visi
     page.get_by_role("button", name="JSON").click()
     expect(page.get_by_label("Input", exact=True)).to_have_value(re.compile('"batch": 8'))
     page.get_by_role("button", name="Fields").click()
+    expect(page.get_by_label("Batch")).to_have_value("8")
     page.set_viewport_size({"width": 390, "height": 844})
     assert sideways(page) == 0
     page.get_by_role("button", name="Run", exact=True).click()

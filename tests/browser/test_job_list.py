@@ -31,12 +31,12 @@ def test_filters_survive_back_and_reload(page: Page, server: Server) -> None:
 
 
 def test_acts_on_many_jobs(page: Page, server: Server) -> None:
-    slugs = [server.job("true", name=f"Many {letter}", slug=f"many-{letter}") for letter in "abc"]
-    page.goto("/jobs/?q=many&sort=name")
+    slugs = [server.job("true", name=f"Gyroscope {letter}", slug=f"gyroscope-{letter}") for letter in "abc"]
+    page.goto("/jobs/?q=gyroscope&sort=name")
     bar = page.locator("#bulk-form")
     expect(bar).to_be_hidden()
-    page.get_by_label("Choose Many a", exact=True).check()
-    page.get_by_label("Choose Many b", exact=True).check()
+    page.get_by_label("Choose Gyroscope a", exact=True).check()
+    page.get_by_label("Choose Gyroscope b", exact=True).check()
     expect(bar).to_contain_text("2 jobs chosen")
     bar.get_by_label("What to do").select_option("disable")
     bar.get_by_role("button", name="Continue…").click()
@@ -46,12 +46,12 @@ def test_acts_on_many_jobs(page: Page, server: Server) -> None:
     assert [server.call("GET", f"/jobs/{slug}")["enabled"] for slug in slugs] == [False, False, True]
     page.get_by_role("link", name="Back to the list").click()
     expect(page.locator("#job-list tbody tr")).to_have_count(3)
-    expect(page.locator("#job-q")).to_have_value("many")
+    expect(page.locator("#job-q")).to_have_value("gyroscope")
 
 
 def test_a_view_is_saved_and_opened(page: Page, server: Server) -> None:
-    server.job("true", name="Seen", slug="seen")
-    page.goto("/jobs/?q=seen")
+    server.job("true", name="Periscope", slug="periscope")
+    page.goto("/jobs/?q=periscope")
     page.locator(".job-views summary").click()
     page.get_by_label("Save this view as").fill("What I see")
     page.get_by_role("button", name="Save this view").click()
@@ -78,13 +78,13 @@ def test_a_developer_duplicates_a_job(visit: Callable[..., Visitor], server: Ser
 
 
 def test_a_viewer_filters_and_pins_and_changes_nothing(visit: Callable[..., Visitor], server: Server) -> None:
-    slug = server.job("true", name="Only seen", slug="only-seen")
+    slug = server.job("true", name="Telescope", slug="telescope")
     page = visit("vera").page
-    page.goto("/jobs/?q=only")
-    expect(page.get_by_role("link", name="Only seen", exact=True)).to_be_visible()
+    page.goto("/jobs/?q=telescope")
+    expect(page.get_by_role("link", name="Telescope", exact=True)).to_be_visible()
     expect(page.locator(".pick, #bulk-form")).to_have_count(0)
-    page.get_by_role("button", name="Pin Only seen").click()
-    expect(page.get_by_role("button", name="Pin Only seen")).to_have_attribute("aria-pressed", "true")
+    page.get_by_role("button", name="Pin Telescope").click()
+    expect(page.get_by_role("button", name="Pin Telescope")).to_have_attribute("aria-pressed", "true")
     page.locator(".chip", has_text="Pinned").click()
     expect(page.locator("#job-list tbody tr")).to_have_count(1)
     expect(page).to_have_url(re.compile("pinned=true"))

@@ -175,6 +175,7 @@ def test_dialogs_menus_and_errors_have_no_barriers(visit: Callable[..., Visitor]
     page = visitor.page
     page.goto(f"/runs/{scenery.running}/")
     page.get_by_role("button", name="Cancel", exact=True).click()
+    expect(page.get_by_role("button", name="Keep running")).to_be_visible()
     assert barriers(page) == []
     page.get_by_role("button", name="Keep running").click()
     page.get_by_label("Account", exact=True).click()

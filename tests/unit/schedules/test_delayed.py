@@ -158,7 +158,7 @@ class TestFaults:
         assert bad.cursor_at == at(cursor), "nothing is lost"
         assert bad.due_at is not None
         assert bad.due_at > database_now() + timedelta(seconds=50)
-        Schedule.objects.filter(pk=bad.pk).update(rule=EVERY_MINUTE, due_at=database_now())
+        Schedule.objects.filter(pk=bad.pk).update(rule=EVERY_MINUTE, due_at=database_now() - timedelta(hours=1))
         fire_due(Tick(to_instant(database_now()), None))
         assert bad.occurrences.exists()
 
