@@ -1,5 +1,7 @@
 """The API routes of jobs under /jobs. The routes of their runs are in `runs.api`."""
 
+import math
+from dataclasses import replace
 from typing import Annotated
 
 from django.http import HttpRequest, HttpResponse
@@ -8,13 +10,14 @@ from ninja import Query, Router
 from ninja.responses import Status
 
 from cronium_admin.accounts.api_auth import get_caller, require_project_permission
+from cronium_admin.accounts.models import User
 from cronium_admin.accounts.permissions import Permission, can
 from cronium_admin.core.edit_versions import DELETE_VERSION_HELP
 from cronium_admin.core.errors import ANY_ERROR, ApiError, ErrorBody
 from cronium_admin.core.paging import filter_after, make_cursor, make_cursor_error, parse_cursor
 from cronium_admin.images.models import Language
-from cronium_admin.jobs.job_filter import JobFilter, find_unread
-from cronium_admin.jobs.job_search import filter_jobs
+from cronium_admin.jobs.job_filter import JobFilter, Sort, find_unread
+from cronium_admin.jobs.job_search import Position, filter_jobs, list_after
 from cronium_admin.jobs.job_states import JobState, filter_state
 from cronium_admin.jobs.lookup import find_job
 from cronium_admin.jobs.models import Job, Network
@@ -31,6 +34,10 @@ STATE = (
     "The state that the page of jobs counts: `failing` (its last run failed), `running`, `waiting`, `never` (no run "
     "of it has succeeded or failed), `ok`, `disabled`. Each job has the first that applies."
 )
+SORT = (
+    "The order, as on the page of jobs: by `name`; `failing` jobs first; the job whose `last` run ended last first; "
+    "the longest `duration` of the last run first; the lowest share of `success` of the last runs first."
+)
 UNREAD = "Not a value that a job can have."
 
 
@@ -38,7 +45,7 @@ def build_job_out(request: HttpRequest, job: Job) -> JobOut:
     return JobOut.from_full_job(job, with_values=can(get_caller(request), Permission.EDIT, job))
 
 
-@router.get("", response={200: JobPage, ANY_ERROR: ErrorBody}, summary="All jobs, by name")
+@router.get("", response={200: JobPage, ANY_ERROR: ErrorBody}, summary="All jobs, by name or another order")
 def list_jobs(
     request: HttpRequest,
     q: Annotated[str, Query(max_length=200, description=SEARCH)] = "",
@@ -49,6 +56,7 @@ def list_jobs(
     network: Annotated[Network | None, Query()] = None,
     mine: Annotated[bool, Query(description="Only jobs that the caller created")] = False,
     pinned: Annotated[bool, Query(description="Only jobs that the caller pinned")] = False,
+    sort: Annotated[Sort, Query(description=SORT)] = Sort.NAME,
     after: Annotated[str, Query(max_length=1000, description="`next` of the previous page")] = "",
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> JobPage:
@@ -61,6 +69,8 @@ def list_jobs(
     chosen = JobFilter.parse({**fields, "mine": mine, "pinned": pinned})
     if problem := find_unread(chosen, fields):
         raise ApiError(422, "invalid", f"{problem}: {UNREAD}", {problem: [UNREAD]})
+    if sort != Sort.NAME:
+        return _list_sorted(get_caller(request), replace(chosen, sort=sort.value), after, limit)
     matching = filter_jobs(get_caller(request), chosen).select_related("profile").defer(*_LONG)
     jobs = (filter_state(matching, state) if state else matching).order_by("order_key", "id")
     if after:
@@ -73,6 +83,29 @@ def list_jobs(
         make_cursor(bytes(rows[limit - 1].order_key).decode(), rows[limit - 1].pk) if len(rows) > limit else None
     )
     return JobPage(items=[JobItem.from_job(job) for job in rows[:limit]], next=next_cursor)
+
+
+def _list_sorted(caller: User, chosen: JobFilter, after: str, limit: int) -> JobPage:
+    positions = list_after(caller, chosen, _parse_position(chosen.sort, after) if after else None, limit + 1)
+    shown = positions[:limit]
+    rows = Job.objects.visible_to(caller).filter(pk__in=[position.pk for position in shown])
+    jobs = {job.pk: job for job in rows.select_related("profile").defer(*_LONG)}
+    items = [JobItem.from_job(jobs[position.pk]) for position in shown if position.pk in jobs]
+    if len(positions) <= limit:
+        return JobPage(items=items, next=None)
+    last = shown[-1]
+    return JobPage(items=items, next=make_cursor(chosen.sort, repr(last.rank), last.order_key.decode(), last.pk))
+
+
+def _parse_position(sort: str, after: str) -> Position:
+    of_sort, rank, name, pk = parse_cursor(after, str, str, str, int)
+    try:
+        position = Position(float(rank), str(name).encode(), int(pk))
+    except ValueError as error:
+        raise make_cursor_error() from error
+    if of_sort != sort or math.isnan(position.rank):
+        raise make_cursor_error()
+    return position
 
 
 @router.post(

@@ -1,9 +1,11 @@
 """Which jobs match a filter, in which order, and where a script has the words of a search."""
 
+import math
 import re
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db.models import Count, F, Q, QuerySet, TextField, Value
 from django.db.models.functions import Cast
@@ -33,6 +35,14 @@ class Listing:
     ids: list[int]
     counts: dict[str, int]
     total: int  # of the jobs that the user sees
+
+
+class Position(NamedTuple):
+    """A job's place in a sorted list, which is by rank, then by name."""
+
+    rank: float
+    order_key: bytes
+    pk: int
 
 
 @dataclass(frozen=True)
@@ -87,14 +97,27 @@ def list_matching(user: User, chosen: JobFilter) -> Listing:
     for pk, state, key in _read_states(jobs, chosen.sort):
         counts[state] += 1
         if chosen.state in ("", state):
-            rows.append((pk, state, key))
+            rows.append((_compute_rank(chosen.sort, state, key), pk))
     is_all = not replace(chosen, state="").is_filtering
     total = sum(counts.values()) if is_all else Job.objects.visible_to(user).count()
-    return Listing([pk for pk, *_ in _sort_rows(rows, chosen.sort)], counts, total)
+    rows.sort(key=lambda row: row[0])  # stable: `rows` are by name
+    return Listing([pk for _, pk in rows], counts, total)
 
 
-def _read_states(jobs: "QuerySet[Job]", sort: str) -> Iterator[tuple[int, str, Any]]:
-    # By name: id, state, and what `sort` compares
+def list_after(user: User, chosen: JobFilter, after: Position | None, size: int) -> list[Position]:
+    """The positions of the next `size` matching jobs in the order of `chosen.sort`."""
+    rows = _read_states(filter_jobs(user, chosen), chosen.sort, "order_key")
+    found = sorted(
+        Position(_compute_rank(chosen.sort, state, key), bytes(name), pk)
+        for pk, state, key, name in rows
+        if chosen.state in ("", state)
+    )
+    start = bisect_right(found, after) if after else 0
+    return found[start : start + size]
+
+
+def _read_states(jobs: "QuerySet[Job]", sort: str, *more: str) -> Iterator[tuple[Any, ...]]:
+    # By name: id, state, what `sort` compares, and the columns `more`
     health = "health__"
     key: Any = {
         Sort.FAILING: F(f"{health}failures"),
@@ -103,13 +126,13 @@ def _read_states(jobs: "QuerySet[Job]", sort: str) -> Iterator[tuple[int, str, A
         Sort.DURATION: F(f"{health}last_seconds"),
         Sort.SUCCESS: F("last_run_number"),
     }[Sort(sort)]
-    rows: Any = add_state(jobs).annotate(key=key).order_by("order_key", "pk").values_list("pk", "state", "key")
+    rows: Any = add_state(jobs).annotate(key=key).order_by("order_key", "pk").values_list("pk", "state", "key", *more)
     if sort != Sort.SUCCESS:
         yield from rows.iterator(chunk_size=2000)
         return
     failures = count_recent_failures()
-    for pk, state, runs in rows.iterator(chunk_size=2000):
-        yield pk, state, 1 - failures.get(pk, 0) / min(runs, MAX_RUNS) if runs else None
+    for pk, state, runs, *rest in rows.iterator(chunk_size=2000):
+        yield pk, state, 1 - failures.get(pk, 0) / min(runs, MAX_RUNS) if runs else None, *rest
 
 
 def count_recent_failures() -> dict[int, int]:
@@ -120,15 +143,17 @@ def count_recent_failures() -> dict[int, int]:
     return dict(failed.order_by().values_list("job").annotate(number=Count("pk")))
 
 
-def _sort_rows(rows: list[tuple[int, str, Any]], sort: str) -> list[tuple[int, str, Any]]:
-    # `rows` are by name, and each sort is stable. Jobs without a value come last.
-    if sort == Sort.FAILING:
-        return sorted(rows, key=lambda row: -(row[2] or 0) if row[1] == JobState.FAILING else 1)
+def _compute_rank(sort: str, state: str, key: Any) -> float:
+    # Ascending. Jobs without a value come last.
     if sort == Sort.NAME:
-        return rows
-    known = [row for row in rows if row[2] is not None]
-    known.sort(key=lambda row: row[2], reverse=sort != Sort.SUCCESS)
-    return known + [row for row in rows if row[2] is None]
+        return 0
+    if sort == Sort.FAILING:
+        return -(key or 0) if state == JobState.FAILING else 1
+    if key is None:
+        return math.inf
+    if sort == Sort.SUCCESS:
+        return float(key)
+    return -float(key.timestamp() if sort == Sort.LAST else key)
 
 
 def list_tags(user: User, chosen: str) -> list[str]:

@@ -10,16 +10,17 @@ from pydantic import Field
 
 from cronium_admin.accounts.api_auth import get_caller
 from cronium_admin.core.errors import ANY_ERROR, ErrorBody
+from cronium_admin.core.query_parameters import accept_prefix
 from cronium_admin.logs import read, search
 from cronium_admin.logs.api import LineFilter, make_disconnect_check, make_query_error
 from cronium_admin.logs.compare_api import router
 from cronium_admin.logs.run_search import search_runs
 from cronium_admin.logs.search_slots import hold_search_slot
+from cronium_admin.runs.input_values import PREFIX
 from cronium_admin.runs.list_api import RunFilters
 from cronium_admin.runs.models import Run
 
 __all__ = ["router"]
-_OWN = {*LineFilter.model_fields, "after"}
 
 
 class FoundLineOut(Schema):
@@ -61,6 +62,7 @@ class LogSearchOut(Schema):
     operation_id="search_logs",
     summary="Search the logs of many runs",
 )
+@accept_prefix(PREFIX)
 def search_logs(
     request: HttpRequest,
     filters: Query[RunFilters],
@@ -70,7 +72,7 @@ def search_logs(
     """The lines that match in the logs of the runs that the filters choose. One request searches for about two seconds,
     and returns up to 20 lines of a run."""
     caller = get_caller(request)
-    runs = filters.select(Run.objects.visible_to(caller).defer("differs", "output", "sandbox", "error"), request, _OWN)
+    runs = filters.select(Run.objects.visible_to(caller).defer("differs", "output", "sandbox", "error"), request)
     try:
         with hold_search_slot():
             result = search_runs(runs, wanted.build_query(), after, is_cancelled=make_disconnect_check(request))

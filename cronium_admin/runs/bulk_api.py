@@ -133,6 +133,7 @@ def _check_choice(name: str, items: Iterable[object], text: str) -> None:
 
 def _select_runs(caller: User, text: str) -> "QuerySet[Run]":
     query = QueryDict(text)
+    _refuse_repeated(query, ("period", "since", "until"))
     chosen, unread = RunFilter.from_query(query)
     for name, value in [(name, value) for name, values in query.lists() for value in values]:
         is_input = name == "input" or name.startswith(PREFIX)
@@ -148,7 +149,9 @@ def _select_runs(caller: User, text: str) -> "QuerySet[Run]":
 
 
 def _list_jobs(caller: User, text: str) -> list[int]:
-    given = QueryDict(text).dict()
+    query = QueryDict(text)
+    _refuse_repeated(query, _JOB_FILTERS)
+    given = query.dict()
     for name in given:
         if name not in _JOB_FILTERS:
             raise _make_error("filter", f"{name[:40]!r} is no filter of jobs. They are: {', '.join(_JOB_FILTERS)}.")
@@ -156,6 +159,12 @@ def _list_jobs(caller: User, text: str) -> list[int]:
     if (unread := find_unread(chosen, {name: str(value) for name, value in given.items()})) or not chosen.is_filtering:
         raise _make_error("filter", f"{unread or next(iter(given), 'It')}: not a value that a job can have.")
     return list_matching(caller, chosen).ids
+
+
+def _refuse_repeated(query: QueryDict, names: Iterable[str]) -> None:
+    for name in names:
+        if len(query.getlist(name)) > 1:
+            raise _make_error("filter", f"{name} is given more than once. Give it once.")
 
 
 def _name_result(is_changed: bool, refused: str) -> Literal["changed", "unchanged", "refused"]:

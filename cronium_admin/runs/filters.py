@@ -19,7 +19,7 @@ from cronium_admin.images.models import Language
 from cronium_admin.jobs.job_search import has_tag
 from cronium_admin.jobs.lookup import find_job
 from cronium_admin.jobs.models import Job
-from cronium_admin.runs.input_values import build_query, filter_by_input, read_input_filters
+from cronium_admin.runs.input_values import PREFIX, filter_by_input, read_input_filters
 from cronium_admin.runs.models import LIVE, Run, Status
 from cronium_admin.runs.triggers import Trigger
 from cronium_admin.runs.zone_times import convert_local_time
@@ -37,7 +37,7 @@ _ALLOWED: dict[str, Collection[str]] = {"status": STATES, "trigger": Trigger.val
 class RunFilter:
     """A run matches if each filter that has values matches; one of the values of a filter suffices.
 
-    `by` has user names, `project` slugs. `input` has declared fields with their values, of which all must match.
+    `by` has user names, `project` slugs. `input` has pairs of a field and a value: each field must match.
     `period` is a key of PERIODS; `since` and `until` are instants.
     """
 
@@ -62,7 +62,7 @@ class RunFilter:
         Times without an offset are in the time zone `zone`.
         """
         values: dict[str, Any] = {name: _read_values(query, name) for name in LISTED}
-        values["input"] = tuple(read_input_filters(query).items())
+        values["input"] = read_input_filters(query)
         period = query.get("period", "")
         values["period"] = period if period in PERIODS else ""
         unread = []
@@ -79,7 +79,7 @@ class RunFilter:
 
     def list_values(self) -> list[tuple[str, str]]:
         pairs = [(name, value) for name in LISTED for value in getattr(self, name)]
-        pairs += list(build_query(dict(self.input)).items())
+        pairs += [(f"{PREFIX}{name}", value) for name, value in self.input]
         pairs += [("period", self.period)] if self.period else []
         times = [(name, getattr(self, name)) for name in ("since", "until")]
         return pairs + [(name, at.isoformat().replace("+00:00", "Z")) for name, at in times if at]
@@ -109,7 +109,7 @@ class RunFilter:
             runs = runs.filter(host__in=self.host)
         if self.language:
             runs = runs.filter(language__in=self.language)
-        return filter_by_input(self._filter_times(runs), dict(self.input))
+        return filter_by_input(self._filter_times(runs), self.input)
 
     def _filter_projects(self, runs: QuerySet[Run], user: User) -> QuerySet[Run]:
         projects: Collection[int] = ()

@@ -1,6 +1,6 @@
 """The declared values of a run's input: short, in lists of runs, and as rows, for the filter `input.NAME`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.db.models import Exists, OuterRef, QuerySet
@@ -40,39 +40,36 @@ def store_input_values(run: Run, values: Mapping[str, str]) -> None:
         RunInput.objects.bulk_create(RunInput(run=run, name=name, value=text[:length]) for name, text in values.items())
 
 
-def read_input_filters(parameters: QueryDict) -> dict[str, str]:
-    """The values of `input.NAME=VALUE` and `input=NAME=VALUE`, by name, of the parameters of a request.
+def read_input_filters(parameters: QueryDict) -> tuple[tuple[str, str], ...]:
+    """Name and value of each `input.NAME=VALUE` and `input=NAME=VALUE` of a request's parameters.
 
     Raises ApiError 422 for too many.
     """
-    wanted = {}
-    for name, given in parameters.items():
-        text = str(given)
-        if name == "input":
-            name, _, text = (part.strip() for part in text.partition("="))
-        elif name.startswith(PREFIX):
-            name = name.removeprefix(PREFIX)
+    wanted = dict[tuple[str, str], None]()
+    for parameter, given in [(parameter, str(text)) for parameter, texts in parameters.lists() for text in texts]:
+        if parameter == "input":
+            name, _, value = (part.strip() for part in given.partition("="))
+        elif parameter.startswith(PREFIX):
+            name, value = parameter.removeprefix(PREFIX), given
         else:
             continue
         if name:
-            wanted[name[:60]] = text[: RunInput.MAX_VALUE]
+            wanted[name[:60], value[: RunInput.MAX_VALUE]] = None
     if len(wanted) > MAX_FILTERS:
         text = f"At most {MAX_FILTERS} filters by input are allowed."
         raise ApiError(422, "invalid", f"input: {text}", {"input": [text]})
-    return wanted
+    return tuple(wanted)
 
 
-def build_query(wanted: Mapping[str, str]) -> dict[str, str]:
-    """The parameters of `wanted` in an address."""
-    return {f"{PREFIX}{name}": text for name, text in wanted.items()}
-
-
-def filter_by_input(runs: "QuerySet[Run]", wanted: Mapping[str, str]) -> "QuerySet[Run]":
-    """The runs whose declared fields have these values, as the lists show them."""
-    for name, text in wanted.items():
+def filter_by_input(runs: "QuerySet[Run]", wanted: Iterable[tuple[str, str]]) -> "QuerySet[Run]":
+    """The runs of which each field that `wanted` names has one of its values, as the lists show them."""
+    values = dict[str, list[str]]()
+    for name, text in wanted:
         if "\0" in name + text:
             return runs.none()
-        rows = RunInput.objects.filter(name=name, value=text)
+        values.setdefault(name, []).append(text)
+    for name, texts in values.items():
+        rows = RunInput.objects.filter(name=name, value__in=texts)
         if rows[:FREQUENT].count() < FREQUENT:
             runs = runs.filter(pk__in=rows.values("run"))
         else:  # the newest runs are read until a page is full, instead of all runs that have the value

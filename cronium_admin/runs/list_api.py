@@ -13,6 +13,7 @@ from cronium_admin.accounts.api_auth import get_caller
 from cronium_admin.accounts.models import User
 from cronium_admin.core.errors import ANY_ERROR, ApiError, ErrorBody
 from cronium_admin.core.paging import fetch_newest_page
+from cronium_admin.core.query_parameters import accept_prefix
 from cronium_admin.core.timestamps import UtcDatetime
 from cronium_admin.images.models import Language
 from cronium_admin.jobs.models import Job
@@ -26,7 +27,6 @@ from cronium_admin.runs.triggers import Trigger
 
 __all__ = ["router"]
 _LONG = ("differs", "output", "job__script", "job__env", "job__input", "job__input_schema", "sandbox")
-_PAGE = {"after", "limit"}
 State = Annotated[str, WithJsonSchema({"type": "string", "enum": list(STATES)})]
 TriggerName = Annotated[str, WithJsonSchema({"type": "string", "enum": list(Trigger.values)})]
 LanguageName = Annotated[str, WithJsonSchema({"type": "string", "enum": list(Language.values)})]
@@ -49,24 +49,17 @@ class RunFilters(Schema):
     )
     host: list[Annotated[str, Field(max_length=100)]] = Field([], max_length=MAX_VALUES)
     language: list[LanguageName] = Field([], max_length=MAX_VALUES)
-    input: Annotated[str, Field(max_length=200)] = Field(
-        "",
-        description="NAME=VALUE: only runs whose declared field NAME has this value. `input.NAME=VALUE` is the "
-        "same, and may be given for several fields",
+    input: list[Annotated[str, Field(max_length=200)]] = Field(
+        [],
+        description="NAME=VALUE: only runs whose declared field NAME has this value. `input.NAME=VALUE` is the same",
+        max_length=MAX_VALUES,
     )
     period: Literal["", "1h", "24h", "7d", "30d"] = Field("", description="Only runs created in this time until now")
     since: UtcDatetime | None = Field(None, description="Only runs created at this time or later")
     until: UtcDatetime | None = Field(None, description="Only runs created before this time")
 
-    def select(self, runs: QuerySet[Run], request: HttpRequest, more: Iterable[str] = ()) -> QuerySet[Run]:
-        """Those of `runs` that match.
-
-        Raises ApiError 422 for a parameter that is neither a filter nor in `more`, and for values that no run can have.
-        """
-        names = {*type(self).model_fields, *more}
-        for name in [name for name in request.GET if name not in names and not name.startswith(PREFIX)]:
-            text = f"Unknown filter. The filters are: {', '.join(sorted(names))}."
-            raise make_field_error(name[:40], text)
+    def select(self, runs: QuerySet[Run], request: HttpRequest) -> QuerySet[Run]:
+        """Those of `runs` that match. Raises ApiError 422 for values that no run can have."""
         _check_values("status", "a state", self.status, STATES)
         _check_values("trigger", "a trigger", self.trigger, Trigger.values)
         _check_values("language", "a language", self.language, Language.values)
@@ -74,8 +67,8 @@ class RunFilters(Schema):
             _check_tag(tag)
         caller = get_caller(request)
         jobs = _find_jobs(caller, self.job)
-        lists = {name: clean_values(value) for name, value in self if isinstance(value, list)}
-        inputs = tuple(read_input_filters(request.GET).items())
+        lists = {name: clean_values(value) for name, value in self if isinstance(value, list) and name != "input"}
+        inputs = read_input_filters(request.GET)
         chosen = RunFilter(**lists, input=inputs, period=self.period, since=self.since, until=self.until)
         return chosen.select(runs, caller, jobs)
 
@@ -106,6 +99,7 @@ def _find_jobs(caller: User, slugs: Iterable[str]) -> list[Job]:
 
 
 @router.get("/runs", response={200: RunPage, ANY_ERROR: ErrorBody}, summary="Runs, newest first")
+@accept_prefix(PREFIX)
 def list_runs(
     request: HttpRequest,
     filters: Query[RunFilters],
@@ -114,5 +108,5 @@ def list_runs(
 ) -> RunPage:
     caller = get_caller(request)
     runs = Run.objects.visible_to(caller).select_related("job", "created_by").defer(*_LONG)
-    page = fetch_newest_page(filters.select(runs, request, _PAGE), after, limit)
+    page = fetch_newest_page(filters.select(runs, request), after, limit)
     return RunPage(items=[RunItem.from_run(run) for run in page.items], next=page.next or None)

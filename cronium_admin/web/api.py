@@ -36,6 +36,7 @@ from cronium_admin.core.errors import (
     convert_outage,
     summarize_fields,
 )
+from cronium_admin.core.query_parameters import check_parameters
 from cronium_admin.core.strict_json import StrictParser
 from cronium_admin.expectations.api import router as expectations
 from cronium_admin.expectations.check_api import router as checks
@@ -99,6 +100,7 @@ api = _Api(
     # The page of Swagger uses inline styles; no other page may.
     docs_decorator=csp_update({"style-src": ["'unsafe-inline'"]}),
 )
+api.add_decorator(check_parameters)
 api.add_router("/jobs", jobs)
 api.add_router("/job-views", job_views)
 api.add_router("", runs)

@@ -9,7 +9,8 @@ from django.test import Client
 from django.utils import timezone
 
 from cronium_admin.accounts.models import Membership, Project, User
-from cronium_admin.jobs.job_filter import JobFilter
+from cronium_admin.core.paging import make_cursor
+from cronium_admin.jobs.job_filter import JobFilter, Sort
 from cronium_admin.jobs.job_search import list_matching, list_tags
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.pins import set_pin
@@ -154,6 +155,47 @@ def test_the_order(make_job: Callable[..., Job]) -> None:
     assert _slugs(user, sort="last") == ["b", "a", "c", "d"]
     assert _slugs(user, sort="duration") == ["a", "b", "c", "d"]
     assert _slugs(user, sort="success") == ["a", "c", "b", "d"]
+    api = Api(user)
+    for sort in Sort.values:
+        assert [slug for page in _list_pages(api, f"sort={sort}") for slug in page] == _slugs(user, sort=sort), sort
+    assert _list_pages(api, "sort=failing&state=failing") == [["c"], ["a"]]
+
+
+def _list_pages(api: Api, query: str) -> list[list[str]]:
+    pages, after = list[list[str]](), ""
+    while not pages or after:
+        answer = api.get(f"/jobs?{query}&limit=1&after={after}").json()
+        pages.append([item["slug"] for item in answer["items"]])
+        after = answer["next"]
+    return pages
+
+
+def test_a_job_added_before_the_cursor_shifts_no_rows(make_job: Callable[..., Job]) -> None:
+    api, (a, b) = Api(get_admin()), (make_job(name=name, slug=name) for name in ("b", "d"))
+    _end(a, "failed", failures=2)
+    _end(b, "failed", failures=1)
+    first = api.get("/jobs?sort=failing&limit=1").json()
+    assert [item["slug"] for item in first["items"]] == ["b"]
+    _end(make_job(name="a", slug="a"), "failed", failures=2)
+    make_job(name="e", slug="e")
+    second = api.get(f"/jobs?sort=failing&after={first['next']}").json()
+    assert [item["slug"] for item in second["items"]] == ["d", "e"]
+    assert second["next"] is None
+
+
+def test_a_cursor_of_another_order_is_refused(make_job: Callable[..., Job], admin: Api) -> None:
+    make_job(slug="a"), make_job(slug="b")
+    cursor = admin.get("/jobs?sort=last&limit=1").json()["next"]
+    by_name = admin.get("/jobs?limit=1").json()["next"]
+    for query in (f"sort=failing&after={cursor}", f"after={cursor}", f"sort=last&after={by_name}", "sort=last&after=x"):
+        answer = admin.get(f"/jobs?{query}")
+        assert (answer.status_code, list(answer.json()["fields"])) == (422, ["after"]), query
+    for rank in ("nan", "x", ""):
+        answer = admin.get(f"/jobs?sort=last&after={make_cursor('last', rank, 'a', 1)}")
+        assert (answer.status_code, list(answer.json()["fields"])) == (422, ["after"]), rank
+    refused = admin.get("/jobs?sort=size")
+    assert refused.status_code == 422
+    assert all(name in refused.json()["fields"]["sort"][0] for name in Sort.values)
 
 
 def test_a_member_sees_and_counts_the_own_project_only(job: Job, make_job: Callable[..., Job]) -> None:

@@ -44,6 +44,8 @@ def test_the_values_are_in_the_list(viewer: Api, runs: list[Run]) -> None:
 def test_runs_are_filtered_by_value(viewer: Api, runs: list[Run]) -> None:
     assert list_numbers(viewer, "input.region=us") == [3, 2]
     assert list_numbers(viewer, "input=region%3Dus&input.dry_run=true") == [2]
+    assert list_numbers(viewer, "input.region=us&input.region=eu") == [3, 2, 1]
+    assert list_numbers(viewer, "input=region%3Dus&input=region%3Deu&input=dry_run%3Dtrue") == [2, 1]
     assert list_numbers(viewer, "input.region=US") == []
     assert list_numbers(viewer, "input.region=u%00s") == []
     assert viewer.get("/runs?" + "&".join(f"input.f{n}=1" for n in range(6))).status_code == 422
