@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from cronium_admin.home.tallies import Tally
 
@@ -11,21 +11,26 @@ HEIGHT, STEP, WIDTH = 34, 9, 7
 
 @dataclass(frozen=True)
 class Bar:
-    """Coordinates of one hour; `good_height` 0 draws nothing."""
+    """The ended runs of the hour from `at` on, and its coordinates; `good_height` 0 draws nothing."""
 
+    at: datetime
     x: int
     good_y: float
     good_height: float
     bad_y: float
     bad_height: float
-    title: str
+    number: int
+    bad: int
+
+    @property
+    def title(self) -> str:
+        hour = f"{self.at:%H:%M} to {self.at + timedelta(hours=1):%H:%M} UTC"
+        return f"{hour}: {self.number} ended runs, {self.bad} failed"
 
 
 @dataclass(frozen=True)
 class DayBars:
     bars: list[Bar]
-    number: int
-    bad: int
 
     @property
     def width(self) -> int:
@@ -33,7 +38,8 @@ class DayBars:
 
     @property
     def words(self) -> str:
-        return f"Runs of the last 24 hours: {self.number}, of which {self.bad} failed."
+        number, bad = sum(bar.number for bar in self.bars), sum(bar.bad for bar in self.bars)
+        return f"Ended runs of the last 24 hours by hour: {number:,}, of which {bad:,} failed."
 
 
 def build_day_bars(hours: Sequence[Tally]) -> DayBars:
@@ -44,15 +50,16 @@ def build_day_bars(hours: Sequence[Tally]) -> DayBars:
         bad = max(2.0, hour.bad * HEIGHT / most) if hour.bad else 0.0
         good = max(1.0, hour.good * HEIGHT / most) if hour.good else 0.0
         good = min(good, HEIGHT - bad)
-        title = f"{hour.at:%H:%M} to {hour.at + timedelta(hours=1):%H:%M} UTC: {hour.number} runs, {hour.bad} failed"
         bars.append(
             Bar(
+                at=hour.at,
                 x=place * STEP,
                 good_y=round(HEIGHT - bad - good, 1),
                 good_height=round(good, 1),
                 bad_y=round(HEIGHT - bad, 1),
                 bad_height=round(bad, 1),
-                title=title,
+                number=hour.number,
+                bad=hour.bad,
             )
         )
-    return DayBars(bars, sum(hour.number for hour in hours), sum(hour.bad for hour in hours))
+    return DayBars(bars)

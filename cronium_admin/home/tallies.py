@@ -1,14 +1,15 @@
-"""Counts ended runs by hour, for the day's bars and the figures. The counts may be up to a few minutes old.
+"""Counts runs: those of the last 24 hours, and ended ones by hour, for the day's bars and the figures. The counts may
+be up to a few minutes old.
 
 Each process keeps the counts of the projects that its users see, because they read many runs.
 """
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from cachetools import TTLCache
 from django.db.models import CharField, Count, FloatField, Func, Q, Sum
@@ -16,12 +17,15 @@ from django.db.models import CharField, Count, FloatField, Func, Q, Sum
 from cronium_admin.accounts.models import User
 from cronium_admin.accounts.permissions import Permission
 from cronium_admin.core.database.clock import database_now
+from cronium_admin.runs.filters import RunFilter
 from cronium_admin.runs.job_health import BAD, COUNTED_STATUSES, UNCOUNTED_TRIGGERS
 from cronium_admin.runs.models import Run, Status
 
 HOUR = timedelta(hours=1)
 DAY_SECONDS, MONTH_SECONDS = 15.0, 300.0  # how old the counts of 24 hours and of 30 days may be
 _MAX_SCOPES = 64
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,15 @@ class Tally:
     @property
     def number(self) -> int:
         return self.good + self.bad
+
+
+@dataclass(frozen=True)
+class Launched:
+    """Runs launched in the last 24 hours, as the list of runs counts them: also live and cancelled ones, builds and
+    tries."""
+
+    number: int
+    failed: int
 
 
 class _HourText(Func):
@@ -67,18 +80,18 @@ class _Seconds(Func):
         return template.format(*(sql for sql, _ in written)), [param for _, params in written for param in params]
 
 
-class _Kept:
+class _Kept(Generic[T]):
     """The counts of each scope, kept for some seconds. Threads that miss at once count once."""
 
-    def __init__(self, days: int, seconds: float) -> None:
-        self._days = days
-        self._cache: TTLCache[Any, list[Tally]] = TTLCache(_MAX_SCOPES, seconds, timer=time.monotonic)
+    def __init__(self, seconds: float) -> None:
+        self._cache: TTLCache[Any, T] = TTLCache(_MAX_SCOPES, seconds, timer=time.monotonic)
         self._lock = threading.Lock()
 
-    def fetch(self, scope: Any, count: Callable[[int], list[Tally]]) -> list[Tally]:
+    def fetch(self, user: User, count: Callable[[], T]) -> T:
+        scope = _find_scope(user)
         with self._lock:
             if (found := self._cache.get(scope)) is None:
-                found = self._cache[scope] = count(self._days)
+                found = self._cache[scope] = count()
             return found
 
     def clear(self) -> None:
@@ -86,24 +99,35 @@ class _Kept:
             self._cache.clear()
 
 
-_OF_DAY, _OF_MONTH = _Kept(1, DAY_SECONDS), _Kept(30, MONTH_SECONDS)
+_OF_DAY, _OF_MONTH = _Kept[list[Tally]](DAY_SECONDS), _Kept[list[Tally]](MONTH_SECONDS)
+_LAUNCHED = _Kept[Launched](DAY_SECONDS)
 
 
 def clear_tallies() -> None:
     """For tests."""
     _OF_DAY.clear()
     _OF_MONTH.clear()
+    _LAUNCHED.clear()
+
+
+def fetch_launched(user: User) -> Launched:
+    return _LAUNCHED.fetch(user, lambda: Launched(_count_launched(user), _count_launched(user, BAD)))
+
+
+def _count_launched(user: User, statuses: Iterable[str] = ()) -> int:
+    chosen = RunFilter(period="24h", status=tuple(statuses))
+    return chosen.select(Run.objects.visible_to(user), user).order_by().count()
 
 
 def fetch_day(user: User) -> list[Tally]:
     """The last 24 hours, oldest first."""
-    return _OF_DAY.fetch(_find_scope(user), lambda days: _count_hours(user, days))
+    return _OF_DAY.fetch(user, lambda: _count_hours(user, 1))
 
 
 def fetch_month(user: User) -> list[Tally]:
     """The hours of the last 30 days, oldest first; the last 24 hours are those of `fetch_day`."""
     day = fetch_day(user)
-    found = _OF_MONTH.fetch(_find_scope(user), lambda days: _count_hours(user, days))
+    found = _OF_MONTH.fetch(user, lambda: _count_hours(user, 30))
     # Counts kept from before the turn of an hour begin one hour early.
     return ([hour for hour in found if hour.at < day[0].at] + day)[-30 * 24 :]
 

@@ -15,9 +15,10 @@ from cronium_admin.accounts.permissions import Permission
 from cronium_admin.home import activity, failing
 from cronium_admin.home.bars import build_day_bars
 from cronium_admin.home.figures import build_periods, describe_step
-from cronium_admin.home.tallies import fetch_day, fetch_month
+from cronium_admin.home.tallies import fetch_day, fetch_launched, fetch_month
 from cronium_admin.home.welcome import find_welcome
 from cronium_admin.jobs.job_states import JobState, count_states
+from cronium_admin.runs.job_health import BAD
 
 # Differs in each answer
 _CSRF = re.compile(r'<input type="hidden" name="csrfmiddlewaretoken" value="[^"]*">')
@@ -80,6 +81,8 @@ def _build_context(user: User) -> dict[str, Any]:
         "next": activity.list_next_times(user),
         "pins": activity.list_pins(user),
         "slots": activity.count_slots(user),
+        "launched": fetch_launched(user),
+        "failures": BAD,
         "bars": build_day_bars(fetch_day(user)),
         "welcome": find_welcome(user),
         "may": Permissions(user),

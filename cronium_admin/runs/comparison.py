@@ -24,7 +24,7 @@ from cronium_admin.runs.models import Run
 from cronium_admin.runs.presentation.phases import build_phases
 from cronium_admin.runs.presentation.reasons import describe_reason
 from cronium_admin.runs.presentation.why import explain_run
-from cronium_admin.runs.triggers import describe_trigger
+from cronium_admin.runs.triggers import name_trigger
 
 MAX_VALUE = 300  # characters of a value
 MAX_PATHS = 200  # differing paths of a JSON value that are listed
@@ -194,7 +194,7 @@ def _compare_networks(a: Run, b: Run) -> Iterator[Row]:
 def _compare_starts(a: Run, b: Run) -> Iterator[Row]:
     yield _make_row("host", "Host", a.host, b.host)
     yield _make_row("queue", "Queue", a.queue, b.queue)
-    yield _make_row("trigger", "Started", *(describe_trigger(run.trigger) for run in (a, b)))
+    yield _make_row("trigger", "Trigger", *(name_trigger(run.trigger) for run in (a, b)))
     yield _make_row(
         "created_by", "Launched by", *(run.created_by.get_username() if run.created_by else "" for run in (a, b))
     )

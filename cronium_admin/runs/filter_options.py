@@ -27,13 +27,13 @@ _TITLES = {
     "tag": "Tag",
     "status": "State",
     "reason": "Reason",
-    "trigger": "Started by",
+    "trigger": "Trigger",
     "by": "Launched by",
     "host": "Host",
     "language": "Language",
-    "period": "Time",
-    "since": "Since",
-    "until": "Until",
+    "period": "Launched",
+    "since": "Launched since",
+    "until": "Launched before",
 }
 
 

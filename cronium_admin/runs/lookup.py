@@ -9,9 +9,10 @@ from cronium_admin.accounts.permissions import Permission
 from cronium_admin.accounts.projects import check_can
 from cronium_admin.core.errors import ApiError
 from cronium_admin.images.models import ImageVersion
-from cronium_admin.runs.models import BUILD_TRIGGER, LIVE, Run, Status
-from cronium_admin.runs.triggers import Trigger
+from cronium_admin.runs.job_health import GOOD, UNCOUNTED_TRIGGERS
+from cronium_admin.runs.models import BUILD_TRIGGER, LIVE, Run
 
+SEARCHED_RUNS = 500  # before a run, for the last success
 _LONG = ("job__script", "job__env", "job__input", "sandbox")
 
 
@@ -39,12 +40,16 @@ def find_built_version(run: Run) -> ImageVersion | None:
 
 
 def find_last_success(run: Run) -> Run | None:
-    """The last run of its job before it that succeeded. None for a run of a deleted job."""
-    if run.job_id is None:
+    """The last success before `run` of the same job, with its revision, among the SEARCHED_RUNS runs before it.
+
+    None for a run of a deleted job and for a build.
+    """
+    if run.job_id is None or run.trigger == BUILD_TRIGGER:
         return None
-    earlier = Run.objects.filter(job=run.job_id, number__lt=run.number, status=Status.SUCCEEDED)
-    earlier = earlier.exclude(trigger=Trigger.TRY)
-    return earlier.only("number", "job_slug").order_by("-number").first()
+    before = Run.objects.filter(job=run.job_id, number__lt=run.number, number__gte=run.number - SEARCHED_RUNS)
+    counted = before.filter(status__in=GOOD).exclude(trigger__in=UNCOUNTED_TRIGGERS)
+    good = counted.select_related("revision").defer("output", "sandbox")
+    return good.order_by("-number").first()
 
 
 def find_numbered_run(run: Run, number: str) -> Run | None:

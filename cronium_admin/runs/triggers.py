@@ -37,5 +37,10 @@ _WORDS = {
 
 
 def describe_trigger(trigger: str) -> str:
-    """For a sentence that begins with "Started"."""
+    """For a sentence that begins with "Launched"."""
     return _WORDS[Trigger(trigger)] if trigger in Trigger.values else trigger
+
+
+def name_trigger(trigger: str) -> str:
+    """The label; another version's value as it is."""
+    return str(Trigger(trigger).label) if trigger in Trigger.values else trigger

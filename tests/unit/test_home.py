@@ -1,5 +1,7 @@
 """The home page: its counters, what it shows of failing and live runs, to whom, and at which cost."""
 
+import html
+import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from itertools import pairwise
@@ -208,7 +210,25 @@ def test_the_number_of_queries_does_not_grow(people: Any, make_job: MakeJob) -> 
             assert client.get("/home/now/").status_code == 200
         numbers.append(len(captured))
     assert numbers[0] == numbers[1]
-    assert numbers[0] <= 24
+    assert numbers[0] <= 25
+
+
+def test_the_runs_of_24_hours_are_those_of_the_list(people: Any, make_job: MakeJob) -> None:
+    job = make_job()
+    for status, trigger in (("succeeded", "api"), ("failed", "api"), ("lost", "try"), ("cancelled", "api")):
+        end(job, status, trigger=trigger)
+    launch(job, people["operator"])
+    old = end(job, "failed")
+    Run.objects.filter(pk=old.pk).update(created_at=timezone.now() - timedelta(hours=25))
+    client = Client()
+    client.force_login(people["viewer"])
+    clear_tallies()
+    home = client.get("/").content.decode()
+    found = re.findall(r'href="(/runs/\?[^"]*period=24h)">(?:<strong>)?(\d+) (run|failed)', home)
+    assert [(number, word) for _, number, word in found] == [("5", "run"), ("2", "failed")]
+    for address, number, _ in found:
+        page = client.get(html.unescape(address)).content.decode()
+        assert f"1–{number} of {number} runs" in page, address
 
 
 def test_tallies_count_what_counts(people: Any, make_job: MakeJob) -> None:
@@ -236,7 +256,7 @@ def test_bars_stay_in_their_box() -> None:
     at = timezone.now()
     hours = [Tally(at, 0, 0), Tally(at, 10_000, 1), Tally(at, 0, 3), Tally(at, 1, 0)]
     drawn = build_day_bars(hours)
-    assert (drawn.number, drawn.bad) == (10_005, 4)
+    assert drawn.words == "Ended runs of the last 24 hours by hour: 10,005, of which 4 failed."
     for bar in drawn.bars:
         assert bar.good_height + bar.bad_height <= HEIGHT
         assert bar.good_y >= 0

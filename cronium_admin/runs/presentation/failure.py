@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from cronium_admin.jobs.line_map import find_line_in
 from cronium_admin.jobs.models import JobRevision
 from cronium_admin.runs.job_health import BAD
+from cronium_admin.runs.lookup import find_last_success
 from cronium_admin.runs.models import BUILD_TRIGGER, Run
-from cronium_admin.runs.presentation.since_success import count_streak, find_last_success
+from cronium_admin.runs.presentation.since_success import count_streak
 from cronium_admin.runs.presentation.why import Why, explain_run
 
 

@@ -11,9 +11,9 @@ from cronium_admin.jobs.models import ScriptText
 from cronium_admin.jobs.revision_changes import count_changed_lines
 from cronium_admin.jobs.templatetags.networks import NETWORKS
 from cronium_admin.runs.job_health import BAD, UNCOUNTED_TRIGGERS
-from cronium_admin.runs.models import BUILD_TRIGGER, Run, Status
+from cronium_admin.runs.lookup import SEARCHED_RUNS
+from cronium_admin.runs.models import Run
 
-SEARCHED_RUNS = 500  # before the failed one
 _SHORT = 40  # characters of an input that is shown
 _HEX = 12  # digits of a digest
 
@@ -35,16 +35,6 @@ class SinceSuccess:
     changed: list[Difference]
     same: list[str]
     measured: list[Difference]
-
-
-def find_last_success(run: Run) -> Run | None:
-    """The last success before `run` of the same job, among the SEARCHED_RUNS runs before it."""
-    if run.job_id is None or run.trigger == BUILD_TRIGGER:
-        return None
-    before = Run.objects.filter(job=run.job_id, number__lt=run.number, number__gte=run.number - SEARCHED_RUNS)
-    counted = before.filter(status=Status.SUCCEEDED).exclude(trigger__in=UNCOUNTED_TRIGGERS)
-    good = counted.select_related("revision").defer("output", "sandbox")
-    return good.order_by("-number").first()
 
 
 def count_streak(run: Run, good: Run | None) -> int:

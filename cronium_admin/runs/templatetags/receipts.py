@@ -1,14 +1,14 @@
-"""Template filters of receipts: the times of a run with their labels, and what started it. Makes no query."""
+"""Template filters of receipts: the times of a run with their labels. Makes no query."""
 
 from datetime import datetime
 
 from django import template
 
 from cronium_admin.runs.models import Run
-from cronium_admin.runs.triggers import describe_trigger
+from cronium_admin.runs.triggers import name_trigger
 
 register = template.Library()
-register.filter("trigger_words", describe_trigger)
+register.filter("trigger_name", name_trigger)
 
 
 @register.filter(name="receipt_times")
