@@ -55,6 +55,14 @@ def find_refusal(user: User, job: Job, act: str) -> str:
     return "It is disabled." if act == Act.RUN and not job.enabled else ""
 
 
+def find_sameness(job: Job, act: str, tag: str) -> str:
+    """Says that the job has the state that `act` would set; else empty."""
+    if act == Act.RUN:
+        return ""
+    is_same = all(getattr(job, name) == value for name, value in _make_change(job, act, tag).items())
+    return "It is so already." if is_same else ""
+
+
 def read_jobs(user: User, ids: list[int]) -> list[Job]:
     """In the order of `ids`, at most one more than MAX_JOBS, without those that the user does not see."""
     ids = list(dict.fromkeys(ids))[: MAX_JOBS + 1]

@@ -22,6 +22,7 @@ from cronium_admin.runs.bulk_runs import (
     list_applicable,
     read_runs,
 )
+from cronium_admin.runs.bulk_views import describe_missing
 from cronium_admin.runs.filters import RunFilter, count_bounded
 from cronium_admin.runs.models import Run
 
@@ -73,9 +74,7 @@ def _choose_runs(user: User, chosen: RunFilter, act: str, sent: QueryDict) -> tu
         return read_runs(user, ids), notes
     given = list(dict.fromkeys(sent.getlist("run")))[: MAX_RUNS + 1]
     runs = read_runs(user, [pk for text in given if (pk := _parse_id(text))])
-    missing = len(given) - len(runs)
-    words = "was not found. It may have" if missing == 1 else "were not found. They may have"
-    return runs, [f"{missing} of the chosen runs {words} been deleted."] if missing else []
+    return runs, describe_missing(len(given) - len(runs), "run")
 
 
 def _parse_id(text: str) -> UUID | None:

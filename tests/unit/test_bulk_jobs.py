@@ -87,7 +87,7 @@ def test_rights_are_checked_for_each_job(jobs: list[Job], make_job: Callable[...
     stranger = User.objects.create(username="stranger", role="")
     Membership.objects.create(user=stranger, project=south, role="operator")
     text = _post(stranger, jobs, "run", confirmed="yes").content.decode()
-    assert "Choose at least one job" in text, "jobs of other projects are not found"
+    assert "3 of the chosen jobs were not found." in text, "jobs of other projects"
     assert _post(User.objects.create(username="vera", role="viewer"), jobs, "run").status_code == 403
 
 
@@ -96,6 +96,37 @@ def test_one_refusal_holds_up_no_other(jobs: list[Job], people: dict[str, User])
     results = apply_to_jobs(people["editor"], jobs, "disable")
     assert [result.is_changed for result in results] == [True, False, True]
     assert "deleted" in results[1].refused
+
+
+def test_a_job_that_was_deleted_is_left_out_in_words(jobs: list[Job], people: dict[str, User]) -> None:
+    editor, deleted = people["editor"], jobs[0]
+    Job.objects.filter(pk=deleted.pk).delete()
+    words = "1 of the chosen jobs was not found. It may have been deleted."
+    first = _post(editor, jobs, "disable").content.decode()
+    assert "<h1>Disable 2 jobs?</h1>" in first
+    assert words in first
+    done = _post(editor, jobs, "disable", confirmed="yes").content.decode()
+    assert "<h1>2 jobs disabled</h1>" in done
+    assert words in done
+    for confirmed in ({}, {"confirmed": "yes"}):
+        none = _post(editor, jobs[:1], "disable", **confirmed)
+        assert none.status_code == 422
+        assert words in none.content.decode()
+    gone = _post(editor, [], "disable", scope="all", filter="tag=none")
+    assert (gone.status_code, "No job matches the filter any more." in gone.content.decode()) == (422, True)
+
+
+@pytest.mark.parametrize(("act", "tag"), [("run", ""), ("enable", ""), ("add_tag", "old"), ("remove_tag", "new")])
+def test_an_act_that_changes_nothing_is_not_asked_for(
+    jobs: list[Job], people: dict[str, User], act: str, tag: str
+) -> None:
+    if act == "run":
+        Job.objects.update(enabled=False)
+    text = _post(people["editor"], jobs, act, tag=tag).content.decode()
+    assert "<h1>Nothing to do</h1>" in text
+    assert "3 of the chosen jobs are left out:" in text
+    assert ("It is disabled." if act == "run" else "It is so already.") in text
+    assert 'name="confirmed"' not in text
 
 
 def test_a_tag_is_added_to_what_is_stored(jobs: list[Job], people: dict[str, User]) -> None:

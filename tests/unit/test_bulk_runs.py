@@ -147,6 +147,14 @@ def test_the_number_is_bounded(runs: list[Run], people: dict[str, User], monkeyp
     assert not Run.objects.filter(status="cancelled").exists()
 
 
+def test_an_act_that_no_run_allows_is_not_asked_for(runs: list[Run], people: dict[str, User]) -> None:
+    Run.objects.update(status="succeeded")
+    text = _post(people["operator"], runs, "cancel").content.decode()
+    assert "<h1>Nothing to do</h1>" in text
+    assert "It has ended: succeeded." in text
+    assert 'name="confirmed"' not in text
+
+
 def test_viewers_see_no_boxes(runs: list[Run], people: dict[str, User], client: Client) -> None:
     for role, has_boxes in (("viewer", False), ("operator", True)):
         client.force_login(people[role])
