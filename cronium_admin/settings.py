@@ -167,6 +167,7 @@ STORAGES = {
 USE_TZ = True
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en"
+USE_I18N = False  # pages and messages are English; without translation each value on a page costs less
 
 _memory = "django.core.cache.backends.locmem.LocMemCache"
 # Large enough that neither other entries nor clients that try many names evict counters.

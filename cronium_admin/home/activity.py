@@ -101,7 +101,7 @@ def list_pins(user: User) -> list[dict[str, Any]]:
         {
             "job": job,
             "runs": recent[job.pk],
-            "last": (recent[job.pk] or [None])[-1],
+            "last": recent[job.pk][-1] if recent[job.pk] else None,
             "can_run": job.enabled and can(user, Permission.RUN, job),
         }
         for job in pinned

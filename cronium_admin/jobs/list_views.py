@@ -148,9 +148,9 @@ def _build_choices(user: User, chosen: JobFilter) -> dict[str, Any]:
 
 def _build_rows(jobs: list[Job]) -> list[dict[str, Any]]:
     recent, late = fetch_recent_runs(jobs), find_late_jobs(jobs)
+    last = {pk: runs[-1] for pk, runs in recent.items() if runs}
     return [
-        {"job": job, "runs": recent[job.pk], "last": (recent[job.pk] or [None])[-1], "late": late.get(job.pk, "")}
-        for job in jobs
+        {"job": job, "runs": recent[job.pk], "last": last.get(job.pk), "late": late.get(job.pk, "")} for job in jobs
     ]
 
 
