@@ -30,6 +30,9 @@ from cronium_admin.runs.triggers import Trigger
 router = Router(tags=["runs"], auth=require_project_permission(Permission.RUN))
 _FILTER = "Instead of a list: all that match these parameters of the list, such as `{}`. At least one is needed."
 _JOB_FILTERS = ("q", "state", "language", "tag", "project", "network", "mine", "pinned")
+_ONCE = ("period", "since", "until")
+_RUN_FILTERS = (*LISTED, *_ONCE, "input.NAME")
+_NOTHING = "It names no filter, so that everything would match."
 
 
 class RunActIn(BaseModel):
@@ -133,15 +136,19 @@ def _check_choice(name: str, items: Iterable[object], text: str) -> None:
 
 def _select_runs(caller: User, text: str) -> "QuerySet[Run]":
     query = QueryDict(text)
-    _refuse_repeated(query, ("period", "since", "until"))
+    _refuse_repeated(query, _ONCE)
     chosen, unread = RunFilter.from_query(query)
-    for name, value in [(name, value) for name, values in query.lists() for value in values]:
+    pairs = [(name, value) for name, values in query.lists() for value in values]
+    for name, value in pairs:
         is_input = name == "input" or name.startswith(PREFIX)
-        if name not in (*LISTED, "period", "since", "until") and not is_input:
-            raise _make_error("filter", f"{name[:40]!r} is no filter of runs.")
+        if name not in (*LISTED, *_ONCE) and not is_input:
+            raise _make_error("filter", f"{name[:40]!r} is no filter of runs. They are: {', '.join(_RUN_FILTERS)}.")
         read = value if is_input or name in ("since", "until") else getattr(chosen, name)
         if not value or value in unread or value not in read:
             raise _make_error("filter", f"{value[:40]!r} is no value of the filter {name}.")
+    number = len([name for name, _ in pairs if name not in (*LISTED, *_ONCE)])
+    if number != len(chosen.input) or chosen == RunFilter():
+        raise _make_error("filter", "An input is filtered by input.NAME=VALUE, each name once." if number else _NOTHING)
     jobs, unknown = find_jobs(caller, chosen.job)
     if unknown:
         raise _make_error("filter", f"There is no job {unknown[0]!r}.")
@@ -156,8 +163,10 @@ def _list_jobs(caller: User, text: str) -> list[int]:
         if name not in _JOB_FILTERS:
             raise _make_error("filter", f"{name[:40]!r} is no filter of jobs. They are: {', '.join(_JOB_FILTERS)}.")
     chosen = JobFilter.parse(given)
-    if (unread := find_unread(chosen, {name: str(value) for name, value in given.items()})) or not chosen.is_filtering:
-        raise _make_error("filter", f"{unread or next(iter(given), 'It')}: not a value that a job can have.")
+    if unread := find_unread(chosen, {name: str(value) for name, value in given.items()}):
+        raise _make_error("filter", f"{str(given[unread])[:40]!r} is no value of the filter {unread}.")
+    if not chosen.is_filtering:
+        raise _make_error("filter", _NOTHING)
     return list_matching(caller, chosen).ids
 
 

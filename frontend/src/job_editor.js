@@ -37,7 +37,7 @@ const area = form?.elements.script;
 const NOT_TYPED = ["csrfmiddlewaretoken", "revision"];
 const getFields = () => [...new FormData(form)].filter(([name]) => !NOT_TYPED.includes(name));
 const getLanguage = () => form.elements.language.value;
-const hasChanges = () => JSON.stringify(getFields()) !== savedFields;
+const hasChanges = () => JSON.stringify(getFields()) !== savedFields || Boolean(inputSection?.hasEdits());
 
 const createLanguage = () => LANGUAGES[getLanguage()]();
 const setText = (text) => view.dispatch({ changes: { from: 0, to: view.state.doc.length, insert: text } });
@@ -270,7 +270,7 @@ if (form) {
   startPanels();
   document.querySelector("[data-discard]").addEventListener("click", discardChanges);
   startJsonHint(form);
-  inputSection = startInputSection(form);
+  inputSection = startInputSection(form, (why) => showSaid(`Not saved. The fields of the input: ${why}`, true));
   showImageNote();
   savedFields = JSON.stringify(getFields());
   offerDraft();

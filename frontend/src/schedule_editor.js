@@ -12,9 +12,15 @@ let savedFields = ""; // of getFields(), as JSON
 let isSent = false;
 let timer = null;
 let typedInput = null; // of a job with a schema
-const hasChanges = () => JSON.stringify(getFields()) !== savedFields;
+const hasChanges = () => JSON.stringify(getFields()) !== savedFields || Boolean(typedInput?.hasEdits);
+
+function showSaid(text) {
+  document.getElementById("said").textContent = text;
+  document.getElementById("said").classList.toggle("err", Boolean(text));
+}
 
 function onChange() {
+  showSaid("");
   form.dataset.dirty = hasChanges();
   document.getElementById("unsaved").hidden = !hasChanges();
   clearTimeout(timer);
@@ -57,7 +63,9 @@ function offerDraft() {
 
 function startTypedInput() {
   const root = form.querySelector("[data-typed-input]");
-  if (root) typedInput = new TypedInput({ root, area: form.elements.input, addSettings: (body) => body.set("job", root.dataset.job) });
+  if (!root) return;
+  const onHeld = (why) => showSaid(`Not saved. The fields of the input: ${why}`);
+  typedInput = new TypedInput({ root, area: form.elements.input, addSettings: (body) => body.set("job", root.dataset.job), onHeld });
 }
 
 if (form) {

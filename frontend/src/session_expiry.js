@@ -30,6 +30,7 @@ export function monitorSession() {
     if (isSignInPage && !isSignedOut) onSessionEnd();
     if (!isSignInPage && isSignedOut && event.detail.xhr.status < 400) resumeSession();
   });
+  document.addEventListener("cronium:signed-out", () => { if (!isSignedOut) onSessionEnd(); }); // a request of another bundle
   document.addEventListener("visibilitychange", () => { if (isSignedOut && !document.hidden) resumeSession(); });
   document.addEventListener("submit", onSubmit, { capture: true });
 }

@@ -3,11 +3,14 @@
 
 const AFTER_MS = 350;
 const NO_ANSWER = "No answer from the server. Edit the JSON, or try again.";
+const SIGNED_OUT = "You are signed out. Sign in again; what you typed is still here.";
+const BAD_SCHEMA = "The schema has a problem. The fields are written to the JSON when it is corrected.";
 
 export class TypedInput {
-  /** `root` has the buttons and the fields; `area` the JSON; `addSettings(body)` adds the job, and its unsaved schema. */
-  constructor({ root, area, addSettings, onProblems }) {
-    Object.assign(this, { root, area, addSettings, onProblems });
+  /** `root` has the buttons and the fields; `area` the JSON; `addSettings(body)` adds the job, and its unsaved schema.
+   * `onHeld(text)` gets why the form was not sent. */
+  constructor({ root, area, addSettings, onProblems, onHeld }) {
+    Object.assign(this, { root, area, addSettings, onProblems, onHeld });
     this.list = root.querySelector("[data-typed-fields]");
     this.said = root.querySelector("[data-typed-said]");
     this.form = document.getElementById(root.dataset.typedInput);
@@ -36,7 +39,7 @@ export class TypedInput {
     this.timer = setTimeout(() => this.refresh(), AFTER_MS);
   }
 
-  /** Shows the fields of the JSON, or writes the JSON of edited fields. */
+  /** Shows the fields of the JSON, or writes the JSON of edited fields. Resolves to false without a usable answer. */
   async refresh() {
     clearTimeout(this.timer);
     const request = ++this.request;
@@ -48,19 +51,25 @@ export class TypedInput {
     body.set("start_zone", Intl.DateTimeFormat().resolvedOptions().timeZone ?? "UTC");
     this.addSettings(body);
     const response = await fetch(this.root.dataset.address, { method: "POST", body, signal: AbortSignal.timeout(15_000) }).catch(() => null);
-    if (request !== this.request) return;
-    const isAnswer = response?.ok && !response.url.includes("/sign-in/");
-    this.said.textContent = isAnswer ? "" : NO_ANSWER;
-    if (!isAnswer) return;
-    const page = new DOMParser().parseFromString(await response.text(), "text/html");
-    if (request !== this.request || this.edits !== edits) return; // a newer edit is on its way
-    this.written = edits;
-    this.#applyAnswer(page, hasEdits);
+    if (request !== this.request) return true; // a newer one is on its way
+    const isSignedOut = Boolean(response?.url.includes("/sign-in/"));
+    if (isSignedOut) document.dispatchEvent(new Event("cronium:signed-out"));
+    const text = response?.ok && !isSignedOut ? await response.text().catch(() => null) : null;
+    if (request !== this.request) return true;
+    this.said.textContent = isSignedOut ? SIGNED_OUT : text === null ? NO_ANSWER : "";
+    if (text === null) return false;
+    if (this.edits !== edits) return true;
+    return this.#applyAnswer(new DOMParser().parseFromString(text, "text/html"), edits, hasEdits);
   }
 
-  #applyAnswer(page, hadEdits) {
-    this.onProblems?.([...page.querySelectorAll("[data-schema-problems] li")].map((item) => ({ path: item.dataset.path, text: item.textContent })));
-    if (page.querySelector("[data-schema-problems] li")) return; // the fields stay those of the last valid schema
+  #applyAnswer(page, edits, hadEdits) {
+    const problems = [...page.querySelectorAll("[data-schema-problems] li")];
+    this.onProblems?.(problems.map((item) => ({ path: item.dataset.path, text: item.textContent })));
+    if (problems.length) { // the fields stay those of the last valid schema, with what was typed in them
+      if (hadEdits) this.said.textContent = BAD_SCHEMA;
+      return false;
+    }
+    this.written = edits;
     const result = page.querySelector("[data-typed-result]");
     if (result && hadEdits) this.#write(result.value);
     const problem = page.querySelector("[data-typed-problem]");
@@ -68,6 +77,7 @@ export class TypedInput {
     if (problem) this.said.textContent = `The JSON can't be shown as fields: ${problem.textContent.trim()}`;
     this.#replaceFields(page.querySelector("[data-typed-list]"));
     this.#showView();
+    return true;
   }
 
   #write(text) {
@@ -129,14 +139,16 @@ export class TypedInput {
 
   /** The form waits until the JSON has all edits. */
   async #finish(event) {
-    if (!this.hasEdits || this.isFinishing) return;
+    if (!this.hasEdits) return;
     event.preventDefault();
     event.stopImmediatePropagation();
+    if (this.isFinishing) return; // a second click while it waits
     const { submitter } = event;
     this.isFinishing = true;
-    await this.refresh();
+    while (this.hasEdits && await this.refresh()); // again for what was typed meanwhile
     this.isFinishing = false;
-    if (!this.hasEdits) this.area.form.requestSubmit(submitter);
+    if (this.hasEdits) this.onHeld?.(this.said.textContent);
+    else this.area.form.requestSubmit(submitter);
   }
 }
 

@@ -125,3 +125,54 @@ def test_an_edit_of_the_form_is_in_the_try_that_follows_at_once(page: Page, serv
     expect(page.locator("#run-pane")).to_contain_text('{"n":1,"city":"Oslo"}', timeout=60_000)
     assert server.call("GET", f"/jobs/{slug}")["input"] == {"n": 1}
     expect(page.locator("#id_input_text")).to_have_value(re.compile('"city": "Oslo"'))
+
+
+_DELAY_FIELDS = """() => {
+  const send = window.fetch;
+  window.fetch = async (address, options) => {
+    if (String(address).includes("input-fields")) await new Promise((resolve) => setTimeout(resolve, 700));
+    return send(address, options);
+  };
+}"""
+
+
+def test_a_second_click_waits_for_the_fields_too(page: Page, server: Server) -> None:
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}}
+    slug = server.job("cronium_input | jq -c .", name="Twice", slug="twice-input", input_schema=schema, input={"n": 1})
+    _open_input(page, slug)
+    field = page.locator("[data-typed-fields]").get_by_label("n")
+    expect(field).to_have_value("1")
+    page.evaluate(_DELAY_FIELDS)
+    field.fill("2")
+    page.keyboard.press("Control+Enter")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#run-pane")).to_contain_text('{"n":2}', timeout=60_000)
+    assert server.call("GET", f"/jobs/{slug}")["revision"] == 2
+
+
+def test_fields_that_the_server_can_not_write_hold_the_save(visit: Callable[..., Visitor], server: Server) -> None:
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}}
+    slug = server.job("true", name="Held", slug="held-input", input_schema=schema, input={"n": 1})
+    page = visit().allow("ERR_FAILED").page
+    builder = _open_input(page, slug)
+    field = page.locator("[data-typed-fields]").get_by_label("n")
+    expect(field).to_have_value("1")
+    page.route("**/runs/input-fields/", lambda route: route.abort())
+    field.fill("2")
+    page.keyboard.press("Control+s")
+    expect(page.locator("#said")).to_contain_text("Not saved. The fields of the input: No answer from the server.")
+    expect(page.locator("#unsaved")).to_be_visible()
+    page.unroute("**/runs/input-fields/")
+    builder.get_by_role("button", name="JSON").click()
+    area = builder.get_by_label("Schema of the input")
+    area.fill(json.dumps({"type": "object", "properties": {"n": {"type": "integer", "minimum": "x"}}}))
+    expect(builder).to_contain_text("Must be a number")
+    field.fill("3")
+    page.keyboard.press("Control+s")
+    expect(page.locator("#said")).to_contain_text("The schema has a problem.")
+    area.fill(json.dumps(schema))
+    expect(page.locator("#id_input_text")).to_have_value(re.compile('"n": 3'))
+    expect(field).to_have_value("3")
+    page.keyboard.press("Control+s")
+    expect(page.locator("#said")).to_contain_text("Saved")
+    assert server.call("GET", f"/jobs/{slug}")["input"] == {"n": 3}

@@ -189,6 +189,11 @@ class TestApi:
             ({"act": "cancel", "filter": "colour=red"}, "filter"),
             ({"act": "cancel", "filter": "job=none"}, "filter"),
             ({"act": "cancel", "filter": "?"}, "filter"),
+            ({"act": "cancel", "filter": "&"}, "filter"),  # names nothing: it must not mean all
+            ({"act": "cancel", "filter": "input==x"}, "filter"),
+            ({"act": "cancel", "filter": "input.=x"}, "filter"),
+            ({"act": "cancel", "filter": "input.a=x&input.a=y"}, "filter"),
+            ({"act": "cancel", "filter": "period=1h&period=7d"}, "filter"),
             ({"act": "cancel", "runs": ["x"]}, "runs.0"),
         ],
     )
@@ -220,6 +225,8 @@ class TestApi:
             ({"act": "run", "filter": "state=odd"}, "filter"),
             ({"act": "run", "filter": "sort=name"}, "filter"),
             ({"act": "run", "filter": "mine=no"}, "filter"),
+            ({"act": "run", "filter": "&"}, "filter"),
+            ({"act": "run", "filter": "tag=a&tag=b"}, "filter"),
         ],
     )
     def test_bad_requests_for_jobs(self, job: Job, operator: Api, body: dict[str, object], field: str) -> None:

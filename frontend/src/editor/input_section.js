@@ -2,8 +2,9 @@
 import { TypedInput } from "../typed_input.js";
 import { SchemaBuilder } from "./schema_builder.js";
 
-/** Returns `refresh()`, for texts that a script changed. */
-export function startInputSection(form) {
+/** `onHeld(text)` gets why a save waits. Returns `refresh()`, for texts that a script changed, and `hasEdits()`: whether
+ * the fields of the input have edits that the JSON lacks. */
+export function startInputSection(form, onHeld) {
   const area = form.elements.input_schema_text;
   let builder = null;
   const root = form.querySelector("[data-typed-input]");
@@ -15,8 +16,9 @@ export function startInputSection(form) {
       for (const box of form.querySelectorAll('[name="secrets"]:checked')) body.append("secrets", box.value);
     },
     onProblems: (problems) => builder.showProblems(problems),
+    onHeld,
   });
   builder = new SchemaBuilder({ root: document.getElementById("schema-field"), area, onChange: () => typed.refreshLater() });
   document.getElementById("secret-names").addEventListener("change", () => typed.refreshLater());
-  return { refresh() { builder.draw(); typed.refresh(); } };
+  return { refresh() { builder.draw(); typed.refresh(); }, hasEdits: () => typed.hasEdits };
 }

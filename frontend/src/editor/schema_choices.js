@@ -1,13 +1,15 @@
 // Choices as lines of text: "value" or "value | title", and for choices that depend on a field "case: value | title". Pure.
 // What can't be written as lines gives null: then only the JSON has it.
-import { isObject } from "./schema_model.js";
+import { isKeptNumber, isObject } from "./schema_model.js";
 
 const NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/;
+
+const isNumber = (text) => NUMBER.test(text) && isKeptNumber(text);
 
 /** The number of a text; other texts stay, so that nothing typed is lost: the server refuses them. Empty: undefined. */
 export function parseNumber(text) {
   const trimmed = text.trim();
-  return trimmed === "" ? undefined : NUMBER.test(trimmed) ? Number(trimmed) : trimmed;
+  return trimmed === "" ? undefined : isNumber(trimmed) ? Number(trimmed) : trimmed;
 }
 
 export const parseValue = (text, type) => (type === "integer" || type === "number" ? parseNumber(text) : text);
@@ -15,7 +17,7 @@ export const parseValue = (text, type) => (type === "integer" || type === "numbe
 function formatValue(value, type) {
   if (typeof value === "number" && type !== "string") return String(value);
   if (typeof value !== "string" || value === "" || value !== value.trim() || /[\n\r]/.test(value)) return null;
-  return type === "string" || !NUMBER.test(value) ? value : null;
+  return type === "string" || !isNumber(value) ? value : null;
 }
 
 function formatOption(item, type) {

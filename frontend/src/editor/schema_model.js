@@ -31,16 +31,23 @@ export function parseSchema(text) {
   } catch (error) {
     return { schema: null, problem: `The JSON is not valid yet: ${error.message}` };
   }
+  if (schema === null) return { schema, problem: "" }; // as an empty text
   if (!isObject(schema)) return { schema: null, problem: "The schema must be an object." };
   const properties = schema.properties ?? {};
   if (!isObject(properties) || !Object.values(properties).every(isObject)) return { schema: null, problem: "\"properties\" must be an object with a schema for each field." };
-  if (hasExactNumber(text)) return { schema: null, problem: "A number has more digits than a browser keeps." };
+  if (hasExactNumber(text)) return { schema: null, problem: "It has a number that a browser does not keep exactly." };
   return { schema, problem: "" };
 }
 
 function hasExactNumber(text) {
-  const numbers = text.replace(/"(?:[^"\\]|\\.)*"/g, "").match(/\d[\d.]*/g) ?? [];
-  return numbers.some((number) => number.replace(/\D/g, "").replace(/^0+/, "").length > 15);
+  const numbers = text.replace(/"(?:[^"\\]|\\.)*"/g, "").match(/\d[\d.]*(?:[eE][+-]?\d+)?/g) ?? [];
+  return !numbers.every(isKeptNumber);
+}
+
+/** Whether a browser keeps the number of a text as it is: neither rounded, nor infinite, nor a zero that was none. */
+export function isKeptNumber(text) {
+  const digits = text.replace(/[eE].*/, "").replace(/\D/g, "").replace(/^0+|0+$/g, "");
+  return digits.length <= 15 && Number.isFinite(Number(text)) && (Number(text) !== 0 || digits === "");
 }
 
 export const formatSchema = (schema) => (schema === null ? "" : JSON.stringify(schema, null, 2));

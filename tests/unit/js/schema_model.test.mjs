@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { formatCases, formatOptions, parseCases, parseNumber, parseOptions } from "../../../frontend/src/editor/schema_choices.js";
 import {
-  KINDS, addField, convertField, formatSchema, getFields, getKind, listKept, listKeptOfSchema, moveField, parseSchema, removeField, renameField, setExtension, setKey, setProperty,
+  KINDS, addField, convertField, formatSchema, getFields, getKind, isKeptNumber, listKept, listKeptOfSchema, moveField, parseSchema, removeField, renameField, setExtension, setKey, setProperty,
   setRequired,
 } from "../../../frontend/src/editor/schema_model.js";
 
@@ -136,7 +136,7 @@ test("what can't be shown as fields says why", () => {
   assert.match(parseSchema("{").problem, /not valid yet/);
   assert.match(parseSchema("[]").problem, /must be an object/);
   assert.match(parseSchema('{"properties": {"a": 1}}').problem, /a schema for each field/);
-  assert.match(parseSchema('{"properties": {"a": {"default": 12345678901234567890}}}').problem, /more digits/);
+  assert.match(parseSchema('{"properties": {"a": {"default": 12345678901234567890}}}').problem, /does not keep exactly/);
   assert.deepEqual(parseSchema(" "), { schema: null, problem: "" });
 });
 
@@ -152,4 +152,15 @@ test("a renamed field is renamed where others name it, and a taken name is refus
 
 test("extensions that become empty are removed", () => {
   assert.deepEqual(setExtension({ type: "string", "x-cronium": { secret: true } }, "secret", undefined), { type: "string" });
+});
+
+test("a number that a browser changes stays as it was typed", () => {
+  for (const text of ["1e400", "12345678901234567890", "0.12345678901234567", "1e-400", "-1e999"]) {
+    assert.equal(parseNumber(text), text);
+    assert.equal(formatOptions([text], "number"), text);
+    assert.equal(isKeptNumber(text.replace("-", "")), false);
+    assert.match(parseSchema(`{"properties": {"a": {"minimum": ${text}}}}`).problem, /does not keep exactly/);
+  }
+  for (const text of ["0", "-0.5", "1e15", "0.0e9", "123456789012345", "100000000000000000000"]) assert.equal(parseNumber(text), Number(text));
+  assert.deepEqual(parseSchema("null"), { schema: null, problem: "" });
 });
