@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from hashlib import sha256
 from statistics import median
 from typing import Any
 
@@ -48,6 +49,11 @@ class DurationBars:
     bars: list[DurationBar]
     usual: timedelta | None
     usual_y: float
+
+    @property
+    def version(self) -> str:
+        shown = [(bar.run.pk.hex, bar.run.started_at, bar.run.finished_at, bar.status) for bar in self.bars]
+        return sha256(repr(shown).encode()).hexdigest()[:16]
 
     @property
     def width(self) -> int:

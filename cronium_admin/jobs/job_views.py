@@ -8,6 +8,7 @@ from django.db.models import QuerySet
 from django.db.models.functions import Substr
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from cronium_admin.accounts.page_permissions import Permissions, get_current_user, require_project_permission
@@ -63,6 +64,18 @@ def show_job(request: HttpRequest, slug: str) -> HttpResponse:
 def render_run_rows(request: HttpRequest, slug: str) -> HttpResponse:
     job = find_job(get_current_user(request), slug, only=("pk", "slug", "revision"))
     return render(request, "jobs/_run_rows.html", {"job": job, **_build_run_rows(job, _fetch_run_page(job, ""))})
+
+
+@require_safe
+@never_cache
+@require_project_permission(Permission.VIEW)
+def render_durations(request: HttpRequest, slug: str) -> HttpResponse:
+    # The chart; 204 if it is that of version `v`
+    job = find_job(get_current_user(request), slug, only=("pk", "slug", "last_run_number"))
+    durations = fetch_duration_bars(job)
+    if durations is None or durations.version == request.GET.get("v"):
+        return HttpResponse(status=204)
+    return render(request, "jobs/_durations.html", {"durations": durations})
 
 
 @require_safe

@@ -14,6 +14,7 @@ urlpatterns = [
     path("job-states/", list_views.render_live_cells, name="live"),
     path("jobs/<slug:slug>/", job_views.show_job, name="job"),
     path("jobs/<slug:slug>/runs/", job_views.render_run_rows, name="runs"),
+    path("jobs/<slug:slug>/durations/", job_views.render_durations, name="durations"),
     path("jobs/<slug:slug>/script/", job_views.show_script, name="script"),
     path("jobs/<slug:slug>/history/", history_views.show_history, name="history"),
     path("jobs/<slug:slug>/history/restore/", history_views.restore, name="restore"),

@@ -1,5 +1,6 @@
 """The page of a job: its tabs, what is wrong in one sentence, changes between the runs, comparison and restore."""
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -259,6 +260,22 @@ class TestDurations:
         bars = fetch_duration_bars(job)
         assert bars is not None
         assert [bar.run for bar in bars.newest_first] == [runs[3], runs[2], runs[0]]
+
+    def test_the_chart_alone_is_sent_only_if_it_has_changed(self, job: Job, people: dict[str, User]) -> None:
+        client = Client()
+        client.force_login(people["viewer"])
+        _fill_durations(job, 1, 2)
+        assert client.get("/jobs/report/durations/").status_code == 204
+        _fill_durations(job, 3)
+        chart = client.get("/jobs/report/durations/").content.decode()
+        assert chart.count('class="hit"') == 3
+        [version] = re.findall(r'name="v" value="(\w+)"', chart)
+        assert client.get(f"/jobs/report/durations/?v={version}").status_code == 204
+        launch(job, get_admin())
+        assert client.get(f"/jobs/report/durations/?v={version}").status_code == 204, "a live run has no bar"
+        _end(job)
+        later = client.get(f"/jobs/report/durations/?v={version}")
+        assert later.content.decode().count('class="hit"') == 4
 
     def test_runs_without_a_duration_and_without_success(self, job: Job) -> None:
         runs = _fill_durations(job, 0, 0, 0)

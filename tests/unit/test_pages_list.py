@@ -12,7 +12,8 @@ SCREENS = ROOT / "docs" / "screens"
 
 # Names of URLs that answer with a part of a page, a file or a redirect.
 PARTS = """
-    home-now home-figures-part palette:entries jobs:rows jobs:live jobs:runs jobs:numbered jobs:image-info jobs:try-key
+    home-now home-figures-part palette:entries jobs:rows jobs:live jobs:runs jobs:durations jobs:numbered
+    jobs:image-info jobs:try-key
     runs:input-fields runs:rows runs:count runs:job-options runs:advice runs:launch-form runs:launch-in-editor runs:try
     runs:pane runs:pane-state runs:live logs:last logs:search-part logs:compare-part images:presence images:test
     images:missing-module images:build-rows images:build-steps images:image-live images:version-sbom variables:download

@@ -37,6 +37,7 @@ PAGES = [
     ("get", "jobs:rows", "", "viewer"),
     ("get", "jobs:live", "", "viewer"),
     ("get", "jobs:runs", "job", "viewer"),
+    ("get", "jobs:durations", "job", "viewer"),
     ("get", "jobs:numbered", "numbered", "viewer"),
     ("get", "jobs:job", "job", "viewer"),
     ("get", "jobs:script", "job", "viewer"),
