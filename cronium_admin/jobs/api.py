@@ -17,7 +17,8 @@ from cronium_admin.core.errors import ANY_ERROR, ApiError, ErrorBody
 from cronium_admin.core.paging import filter_after, make_cursor, make_cursor_error, parse_cursor
 from cronium_admin.images.models import Language
 from cronium_admin.jobs.job_filter import JobFilter, Sort, find_unread
-from cronium_admin.jobs.job_search import Position, filter_jobs, list_after
+from cronium_admin.jobs.job_listing import Position, list_after
+from cronium_admin.jobs.job_search import filter_jobs
 from cronium_admin.jobs.job_states import JobState, filter_state
 from cronium_admin.jobs.lookup import find_job
 from cronium_admin.jobs.models import Job, Network

@@ -16,13 +16,8 @@ from cronium_admin.accounts.page_permissions import Permissions, get_current_use
 from cronium_admin.accounts.permissions import Permission, can
 from cronium_admin.images.models import Language
 from cronium_admin.jobs.job_filter import JobFilter, Sort
-from cronium_admin.jobs.job_search import (
-    Listing,
-    find_script_matches,
-    list_matching,
-    list_tags,
-    list_visible_projects,
-)
+from cronium_admin.jobs.job_listing import Listing, list_matching
+from cronium_admin.jobs.job_search import find_script_matches, list_tags, list_visible_projects
 from cronium_admin.jobs.job_states import JobState
 from cronium_admin.jobs.models import Job, Network
 from cronium_admin.jobs.pins import find_pinned
@@ -80,8 +75,8 @@ def render_live_cells(request: HttpRequest) -> HttpResponse:
 
 def _build_list_context(request: HttpRequest, user: User, chosen: JobFilter, views: list[Any]) -> dict[str, Any]:
     listing, projects = list_matching(user, chosen), list_visible_projects(user)
-    page = Paginator(listing.ids, PAGE_SIZE).get_page(request.GET.get("page"))
-    rows = _build_rows(_fetch_jobs(user, list(page)))
+    page = Paginator(range(listing.number), PAGE_SIZE).get_page(request.GET.get("page"))
+    rows = _build_rows(listing.fetch(page.start_index() - 1, page.end_index()) if listing.number else [])
     _add_failed_runs(rows)
     jobs = [row["job"] for row in rows]
     names = Counter(job.name for job in jobs)
@@ -104,13 +99,6 @@ def _build_list_context(request: HttpRequest, user: User, chosen: JobFilter, vie
         "can": Permissions(user),
         **_build_live_context(rows),
     }
-
-
-def _fetch_jobs(user: User, ids: list[int]) -> list[Job]:
-    # In the order of `ids`
-    jobs = Job.objects.visible_to(user).filter(pk__in=ids).defer("script", "env", "input", "description")
-    by_id = {job.pk: job for job in jobs.select_related("health")}
-    return [by_id[pk] for pk in ids if pk in by_id]
 
 
 def _build_counters(listing: Listing, chosen: JobFilter) -> list[dict[str, Any]]:

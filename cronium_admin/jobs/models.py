@@ -181,7 +181,12 @@ class Job(InProject, ExpectedBy):
     class Meta:
         ordering = ["order_key", "id"]
         # For counters; few jobs are disabled.
-        indexes = [models.Index(fields=["id"], name="job_disabled", condition=models.Q(enabled=False))]
+        # The others for lists: the order by name, with what a state needs; the tags to choose from.
+        indexes = [
+            models.Index(fields=["id"], name="job_disabled", condition=models.Q(enabled=False)),
+            models.Index(fields=["order_key", "id", "enabled"], name="job_by_name"),
+            models.Index(fields=["tags"], name="job_tags"),
+        ]
         constraints = [
             models.UniqueConstraint(fields=["project", "slug"], name="job_slug_once_per_project"),
             *(make_constraint(bound, "job", nullable=True) for bound in (CPU, MEMORY_MB, PIDS)),

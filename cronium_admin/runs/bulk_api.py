@@ -15,7 +15,7 @@ from cronium_admin.accounts.models import User
 from cronium_admin.accounts.permissions import Permission
 from cronium_admin.core.errors import ANY_ERROR, ApiError, ErrorBody
 from cronium_admin.jobs.job_filter import JobFilter, find_unread
-from cronium_admin.jobs.job_search import list_matching
+from cronium_admin.jobs.job_listing import list_matching_ids
 from cronium_admin.jobs.lookup import find_job
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.validation import is_tag
@@ -167,7 +167,7 @@ def _list_jobs(caller: User, text: str) -> list[int]:
         raise _make_error("filter", f"{str(given[unread])[:40]!r} is no value of the filter {unread}.")
     if not chosen.is_filtering:
         raise _make_error("filter", _NOTHING)
-    return list_matching(caller, chosen).ids
+    return list_matching_ids(caller, chosen, MAX_JOBS + 1)
 
 
 def _refuse_repeated(query: QueryDict, names: Iterable[str]) -> None:

@@ -13,7 +13,7 @@ from cronium_admin.accounts.models import User
 from cronium_admin.accounts.page_permissions import get_current_user, require_project_permission
 from cronium_admin.accounts.permissions import Permission
 from cronium_admin.jobs.job_filter import JobFilter
-from cronium_admin.jobs.job_search import list_matching
+from cronium_admin.jobs.job_listing import list_matching_ids
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.validation import is_tag
 from cronium_admin.runs.bulk_jobs import MAX_JOBS, TAG_ACTS, Act, apply_to_jobs, find_refusal, find_sameness, read_jobs
@@ -58,7 +58,9 @@ def _choose_jobs(user: User, sent: QueryDict) -> tuple[list[Job], list[str]]:
     # The jobs of the given ids, or all that match the filter; at most one more than MAX_JOBS. And sentences about
     # chosen jobs that no longer exist
     if sent.get("scope") == "all":
-        jobs = read_jobs(user, list_matching(user, JobFilter.parse(QueryDict(sent.get("filter", "")))).ids)
+        jobs = read_jobs(
+            user, list_matching_ids(user, JobFilter.parse(QueryDict(sent.get("filter", ""))), MAX_JOBS + 1)
+        )
         return jobs, [] if jobs else ["No job matches the filter any more."]
     given = list(dict.fromkeys(sent.getlist("job")))[: MAX_JOBS + 1]
     jobs = read_jobs(user, [int(pk) for pk in given if pk.isdecimal() and pk.isascii() and len(pk) < 18])

@@ -27,7 +27,7 @@ from cronium_admin.core.paging import fetch_newest_page, make_cursor  # noqa: E4
 from cronium_admin.home.activity import fetch_activity  # noqa: E402
 from cronium_admin.home.failing import find_last_failure  # noqa: E402
 from cronium_admin.jobs.job_filter import JobFilter, Sort  # noqa: E402
-from cronium_admin.jobs.job_search import list_matching  # noqa: E402
+from cronium_admin.jobs.job_listing import list_matching  # noqa: E402
 from cronium_admin.jobs.job_states import count_states  # noqa: E402
 from cronium_admin.jobs.models import Job  # noqa: E402
 from cronium_admin.jobs.recent_runs import fetch_recent_runs  # noqa: E402
@@ -255,9 +255,13 @@ def _make_pages() -> dict[str, Callable[[], Any]]:
             f"frame, {name}": partial(count_for_frame, user),
             f"palette, {name}": partial(find_entries, user, ""),
             f"palette: number, {name}": partial(find_entries, user, "#77"),
-            **{f"jobs: {sort}, {name}": partial(list_matching, user, JobFilter(sort=sort)) for sort in Sort.values},
+            **{f"jobs: {sort}, {name}": partial(_list_page, user, sort) for sort in Sort.values},
         }
     return found
+
+
+def _list_page(user: User, sort: str) -> list[Job]:
+    return list_matching(user, JobFilter(sort=sort)).fetch(0, 50)
 
 
 def main(count: int) -> None:

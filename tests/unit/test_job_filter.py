@@ -11,7 +11,8 @@ from django.utils import timezone
 from cronium_admin.accounts.models import Membership, Project, User
 from cronium_admin.core.paging import make_cursor
 from cronium_admin.jobs.job_filter import JobFilter, Sort
-from cronium_admin.jobs.job_search import list_matching, list_tags
+from cronium_admin.jobs.job_listing import list_matching, list_matching_ids
+from cronium_admin.jobs.job_search import list_tags
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.pins import set_pin
 from cronium_admin.jobs.service import save_job
@@ -25,8 +26,14 @@ pytestmark = pytest.mark.django_db
 
 
 def _slugs(user: User, **fields: Any) -> list[str]:
-    names = dict(Job.objects.values_list("pk", "slug"))
-    return [names[pk] for pk in list_matching(user, JobFilter(**fields)).ids]
+    names, chosen = dict(Job.objects.values_list("pk", "slug")), JobFilter(**fields)
+    listing = list_matching(user, chosen)
+    ids = [job.pk for job in listing.fetch(0, 100)]
+    # As on pages of one job
+    assert ids == [job.pk for place in range(len(ids)) for job in listing.fetch(place, place + 1)]
+    assert sorted(ids) == sorted(list_matching_ids(user, chosen, 100))
+    assert listing.number == len(ids)
+    return [names[pk] for pk in ids]
 
 
 def _end(job: Job, status: str, seconds: int = 1, failures: int = 0) -> Run:
@@ -205,7 +212,7 @@ def test_a_member_sees_and_counts_the_own_project_only(job: Job, make_job: Calla
     member = User.objects.create(username="member", role="")
     Membership.objects.create(user=member, project=south, role="viewer")
     listing = list_matching(member, JobFilter(q="e"))
-    assert (len(listing.ids), listing.total, sum(listing.counts.values())) == (1, 1, 1)
+    assert (len(listing.fetch(0, 50)), listing.total, sum(listing.counts.values())) == (1, 1, 1)
     assert list_tags(member, "") == ["mine"]
     assert _slugs(get_admin(), project="south") == ["own"]
 

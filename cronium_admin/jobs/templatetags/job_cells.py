@@ -39,6 +39,7 @@ _RUN = (
 )
 _EMPTY = SafeString("")
 _CSRF = CsrfTokenNode()
+_LANGUAGES = dict(Language.choices)
 
 
 @register.simple_tag(name="job_state")
@@ -67,7 +68,7 @@ def render_job_name(row: dict[str, Any]) -> SafeString:
     return format_html(
         '<div class="job-name"><span class="job-lang" title="{}">{}</span><a class="title" href="{}" title="{}">{}</a>'
         "{}{}{}</div>",
-        Language(job.language).label if job.language in Language.values else job.language,
+        _LANGUAGES.get(job.language, job.language),
         render_language_icon(job.language),
         build_link("jobs:job", job.slug),
         name,
