@@ -22,18 +22,34 @@ from tests.browser.visitor import Visitor
 from tests.engine.server import ROOT, Server, Template
 
 OUT = ROOT / "docs" / "screens"
-COLOURS = 96
+FREQUENT, COLOURS = 48, 160  # of a picture: kept in any case, and at most
+NEAR = 300  # squared distance of two colours; a rarer colour that is so near to a kept one is replaced
 HEIGHTS = {1440: (900, 2000), 390: (844, 2400)}  # by width: of the window, and at most of a picture
 THEMES = ("light", "dark")
 
 
+def choose_colours(counted: list[tuple[int, tuple[int, int, int]]]) -> list[tuple[int, int, int]]:
+    """The most frequent ones, and rarer ones that look different: states are often written in few pixels."""
+    chosen: list[tuple[int, int, int]] = []
+    for _, colour in sorted(counted, reverse=True):
+        if len(chosen) < FREQUENT or all(measure_distance(colour, other) > NEAR for other in chosen):
+            chosen.append(colour)
+        if len(chosen) == COLOURS:
+            break
+    return chosen
+
+
+def measure_distance(one: tuple[int, int, int], other: tuple[int, int, int]) -> int:
+    return sum((a - b) ** 2 for a, b in zip(one, other, strict=True))
+
+
 def save_picture(png: bytes, path: Path) -> None:
-    """With its most frequent colours; the others become the nearest of these."""
+    """With few colours, so that the file is small."""
     with Image.open(io.BytesIO(png)) as image:
         whole = image.convert("RGB")
-    frequent = sorted(whole.getcolors(whole.width * whole.height) or [], reverse=True)[:COLOURS]
     palette = Image.new("P", (1, 1))
-    palette.putpalette([part for _, colour in frequent for part in colour])
+    colours = choose_colours(whole.getcolors(whole.width * whole.height) or [])
+    palette.putpalette([part for colour in colours for part in colour])
     few = whole.quantize(palette=palette, dither=Image.Dither.NONE)
     few.convert("RGB").save(path, "WEBP", lossless=True, quality=70, method=3)
 

@@ -17,10 +17,13 @@ _UNIT_ERRORS = {"invalid_choice": "Choose one of the units."}
 _SPANS = {"period": "period_seconds", "grace": "grace_seconds"}
 
 
+_RHYTHMS = ((Rhythm.PERIOD.value, "A period after the last success"), (Rhythm.CRON.value, "By a cron rule"))
+
+
 class CheckForm(PlainForm):
     name = forms.CharField(label="Name", error_messages={"required": "Give the check a name."})
     rhythm = forms.ChoiceField(
-        label="Next ping", choices=Rhythm.choices, error_messages={"invalid_choice": "Choose one of the two."}
+        label="Next ping", choices=_RHYTHMS, error_messages={"invalid_choice": "Choose one of the two."}
     )
     period = forms.IntegerField(label="Period", required=False, error_messages=_INTEGER_ERRORS)
     period_unit = forms.ChoiceField(choices=UNITS, required=False, error_messages=_UNIT_ERRORS)

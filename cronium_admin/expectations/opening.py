@@ -77,12 +77,15 @@ def _find_run(overdue: Overdue, moment: Moment) -> Run | None:
 def _describe_run(overdue: Overdue, run: Run) -> str:
     infinitive, participle = _VERBS[overdue.kind]
     at = run.started_at if overdue.kind == Kind.START_BY else run.finished_at
-    planned = f", planned for {format_utc(run.scheduled_for)}," if run.scheduled_for else ""
-    rule = f"It had to {infinitive} within {format_seconds(overdue.limit)}."
+    origin = (
+        f"was planned for {format_utc(run.scheduled_for)}"
+        if run.scheduled_for
+        else f"was launched at {format_utc(run.created_at)}"
+    )
+    rule = f"It {origin} and had to {infinitive} within {format_seconds(overdue.limit)}."
     if at is not None:
-        return f"The run #{run.number}{planned} {participle} too late, at {format_utc(at)}. {rule}"
-    launched = "" if planned else f", launched at {format_utc(run.created_at)},"
-    return f"The run #{run.number}{planned}{launched} has not {participle}. {rule}"
+        return f"Run #{run.number} {participle} too late, at {format_utc(at)}. {rule}"
+    return f"Run #{run.number} has not {participle}. {rule}"
 
 
 def _describe_planned(overdue: Overdue, incident: Incident) -> str:

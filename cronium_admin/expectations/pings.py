@@ -54,9 +54,7 @@ def receive_ping(key: UUID, request: Request) -> None:
         if check.enabled and request.kind == PingKind.FAIL:
             _open_by_failure(check, ping)
         elif request.kind == PingKind.SUCCESS:
-            close_check(
-                check.pk, Closing.FULFILLED, f"The ping #{ping.number} at {format_utc(now)} reported a success."
-            )
+            close_check(check.pk, Closing.FULFILLED, f"Ping #{ping.number} reported a success at {format_utc(now)}.")
 
 
 def close_check(check_id: int, closing: Closing, text: str) -> None:
@@ -105,7 +103,7 @@ def _open_by_failure(check: Check, ping: Ping) -> None:
         kind=Kind.PING,
         expected_from=ping.at,
         due_at=ping.at,
-        reason=f"The ping #{ping.number} at {format_utc(ping.at)} reported a failure{code}.",
+        reason=f"Ping #{ping.number} reported a failure{code} at {format_utc(ping.at)}.",
     )
     if not Incident.objects.filter(OPEN, of_check=check).exists():
         open_incident(incident)

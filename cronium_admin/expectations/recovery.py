@@ -35,7 +35,7 @@ def _close_by_its_run(incident: Incident, run: Run) -> None:
         _close_by(incident, run, at)
     elif run.finished_at is not None:
         word = run.get_status_display().lower()
-        text = f"The run #{run.number} ended without a start ({word}), at {format_utc(run.finished_at)}."
+        text = f"Run #{run.number} ended without a start ({word}), at {format_utc(run.finished_at)}."
         close_incident(incident.pk, Closing.ENDED, text, run.pk)
 
 
@@ -54,7 +54,7 @@ def _close_by_next_run(incident: Incident) -> None:
 def _close_by(incident: Incident, run: Run, at: Any) -> None:
     word = "started" if incident.kind == Kind.START_BY else f"ended ({run.get_status_display().lower()})"
     late = max(0, int((at - incident.due_at).total_seconds()))
-    text = f"The run #{run.number} {word} at {format_utc(at)}, {format_seconds(late)} after the deadline."
+    text = f"Run #{run.number} {word} at {format_utc(at)}, {format_seconds(late)} after the deadline."
     close_incident(incident.pk, Closing.FULFILLED, text, run.pk)
 
 
@@ -71,7 +71,7 @@ def _close_by_success(incident: Incident, moment: Moment) -> None:
     run = rows.order_by("finished_at").only("pk", *_RUN_COLUMNS).first()
     if run is None or run.finished_at is None:
         return
-    text = f"The run #{run.number} succeeded at {format_utc(run.finished_at)}."
+    text = f"Run #{run.number} succeeded at {format_utc(run.finished_at)}."
     if not close_incident(incident.pk, Closing.FULFILLED, text, run.pk):
         return
     for watch in Watch.objects.filter(job=incident.job_id, success_base_at__lt=run.finished_at):

@@ -17,6 +17,13 @@ from cronium_admin.core.line_text import fold_case
 
 ANCHOR: Final = "doc-"  # before the anchors of headings, so that they differ from the ids of the page
 MAX_FOUND: Final = 20
+SUMMARY_LENGTH: Final = 160  # characters, of which whole sentences are taken
+# The names of the documents by reader, in the order of the page; the others are for operators.
+FOR_USERS: Final = (
+    *("home", "runs", "log", "scripts", "input", "runtime-api", "scheduling", "expected", "retries", "limits"),
+    *("networks", "secrets", "custom-images", "advice", "api"),
+)
+FOR_DEVELOPERS: Final = ("architecture", "visual-language", "performance", "release")
 _HEADINGS: Final = ("h2", "h3", "h4", "h5", "h6")
 _TAGS: Final = {
     *("p", "br", "hr", *_HEADINGS, "strong", "em", "s", "code", "pre", "blockquote", "ul", "ol", "li", "a"),
@@ -74,13 +81,24 @@ def _read_document(path: Path) -> Document:
     first, _, rest = text.partition("\n")
     title = first.lstrip("# ").strip()
     paragraph = rest.strip().split("\n\n")[0]
-    summary = "" if paragraph.startswith(("#", "|", "```", "-")) else _strip_marks(paragraph)
+    summary = "" if paragraph.startswith(("#", "|", "```", "-")) else _summarise(_strip_marks(paragraph))
     return Document(path.stem, title, summary, rest, tuple(_split_sections(path.stem, title, rest)))
 
 
 def _strip_marks(text: str) -> str:
     text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)
     return " ".join(re.sub(r"[`*]", "", text).split())
+
+
+def _summarise(text: str) -> str:
+    """The first sentences, as many as are short together."""
+    sentences = re.split(r"(?<=[.:]) (?=[A-Z])", text)
+    summary = sentences[0]
+    for sentence in sentences[1:]:
+        if len(summary) + len(sentence) >= SUMMARY_LENGTH:
+            break
+        summary = f"{summary} {sentence}"
+    return summary.rstrip(":")
 
 
 def _split_sections(name: str, title: str, text: str) -> list[Section]:
@@ -130,15 +148,21 @@ def _redirect_links(tokens: list[Token]) -> None:
 
 
 def search_documents(query: str, *, only_headings: bool = False, limit: int = MAX_FOUND) -> list[Section]:
-    """The sections with all words, those with all words in their heading first."""
+    """The sections with all words: those with all words in their heading first, documents for developers last."""
     words = fold_case(query.replace("\0", "")).split()
     if not words:
         return []
-    in_heading, in_text = [], []
+    found = []
     for document in load_documents().values():
         for section in document.sections:
-            if all(word in fold_case(section.label) for word in words):
-                in_heading.append(section)
-            elif not only_headings and all(word in section.text for word in words):
-                in_text.append(section)
-    return [*in_heading, *in_text][:limit]
+            is_in_heading = all(word in fold_case(section.label) for word in words)
+            if is_in_heading or (not only_headings and all(word in section.text for word in words)):
+                found.append((not is_in_heading, *_rank_section(section, words), section))
+    return [section for *_, section in sorted(found, key=lambda each: each[:-1])][:limit]
+
+
+def _rank_section(section: Section, words: list[str]) -> tuple[int, float]:
+    """By reader, then by how much of the text is about the words."""
+    name = section.document
+    reader = 0 if name in FOR_USERS else 2 if name in FOR_DEVELOPERS else 1
+    return reader, -sum(section.text.count(word) for word in words) / (len(section.text) + 400)

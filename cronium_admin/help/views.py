@@ -6,15 +6,15 @@ from django.views.decorators.http import require_safe
 
 from cronium_admin.accounts.page_permissions import require_project_permission
 from cronium_admin.accounts.permissions import Permission
-from cronium_admin.help.documents import load_documents, render_document, search_documents
+from cronium_admin.help.documents import (
+    FOR_DEVELOPERS,
+    FOR_USERS,
+    load_documents,
+    render_document,
+    search_documents,
+)
 
 MAX_QUERY = 120  # characters
-# The names of the documents by reader, in the order of the page; the others are for operators.
-FOR_USERS = (
-    *("home", "runs", "log", "scripts", "input", "runtime-api", "scheduling", "expected", "retries", "limits"),
-    *("networks", "secrets", "custom-images", "advice", "api"),
-)
-FOR_DEVELOPERS = ("architecture", "visual-language", "performance", "release")
 
 
 @require_safe

@@ -68,7 +68,7 @@ def _build_custom_rows(user: User, counts: JobCounts) -> list[ImageRow]:
         current = versions.get(image.pk, [])
         ready = next((version for version in current if version.status == VersionStatus.READY), None)
         reference = format_engine_tag(image.project_id, image.name, ready.number) if ready else ""
-        why = f"version {ready.number} · {_describe_recipe(ready)}" if ready else "no version is ready"
+        why = f"version {ready.number} · {_describe_recipe(ready)}" if ready else ""
         row = ImageRow(f"custom-{image.pk}", image.name, image.language, f"{PREFIX}{image.name}", reference, why)
         row.job_count = sum(counts[key] for key in names)
         row.job_query = f"image:{PREFIX}{image.name}"
@@ -136,7 +136,9 @@ def _explain_keeping(row: ImageRow, verdicts: Verdicts) -> Keeping:
     if not row.presence.present:
         return Keeping()
     if row.is_local and not is_custom(row.reference):
-        return Keeping(f"stays: the image of {row.label} jobs" if row.facts else "stays: an image of Cronium")
+        return Keeping(
+            f"never removed: the image of {row.label} jobs" if row.facts else "never removed: an image of Cronium"
+        )
     name = row.reference if row.is_local else canonicalize_reference(row.reference)
     keeping = summarize_keeping(name, row.presence.present, verdicts)
     if keeping.words or row.is_local or row.pulls:

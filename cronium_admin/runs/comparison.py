@@ -242,10 +242,10 @@ def _compare_json(key: str, title: str, a: Any, b: Any) -> Section:
         return Section(key, title)
     walk = _JsonWalk()
     walk.compare("", a, b)
-    rows = [Row(path or "$", path or "whole value", old, new, False) for path, old, new in walk.found]
+    rows = [Row(path or "$", path or "Whole value", old, new, False) for path, old, new in walk.found]
     is_equal = not rows and (not walk.is_cut or format_exact(a, sort_keys=True) == format_exact(b, sort_keys=True))
     if is_equal:
-        return Section(key, title, [Row("$", "whole value", _format_value(a), _format_value(b), True)])
+        return Section(key, title, [Row("$", "Whole value", _format_value(a), _format_value(b), True)])
     if not walk.is_cut:
         return Section(key, title, rows)
     is_long = len(rows) >= MAX_PATHS

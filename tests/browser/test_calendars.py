@@ -83,7 +83,7 @@ def test_works_without_script(visit: Callable[..., Visitor]) -> None:
     page.goto("/calendars/new/")
     page.get_by_label("Name", exact=True).fill("plain")
     page.get_by_label("Closed dates").fill("2026-12-24 Christmas Eve")
-    page.get_by_role("button", name="Show days").click()
+    page.get_by_role("button", name="Update the days").click()
     expect(page.locator("#preview")).to_contain_text("Christmas Eve")
     page.get_by_role("button", name="Create calendar").click()
     page.wait_for_url(re.compile(r"/calendars/plain/$"))

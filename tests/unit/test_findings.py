@@ -80,7 +80,7 @@ class TestShown:
     def test_who_was_never_examined_says_so(self, page: Callable[[], str]) -> None:
         seen_now()
         assert "Doctor: not examined yet" in page()
-        assert "Results of doctor" not in page()
+        assert "Doctor results" not in page()
 
     @pytest.mark.parametrize(
         ("rows", "words", "symbol"),

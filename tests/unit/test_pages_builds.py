@@ -243,7 +243,7 @@ class TestPage:
         for text in (
             *("cronium/custom/reports:2", "the newest version", "the job weekly names it", "imports requests"),
             *("sha256:c0ffee", "r.example/reports@sha256:beef", "4 differences to version 1", "2.30.0 → 2.33.1"),
-            *("+ urllib3", "− idna", "<strong>requests</strong>", "2 more, of the base"),
+            *("+ urllib3", "− idna", "<strong>requests</strong>", "2 more: those of the base"),
         ):
             assert text in page, text
         other = read(client, f"/images/builds/{image.pk}/?version=1")
@@ -270,7 +270,7 @@ class TestPage:
         CustomImage.objects.update(recipe={"base": "python", "python": ["six"]})
         page = read(client, f"/images/builds/{image.pk}/")
         assert "The recipe was changed after version 1 was built." in page
-        assert "Its recipe, which is not the present one" in page
+        assert "Recipe of this version, which differs from the current one" in page
 
     def test_versions_are_pinned_and_removed(self, client: Client) -> None:
         image = make_ready_image("reports", (1, 2))

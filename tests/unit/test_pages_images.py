@@ -155,7 +155,7 @@ class TestRows:
         report("east", "cronium/runner:bash-alpine")
         inventory.store_report("west", [inventory.ReportedImage("sha256:2", ("cronium/runner:bash-alpine",), 1)])
         row = find_row("cronium/runner:bash-alpine")
-        assert (row.keeping.words, row.can_pull_newer) == ("stays: the image of Bash jobs", False)
+        assert (row.keeping.words, row.can_pull_newer) == ("never removed: the image of Bash jobs", False)
         assert row.difference.endswith("Build it once, and copy it with images push and images pull.")
 
     def test_a_custom_image_can_be_rebuilt_and_others_not(self, client: Client, make_job: Any) -> None:

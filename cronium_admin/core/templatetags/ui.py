@@ -59,6 +59,7 @@ STATES = {
     "log": ("info-circle", "Log"),
 }
 LANGUAGES = {"bash": ("terminal-2", "Bash"), "python": ("brand-python", "Python"), "node": ("brand-nodejs", "Node.js")}
+_AGE_UNITS = ((172_800, "d"), (3600, "h"), (60, "min"))  # from this many seconds; as the page's script
 MAX_JSON_CHARACTERS = 4000  # characters of a value on a page; the API returns the whole value
 
 
@@ -227,6 +228,17 @@ def render_time(at: datetime | None, exact: bool = False) -> SafeString | str:
     form = "%H:%M:%S" if exact else "%Y-%m-%d %H:%M:%S UTC"
     kind = "data-hour" if exact else "data-rel"
     return format_html('<time datetime="{}" {}>{}</time>', at.isoformat(), kind, at.strftime(form))
+
+
+@register.simple_tag(name="age")
+def render_age(at: datetime) -> SafeString:
+    """For sentences such as "Down for 5 min"; the page's script keeps it up to date."""
+    seconds = max(0, int((database_now() - at).total_seconds()))
+    size, unit = next((pair for pair in _AGE_UNITS if seconds >= pair[0]), (1, "s"))
+    exact = at.strftime("since %Y-%m-%d %H:%M:%S UTC")
+    return format_html(
+        '<span class="num" data-since="{}" title="{}">{} {}</span>', format_unix_ms(at), exact, seconds // size, unit
+    )
 
 
 @register.filter(name="unix_ms")

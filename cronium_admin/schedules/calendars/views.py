@@ -29,7 +29,7 @@ from cronium_admin.schedules.calendars.closed_days import (
     iterate_closed,
 )
 from cronium_admin.schedules.calendars.forms import CalendarForm
-from cronium_admin.schedules.models import Calendar
+from cronium_admin.schedules.models import Calendar, Schedule
 
 SHOWN_SCHEDULES = 20
 LIVE_FIELDS = ("name", "weekdays", "dates", "country", "subdivision")
@@ -58,15 +58,21 @@ def show_calendars(request: HttpRequest) -> HttpResponse:
 @require_project_permission(Permission.VIEW)
 def show_calendar(request: HttpRequest, name: str) -> HttpResponse:
     calendar = service.find_calendar(name)
-    seen = list(service.list_schedules_of(calendar, get_current_user(request))[:SHOWN_SCHEDULES])
+    seen, others = _list_uses(request, calendar)
     context = {
         "calendar": calendar,
         "preview": _preview(calendar),
         "schedules": seen,
-        "others": service.count_schedules(calendar) - len(seen),
+        "others": others,
         "nav": "schedules",
     }
     return render(request, "calendars/calendar.html", context)
+
+
+def _list_uses(request: HttpRequest, calendar: Calendar) -> tuple[list[Schedule], int]:
+    """The schedules to show that use it, and how many others do."""
+    seen = list(service.list_schedules_of(calendar, get_current_user(request))[:SHOWN_SCHEDULES])
+    return seen, service.count_schedules(calendar) - len(seen)
 
 
 @require_http_methods(["GET", "POST"])
@@ -115,7 +121,8 @@ def delete_calendar(request: HttpRequest, name: str) -> HttpResponse:
         else:
             messages.success(request, f"The calendar {name} is deleted.")
             return redirect("calendars:list")
-    context: dict[str, Any] = {"calendar": calendar, "conflict": conflict, "nav": "schedules"}
+    seen, others = _list_uses(request, calendar)
+    context = {"calendar": calendar, "conflict": conflict, "schedules": seen, "others": others, "nav": "schedules"}
     return render(request, "calendars/delete.html", context, status=409 if conflict else 200)
 
 

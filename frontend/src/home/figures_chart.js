@@ -2,7 +2,7 @@
 import uPlot from "uplot";
 import { formatDuration } from "../durations.js";
 
-const HEIGHT = 170;
+const HEIGHT = 150;
 
 const readColour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
@@ -18,16 +18,24 @@ function buildSeries(label, colour, scale, value) {
 const HOUR_OF_DAY = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 const DAY = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
 
+/** 0, 50 s, 1:40: of an axis, so without a tenth of a second that is 0. */
+const formatTick = (seconds) => (seconds >= 60 ? formatDuration(seconds * 1000) : seconds ? `${Number(seconds.toFixed(1))} s` : "0");
+
+/** The legend has values while the pointer is in the chart. */
+function markIdle(chart) {
+  chart.root.classList.toggle("is-idle", chart.cursor.idx === null || chart.cursor.idx === undefined);
+}
+
 function buildOptions(width, isDay) {
   const formatSeconds = (value) => formatDuration(value * 1000);
   const times = isDay ? HOUR_OF_DAY : DAY;
   return {
-    width, height: HEIGHT, cursor: { drag: { x: false, y: false } },
+    width, height: HEIGHT, hooks: { ready: [markIdle], setCursor: [markIdle] }, cursor: { drag: { x: false, y: false } },
     scales: { rate: { range: [0, 105] }, seconds: { range: (_, low, high) => [0, (high || 1) * 1.15] } },
     axes: [
-      buildAxis({ space: 64, incrs: isDay ? [3600, 10_800, 21_600, 43_200] : [86_400, 172_800, 432_000, 864_000], values: (_, splits) => splits.map((at) => times.format(at * 1000)) }),
+      buildAxis({ space: 64, size: 30, incrs: isDay ? [3600, 10_800, 21_600, 43_200] : [86_400, 172_800, 432_000, 864_000], values: (_, splits) => splits.map((at) => times.format(at * 1000)) }),
       buildAxis({ scale: "rate", size: 46, values: (_, splits) => splits.map((value) => (value <= 100 ? `${value} %` : "")) }),
-      buildAxis({ scale: "seconds", side: 1, size: 58, grid: { show: false }, values: (_, splits) => splits.map(formatSeconds) }),
+      buildAxis({ scale: "seconds", side: 1, size: 58, grid: { show: false }, values: (_, splits) => splits.map(formatTick) }),
     ],
     series: [
       { value: (_, at) => (at === null ? "–" : new Date(at * 1000).toLocaleString(undefined, { weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" })) },

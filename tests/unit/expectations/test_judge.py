@@ -33,14 +33,14 @@ class TestStartBy:
         incident = newest()
         assert (incident.run, incident.due_at) == (run, after(seconds=70))
         assert incident.reason == (
-            "The run #1, launched at 2026-11-26 02:00:10 UTC, has not started. It had to start within 1 min."
+            "Run #1 has not started. It was launched at 2026-11-26 02:00:10 UTC and had to start within 1 min."
         )
         assert look(after(minutes=9)) == [("start_by", True)], "one incident only"
         Run.objects.filter(pk=run.pk).update(status="running", started_at=after(minutes=10))
         assert look(after(minutes=11)) == [("start_by", False)]
         incident = newest()
         assert (incident.closing, incident.closed_by) == ("fulfilled", run)
-        assert incident.closing_text == "The run #1 started at 2026-11-26 02:10:00 UTC, 8 min 50 s after the deadline."
+        assert incident.closing_text == "Run #1 started at 2026-11-26 02:10:00 UTC, 8 min 50 s after the deadline."
         assert look(after(minutes=12)) == [("start_by", False)]
 
     def test_a_run_in_time(self, watched: Watched) -> None:
@@ -136,9 +136,7 @@ class TestFinishBy:
         assert look(after(minutes=10)) == [("finish_by", True)]
         end_at(run, after(minutes=11), "failed")
         assert look(after(minutes=12)) == [("finish_by", False)]
-        assert newest().closing_text == (
-            "The run #1 ended (failed) at 2026-11-26 02:11:00 UTC, 1 min after the deadline."
-        )
+        assert newest().closing_text == ("Run #1 ended (failed) at 2026-11-26 02:11:00 UTC, 1 min after the deadline.")
 
     def test_what_ended_while_no_process_judged(self, watched: Watched) -> None:
         run = launch_at(watched(finish_by=600, start_by=60), START, started_at=after(minutes=2))

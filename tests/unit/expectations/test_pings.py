@@ -73,7 +73,7 @@ class TestStates:
         send()
         assert (read(check).state, look(timedelta(minutes=1))) == ("up", [False])
         incident = Incident.objects.get()
-        assert (incident.closing, "The ping #3" in incident.closing_text) == ("fulfilled", True)
+        assert (incident.closing, "Ping #3" in incident.closing_text) == ("fulfilled", True)
 
     @pytest.mark.parametrize("action", ["/fail", "/1", "/255"])
     def test_a_failure(self, check: Check, send: Callable[..., Any], action: str) -> None:
