@@ -19,11 +19,11 @@ ANCHOR: Final = "doc-"  # before the anchors of headings, so that they differ fr
 MAX_FOUND: Final = 20
 SUMMARY_LENGTH: Final = 160  # characters, of which whole sentences are taken
 # The names of the documents by reader, in the order of the page; the others are for operators.
-FOR_USERS: Final = (
+FOR_USERS: Final[tuple[str, ...]] = (
     *("home", "runs", "log", "scripts", "input", "runtime-api", "scheduling", "expected", "retries", "limits"),
     *("networks", "secrets", "custom-images", "advice", "api"),
 )
-FOR_DEVELOPERS: Final = ("architecture", "visual-language", "performance", "release")
+FOR_DEVELOPERS: Final[tuple[str, ...]] = ("architecture", "visual-language", "performance", "release")
 _HEADINGS: Final = ("h2", "h3", "h4", "h5", "h6")
 _TAGS: Final = {
     *("p", "br", "hr", *_HEADINGS, "strong", "em", "s", "code", "pre", "blockquote", "ul", "ol", "li", "a"),
