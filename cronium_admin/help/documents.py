@@ -81,7 +81,7 @@ def _read_document(path: Path) -> Document:
     first, _, rest = text.partition("\n")
     title = first.lstrip("# ").strip()
     paragraph = rest.strip().split("\n\n")[0]
-    summary = "" if paragraph.startswith(("#", "|", "```", "-")) else _summarise(_strip_marks(paragraph))
+    summary = "" if paragraph.startswith(("#", "|", "```", "-")) else _build_summary(_strip_marks(paragraph))
     return Document(path.stem, title, summary, rest, tuple(_split_sections(path.stem, title, rest)))
 
 
@@ -90,7 +90,7 @@ def _strip_marks(text: str) -> str:
     return " ".join(re.sub(r"[`*]", "", text).split())
 
 
-def _summarise(text: str) -> str:
+def _build_summary(text: str) -> str:
     """The first sentences, as many as are short together."""
     sentences = re.split(r"(?<=[.:]) (?=[A-Z])", text)
     summary = sentences[0]
@@ -157,11 +157,11 @@ def search_documents(query: str, *, only_headings: bool = False, limit: int = MA
         for section in document.sections:
             is_in_heading = all(word in fold_case(section.label) for word in words)
             if is_in_heading or (not only_headings and all(word in section.text for word in words)):
-                found.append((not is_in_heading, *_rank_section(section, words), section))
+                found.append((not is_in_heading, *_compute_rank(section, words), section))
     return [section for *_, section in sorted(found, key=lambda each: each[:-1])][:limit]
 
 
-def _rank_section(section: Section, words: list[str]) -> tuple[int, float]:
+def _compute_rank(section: Section, words: list[str]) -> tuple[int, float]:
     """By reader, then by how much of the text is about the words."""
     name = section.document
     reader = 0 if name in FOR_USERS else 2 if name in FOR_DEVELOPERS else 1
