@@ -24,8 +24,9 @@ from cronium_admin.jobs.input_schema import get_input_schema
 from cronium_admin.jobs.lookup import find_job
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.validation import validate_input
-from cronium_admin.runs.input_form import InputForm
+from cronium_admin.runs.input_form import InputForm, find_source
 from cronium_admin.runs.input_sources import InputSources
+from cronium_admin.runs.models import Run
 from cronium_admin.runs.zone_times import parse_field
 
 _TEMPLATE = "runs/_typed_fields.html"
@@ -35,25 +36,28 @@ _TEMPLATE = "runs/_typed_fields.html"
 @require_project_permission(Permission.EDIT)
 def render_input_fields(request: HttpRequest) -> HttpResponse:
     # Stores nothing. With `input_schema_text`: of a job in the editor, whose input may lack required fields; else of a
-    # schedule, whose empty input is the job's. With `as` = fields, the answer has the JSON of the sent fields.
+    # schedule, whose empty input is the job's. With `as` = fields, the answer has the JSON of the sent fields; with
+    # `fill`, that of a run's input. `filled_from` is the run that filled the fields before.
     user, sent = get_current_user(request), request.POST
     is_editor = "input_schema_text" in sent
     job, schema_problems = _build_job(user, sent)
+    source, text, context = _find_source(job, sent)
     if schema_problems:
-        return render(request, _TEMPLATE, {"schema_problems": schema_problems})
+        return render(request, _TEMPLATE, {**context, "schema_problems": schema_problems})
     schema = get_input_schema(job)
     if schema is None:
-        return render(request, _TEMPLATE, {"has_no_schema": True})
+        return render(request, _TEMPLATE, {**context, "has_no_schema": True})
     try:
-        before = _read_json(sent.get("input_text", ""))
+        before = _read_json(text)
     except ValidationError as error:
-        return render(request, _TEMPLATE, {"problem": error.messages[0]})
+        return render(request, _TEMPLATE, {**context, "problem": error.messages[0]})
     if before is not None and not isinstance(before, dict):
-        return render(request, _TEMPLATE, {"problem": "Only an object can be shown as fields."})
-    job.input = before if is_editor else job.input
-    form = InputForm(job, schema, sources=InputSources(job, user))
+        return render(request, _TEMPLATE, {**context, "problem": "Only an object can be shown as fields."})
+    # The fields of a job that no run fills are compared with the defaults of the schema.
+    job.input = before if is_editor and source is None else job.input
+    form = InputForm(job, schema, source=source, sources=InputSources(job, user))
     form.value = add_defaults(schema, job.input if before is None else before)
-    context: dict[str, Any] = {"job": job, "values": form, "in_place": True}
+    context |= {"job": job, "values": form, "in_place": True}
     if sent.get("as") == "fields":
         zone = sent.get("start_zone") or "UTC"
         parsed = parse_fields(schema, sent, request.FILES, lambda text: parse_field(text, zone))
@@ -68,6 +72,17 @@ def render_input_fields(request: HttpRequest) -> HttpResponse:
     if isinstance(form.value, dict):
         context["kept"] = [name for name in form.value if name not in schema.by_name] if schema.allows_other else []
     return render(request, _TEMPLATE, context)
+
+
+def _find_source(job: Job, sent: QueryDict) -> tuple[Run | None, str, dict[str, Any]]:
+    """The run that fills the fields, the JSON to show, and what the answer says of both."""
+    source, problem = find_source(job, sent.get("fill", sent.get("filled_from", "")))
+    if "fill" not in sent:
+        return source, sent.get("input_text", ""), {}
+    if source is None:
+        return None, sent.get("input_text", ""), {"filled": problem}
+    text = "" if source.input is None else json.dumps(source.input, indent=2, ensure_ascii=False)
+    return source, text, {"filled": f"Filled from run #{source.number}.", "source": source, "result": text}
 
 
 def _read_json(text: str) -> Any:

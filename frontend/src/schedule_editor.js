@@ -1,6 +1,7 @@
 // The form of a schedule: unsaved text, and Ctrl-S. The form and its preview work without it.
 import { loadDraft, markSent, removeDraft, saveDraft } from "./drafts.js";
 import { formatAgo } from "./durations.js";
+import { RunFill } from "./run_fill.js";
 import { TypedInput } from "./typed_input.js";
 
 const SAVE_AFTER_MS = 300;
@@ -62,10 +63,12 @@ function offerDraft() {
 }
 
 function startTypedInput() {
-  const root = form.querySelector("[data-typed-input]");
-  if (!root) return;
+  const [area, root] = [form.elements.input, form.querySelector("[data-typed-input]")];
+  const addSettings = (body) => body.set("job", form.elements.job.value);
   const onHeld = (why) => showSaid(`Not saved. The fields of the input: ${why}`);
-  typedInput = new TypedInput({ root, area: form.elements.input, addSettings: (body) => body.set("job", root.dataset.job), onHeld });
+  if (root) typedInput = new TypedInput({ root, area, addSettings, onHeld });
+  const fill = form.querySelector("[data-run-fill]");
+  if (fill) new RunFill({ root: fill, area, address: form.dataset.fieldsAddress, addSettings, typed: typedInput });
 }
 
 if (form) {

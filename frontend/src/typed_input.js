@@ -16,6 +16,7 @@ export class TypedInput {
     this.form = document.getElementById(root.dataset.typedInput);
     [this.timer, this.request, this.isJson, this.hasFields] = [null, 0, false, false];
     [this.edits, this.written] = [0, 0]; // numbers of edits of the fields
+    this.filledFrom = ""; // the number of the run that filled it
     for (const button of root.querySelectorAll("[data-typed-show]")) button.addEventListener("click", () => this.show(button.dataset.typedShow));
     for (const type of ["input", "change"]) this.list.addEventListener(type, (event) => this.#onEdit(event));
     this.form.addEventListener("submit", (event) => event.preventDefault());
@@ -48,6 +49,7 @@ export class TypedInput {
     if (hasEdits) body.set("as", "fields");
     body.set("csrfmiddlewaretoken", this.area.form.elements.csrfmiddlewaretoken.value);
     body.set("input_text", this.area.value);
+    body.set("filled_from", this.filledFrom);
     body.set("start_zone", Intl.DateTimeFormat().resolvedOptions().timeZone ?? "UTC");
     this.addSettings(body);
     const response = await fetch(this.root.dataset.address, { method: "POST", body, signal: AbortSignal.timeout(15_000) }).catch(() => null);
@@ -115,9 +117,18 @@ export class TypedInput {
     for (const button of this.root.querySelectorAll("[data-typed-show]")) button.setAttribute("aria-pressed", String((button.dataset.typedShow === "json") === isJson));
   }
 
+  /** The JSON of another run's input; edits of the fields are dropped. */
+  replaceInput(text, source) {
+    this.written = this.edits;
+    this.filledFrom = source;
+    this.#write(text);
+    this.refresh();
+  }
+
   /** Of a schedule: without an own input it takes the job's. */
   #clearInput() {
     this.written = this.edits;
+    this.filledFrom = "";
     this.#write("");
     this.refresh();
     this.root.querySelector("[data-typed-show]").focus();

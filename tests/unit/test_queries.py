@@ -193,7 +193,7 @@ def test_writes(
         ("/schedules/{schedule}/", 8),  # counters of states, and sums of days
         ("/schedules/{schedule}/ledger/", 7),
         ("/schedules/{schedule}/ledger/?state=differs&period=7d", 7),
-        ("/schedules/{schedule}/edit/", 5),
+        ("/schedules/{schedule}/edit/", 6),
         ("/calendars/", 4),
         ("/calendars/calendar-1/", 6),
     ],

@@ -13,8 +13,11 @@ from django.test import Client
 
 from cronium_admin.accounts.models import Membership, Project, User
 from cronium_admin.jobs.models import Job
+from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run
+from cronium_admin.runs.overrides import Overrides
 from cronium_admin.variables.models import Variable
+from tests.users import get_admin
 
 pytestmark = pytest.mark.django_db
 URL = "/runs/input-fields/"
@@ -171,6 +174,62 @@ class TestInTheEditor:
     def test_without_a_schema(self, editor: Client, typed: Job) -> None:
         answer = editor.post(URL, {"job": "typed", "input_schema_text": " ", "input_text": "1"})
         assert "any JSON is allowed" in answer.content.decode()
+
+
+def _launch(job: Job, value: Any) -> Run:
+    return launch(job, get_admin(), Overrides(input=value))
+
+
+class TestFillingFromARun:
+    def test_the_input_of_the_run_and_what_differs(self, editor: Client, typed: Job) -> None:
+        _launch(typed, {"region": "us", "city": "Boston"})
+        answer = editor.post(URL, {"job": "typed", "fill": "#1", "input_text": '{"region": "eu"}'})
+        assert json.loads(_read_result(answer)) == {"region": "us", "city": "Boston", "batch": 50}
+        page = unescape(answer.content.decode())
+        assert "Filled from run #1. 2 values marked as different." in page
+        assert "Default: eu" in page
+        assert editor.post(URL, {"job": "typed", "fill": "last"}).content.decode() == answer.content.decode()
+
+    def test_later_edits_are_compared_with_the_run(self, editor: Client, typed: Job) -> None:
+        _launch(typed, {"region": "us", "city": "Boston"})
+        sent = {"job": "typed", "filled_from": "1", "input_text": '{"region": "us", "batch": 9}'}
+        page = unescape(editor.post(URL, sent).content.decode())
+        assert "Run #1 had: Boston" in page
+        assert "Run #1 had: 50" in page
+        assert "data-filled" not in page
+
+    def test_in_the_editor_the_saved_input_is_compared(self, editor: Client, typed: Job) -> None:
+        _launch(typed, {"region": "us"})
+        sent = {"job": "typed", "fill": "1", "input_text": '{"region": "us"}', "input_schema_text": json.dumps(SCHEMA)}
+        assert "Default: eu" in unescape(editor.post(URL, sent).content.decode())
+
+    def test_without_a_schema_or_with_a_bad_one_the_json_is_filled(self, editor: Client, make_job: Any) -> None:
+        _launch(make_job(slug="plain"), [1, {"a": "</textarea>"}])
+        for schema in ({}, {"input_schema_text": ""}, {"input_schema_text": "{"}):
+            answer = editor.post(URL, {"job": "plain", "fill": "1", **schema})
+            assert json.loads(_read_result(answer)) == [1, {"a": "</textarea>"}], schema
+        _launch(Job.objects.get(slug="plain"), None)
+        assert _read_result(editor.post(URL, {"job": "plain", "fill": "2"})) == ""
+
+    @pytest.mark.parametrize("number", ["7", "x", "\x00", "9" * 40, "-1"])
+    def test_there_is_no_such_run(self, editor: Client, typed: Job, number: str) -> None:
+        answer = editor.post(URL, {"job": "typed", "fill": number, "input_text": '{"region": "us"}'})
+        assert _read_result(answer) is None
+        assert "This job has no run " in answer.content.decode()
+
+    def test_a_run_of_another_job_is_not_read(self, editor: Client, typed: Job, make_job: Any) -> None:
+        _launch(make_job(slug="other"), {"region": "secret-place"})
+        assert "secret-place" not in editor.post(URL, {"job": "typed", "fill": "1"}).content.decode()
+        assert "secret-place" not in editor.post(URL, {"job": "", "fill": "1"}).content.decode()
+
+    def test_the_forms_offer_it_if_the_job_has_run(self, editor: Client, typed: Job) -> None:
+        pages = ("/jobs/typed/edit/", "/jobs/typed/schedules/new/")
+        for path in pages:
+            assert "data-run-fill" not in editor.get(path).content.decode()
+        _launch(typed, {"region": "us"})
+        for path in pages:
+            assert '<option value="1">Queued</option>' in editor.get(path).content.decode()
+        assert "data-run-fill" not in editor.get("/jobs/new/").content.decode()
 
 
 def test_who_may(typed: Job, people: dict[str, User], client: Client) -> None:
