@@ -1,6 +1,6 @@
-"""Starts Python programs, mostly manage.py, as forks of a process that has imported the libraries: their import is
-most of the CPU time of a start. Cronium's modules and Django's settings are imported after the fork, so that each
-program reads its own environment and data folder, as a new process does.
+"""Starts Python programs, mostly manage.py, as forks of a process that has imported the libraries and Cronium: the
+imports are most of the CPU time of a start. The settings are read after the fork, so that each program reads its own
+environment and data folder, as a new process does.
 
 Three processes take part. The parent imports, and forks a minder for each start. The minder forks the program, and
 reports its pid and its exit code. All end with the process of the tests, except a program that still runs, as with
@@ -12,7 +12,6 @@ A fork has the command line of the parent, and shares memory with it: a test tha
 import atexit
 import functools
 import gc
-import importlib
 import json
 import os
 import runpy
@@ -29,23 +28,9 @@ from multiprocessing.connection import wait as wait_until_readable
 from pathlib import Path
 from typing import IO, Any
 
+from tests.preloaded import import_cronium, import_libraries
+
 ROOT = Path(__file__).parents[1]
-# What serve, web, worker and the commands import, as far as it needs no settings and starts no thread.
-LIBRARIES = (
-    *("django.contrib.admin", "django.contrib.auth.apps", "django.contrib.auth.hashers"),
-    *("django.contrib.humanize.templatetags.humanize", "django.contrib.staticfiles.management.commands.collectstatic"),
-    *("django.core.cache.backends.locmem", "django.core.management.commands.makemigrations"),
-    *("django.core.serializers", "django.core.servers.basehttp", "django.db.backends.postgresql.base"),
-    *("django.db.backends.sqlite3.base", "django.db.migrations.executor", "django.template.backends.django"),
-    *("django.template.defaulttags", "django.template.loader", "django.test", "django.views.generic"),
-    *("celery.app.amqp", "celery.backends.base", "celery.contrib.django.task", "celery.fixups.django"),
-    *("celery.worker.consumer", "channels.auth", "channels.security.websocket", "cryptography.fernet"),
-    *("csp.middleware", "django_htmx.templatetags.django_htmx", "docker", "jwt", "kombu.transport.redis", "orjson"),
-    *("prometheus_client", "psutil", "psycopg_pool", "pydantic_settings", "pythonjsonlogger.json", "redis"),
-    *("jsonschema", "markdown_it", "nh3"),
-    *("servestatic.middleware", "sqlparse", "tenacity", "uvicorn.lifespan.on", "uvicorn.loops.asyncio"),
-    *("uvicorn.protocols.http.h11_impl", "uvicorn.protocols.websockets.websockets_sansio_impl"),
-)
 _REPORT = struct.Struct("i")  # of a minder: the pid, later the exit code
 _parent_lock = threading.Lock()
 
@@ -165,12 +150,8 @@ def _start_parent(prefix: tuple[str, ...]) -> socket.socket:
 
 def _serve_requests() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the tests and the programs
-    for name in LIBRARIES:
-        importlib.import_module(name)
-    from django.conf import settings
-
-    assert not settings.configured
-    assert not [name for name in sys.modules if name.startswith(("cronium_admin", "executor"))]
+    import_libraries()
+    import_cronium()
     assert len(sys._current_frames()) == 1
     gc.freeze()
     requests = socket.socket(fileno=0)

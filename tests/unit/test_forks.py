@@ -15,7 +15,12 @@ import os, signal, sys, threading
 print(sys.argv, __name__, os.environ.get("CRONIUM_HOST_NAME"), "HOME" in os.environ, oct(os.umask(0)))
 print(sorted(os.listdir("/proc/self/fd"))[:-1], threading.active_count(), sys.stdin.read())
 print(signal.getsignal(signal.SIGINT) is signal.default_int_handler, signal.getsignal(signal.SIGCHLD).name)
-print([name for name in sys.modules if name.startswith(("cronium_admin", "executor"))])
+print("cronium_admin.web.urls" in sys.modules, "cronium_admin.settings" in sys.modules)
+from django.conf import settings
+from django.db import connection, connections
+print(settings.configured, "settings" in vars(connections))
+import django; django.setup()
+print(settings.DATA_DIR, settings.AXES_ENABLED, connection.settings_dict["NAME"])
 sys.exit(7)
 """
 
@@ -35,14 +40,25 @@ def start(tmp_path: Path) -> Callable[[str], Fork]:
 def test_a_fork_has_only_what_its_start_gave_it(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(LOOK)
-    done = run_python((str(script), "word"), {"CRONIUM_HOST_NAME": "one"}, umask=0o027, input_text="typed")
+    env = {"CRONIUM_HOST_NAME": "one", "CRONIUM_DATA_DIR": str(tmp_path)}
+    env |= {"DJANGO_SETTINGS_MODULE": "cronium_admin.settings", "CRONIUM_SECRET_KEY": "k" * 50}
+    done = run_python((str(script), "word"), env, umask=0o027, input_text="typed")
     assert (done.returncode, done.stderr) == (7, "")
     assert done.stdout.splitlines() == [
         f"{[str(script), 'word']} __main__ one False 0o27",
         "['0', '1', '2'] 1 typed",
         "True SIG_DFL",
-        "[]",
+        "True False",
+        "False False",
+        f"{tmp_path} True {tmp_path}/cronium.sqlite3",
     ]
+
+
+def test_a_bad_setting_ends_it_as_it_ends_a_new_process(tmp_path: Path) -> None:
+    env = {"CRONIUM_DATA_DIR": str(tmp_path), "CRONIUM_PORT": "no port"}
+    done = run_python(("manage.py", "check"), env)
+    assert done.returncode == 2
+    assert "CRONIUM_PORT" in done.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
