@@ -29,6 +29,7 @@ class RecentRun(NamedTuple):
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    not_before: datetime | None = None
 
     @property
     def is_live(self) -> bool:

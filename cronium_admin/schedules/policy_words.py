@@ -45,7 +45,7 @@ def describe_missed(schedule: Schedule) -> str:
     if schedule.missed == Missed.NONE:
         return "are not run"
     seconds = schedule.missed_within_seconds
-    window = format_span(seconds) if seconds else "an hour, or the time to the next if that is shorter"
+    window = f"{format_span(seconds)} late" if seconds else "an hour late and before the next time"
     if schedule.missed == Missed.LATEST:
-        return f"the latest runs, if it is not older than {window}"
-    return f"up to {schedule.missed_max} run, the newest, if not older than {window}"
+        return f"the latest runs, if it is at most {window}"
+    return f"the newest {schedule.missed_max} run, each if it is at most {window}"

@@ -86,13 +86,13 @@ def _make_schedules(server: Server) -> dict[str, str]:
     dates = ["2026-12-24 Christmas Eve", "2026-12-27 - 2026-12-31 Company holidays"]
     server.call("POST", "/calendars", {"name": "office", "weekdays": ["sat", "sun"], "dates": dates}, 201)
     rules = {
-        "nightly-invoice-import": ("every night", "30 2 * * *"),
-        "back-up-customer-database": ("each night", "0 3 * * *"),
-        "currency-rates": ("each quarter of an hour", "*/15 * * * *"),
-        "send-weekly-digest": ("Mondays", "0 8 * * mon"),
-        "export-ledger-to-warehouse": ("each hour", "0 * * * *"),
-        "clean-temporary-files": ("each hour", "0 * * * *"),
-        "archive-old-orders": ("first of the month", "0 4 1 * *"),
+        "nightly-invoice-import": ("nightly", "30 2 * * *"),
+        "back-up-customer-database": ("nightly", "0 3 * * *"),
+        "currency-rates": ("every 15 minutes", "*/15 * * * *"),
+        "send-weekly-digest": ("weekly", "0 8 * * mon"),
+        "export-ledger-to-warehouse": ("hourly", "0 * * * *"),
+        "clean-temporary-files": ("hourly", "0 * * * *"),
+        "archive-old-orders": ("monthly", "0 4 1 * *"),
     }
     ids = {}
     for slug, (name, rule) in rules.items():

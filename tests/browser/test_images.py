@@ -32,7 +32,7 @@ def registries_removed(server: Server) -> Iterator[None]:
 
 def add(page: Page, registry: Registry, secret: str) -> None:
     page.goto("/images/registries/")
-    page.get_by_role("link", name="Add a registry").click()
+    page.get_by_role("link", name="Add registry").click()
     page.get_by_label("Address").fill(f"{registry.host}/acme")
     page.get_by_label("With a user and a secret").check()
     page.get_by_label("User", exact=True).fill("ci-cronium")

@@ -85,7 +85,9 @@ def test_state_and_last_run() -> None:
     assert "Cancelling…" in render_job_state(row)
     assert "data-clock" in render_job_last(row)
     row["last"] = _make_run("queued", started_at=None)
-    assert "queued <span data-since=" in render_job_last(row)
+    assert "for <span data-since=" in render_job_last(row)
+    row["last"] = _make_run("queued", started_at=None, not_before=NOW)
+    assert f'starts <time datetime="{NOW.isoformat()}" data-until>' in render_job_last(row)
 
 
 def test_cells_of_runs_say_number_state_and_duration() -> None:

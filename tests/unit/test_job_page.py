@@ -97,7 +97,7 @@ def test_runs_say_why_and_changes_stand_between_them(job: Job, show: Callable[..
         ]
         assert order == sorted(order)
         assert '<span class="plus">+2</span> <span class="minus">−1</span>' in text
-        assert "timeout seconds" in text
+        assert " · timeout" in text
         assert f"/jobs/report/history/?before={old}&amp;after={old + 1}" in text
 
 

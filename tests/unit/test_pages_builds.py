@@ -382,7 +382,7 @@ class TestBuilding:
     def test_its_run_page_names_the_image(self, client: Client, build: Run, url: str) -> None:
         page = read(client, f"/runs/{build.pk}/")
         assert f'<a href="{url}">reports</a>' in page
-        assert "build of version 2" in page
+        assert "Build of version 2" in page
         assert "(deleted)" not in page
         assert "Run again" not in page
         assert f'hx-get="/images/builds/runs/{build.pk}/steps/"' in page

@@ -58,8 +58,8 @@ class TestList:
     def test_says_value_type_and_who(self, client: Client, job: Job, value: Any, kind: str) -> None:
         service.set_variable(VariableRef(job, "k"), value, get_admin())
         text = page(client, "/variables/")
-        assert f">{kind}</td>" in text
-        assert f'<td class="mono wrap-any">{json.dumps(value).replace(chr(34), "&quot;")}</td>' in text
+        assert f'data-label="Type">{kind}</td>' in text
+        assert f'data-label="Value"><div class="mono">{json.dumps(value).replace(chr(34), "&quot;")}</div></td>' in text
         assert "Cronium" in text
 
     def test_a_run_is_named_with_a_link(self, client: Client, run: Run) -> None:
@@ -119,7 +119,7 @@ class TestOne:
         seen, address = [], "/variables/report/day/"
         while address:
             text = page(client, address)
-            seen += [int(row.split("<")[0]) for row in text.split('<td class="num fit">')[1:]]
+            seen += [int(row.split("<")[0]) for row in text.split('data-label="Version">')[1:]]
             older = text.split('rel="next" href="')[1:]
             address = "/variables/report/day/" + older[0].split('"')[0] if older else ""
         assert seen == list(range(106, 6, -1))
@@ -283,7 +283,7 @@ def test_a_jobs_page_counts_its_variables(client: Client, day: Variable) -> None
     service.set_variable(VariableRef(None, "all"), 1, get_admin())
     service.set_variable(VariableRef(day.job, "gone"), 1, get_admin())
     service.delete_variable(VariableRef(day.job, "gone"), get_admin())
-    assert '<a href="/variables/?scope=report">Variables (1)</a>' in page(client, "/jobs/report/settings/")
+    assert '<a href="/variables/?scope=report">1 variable</a>' in page(client, "/jobs/report/settings/")
     with CaptureQueriesContext(connection) as seen:
         client.get("/jobs/report/runs/")
     assert not [one for one in seen if "runtime_variable" in one["sql"]]

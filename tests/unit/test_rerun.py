@@ -247,7 +247,7 @@ class TestButtons:
         def get(run: Run, role: str = "operator") -> str:
             client = Client()
             client.force_login(people[role])
-            return client.get(f"/runs/{run.pk}/").content.decode().split('id="run-facts"')[0]
+            return client.get(f"/runs/{run.pk}/").content.decode().split('id="run-reason"')[0]
 
         return get
 

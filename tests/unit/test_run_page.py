@@ -152,7 +152,7 @@ def test_what_differs_from_the_last_success(job: Job, show: Callable[..., str]) 
     for shown in ("+1", "−1", "a" * 12, "b" * 12, "+C", "A changed", "77 s", "none", "Host", "100"):
         assert shown in table, shown
     assert "secret-value" not in text
-    same = table[table.index("Same:") :]
+    same = table[table.index("Unchanged:") :]
     for unchanged in ("network", "limits", "profile"):
         assert unchanged in same
     seen = show(failed, role="viewer")
@@ -166,7 +166,7 @@ def test_without_a_success_there_is_nothing_to_compare(job: Job, show: Callable[
     failed = _fail(job)
     text = show(failed)
     assert "Since the last success" not in text
-    assert "no success known before it" in text
+    assert "No success known before it" in text
 
 
 def test_the_script_that_ran_with_its_line_marked(job: Job, show: Callable[..., str]) -> None:
@@ -211,7 +211,7 @@ def test_other_ends(job: Job, show: Callable[..., str], columns: dict[str, Any],
 def test_what_is_not_set_has_no_row(job: Job, show: Callable[..., str]) -> None:
     failed = _fail(job)
     text, details = show(failed), show(failed, "details/")
-    for label in ("Priority", "Queue", "Streams", "Root", "Input"):
+    for label in ("Priority", "Queue", "Streams", "Root filesystem", "Input"):
         assert f"<dt>{label}</dt>" not in text
         assert f"<dt>{label}</dt>" in details
 
@@ -252,4 +252,4 @@ def test_a_streak_ends_at_a_deleted_run(job: Job, show: Callable[..., str]) -> N
     Run.objects.filter(pk=runs[2].pk).delete()  # with it, its success is unknown
     text = show(runs[4])
     assert "2 times in a row" in text
-    assert "no success known before it" in text
+    assert "No success known before it" in text

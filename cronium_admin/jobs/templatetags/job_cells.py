@@ -74,8 +74,8 @@ def render_job_name(row: dict[str, Any]) -> SafeString:
         name,
         name,
         format_html('<span class="meta mono">{}</span>', job.slug) if row["has_namesake"] else "",
-        _render_tags(job.tags) if job.tags else "",
         render_network(job.network) if job.network == "open" else "",
+        _render_tags(job.tags) if job.tags else "",
     )
 
 
@@ -96,12 +96,15 @@ def render_job_last(row: dict[str, Any]) -> SafeString:
         return SafeString('<span class="meta">–</span>')
     link = '<a class="meta last num" id="job-{}-link" href="{}">{}</a>{}'
     queued = last.status == "queued"
-    words = (
-        format_html('queued <span data-since="{}"></span>', format_unix_ms(last.created_at))
-        if queued
-        else render_time(last.began_at)
-    )
+    words = _render_wait(last) if queued else render_time(last.began_at)
     return format_html(link, job.pk, build_link("runs:run", last.pk), words, _EMPTY if queued else _render_took(last))
+
+
+def _render_wait(run: Any) -> SafeString:
+    if run.not_before:
+        words = f"{run.not_before:%Y-%m-%d %H:%M} UTC"
+        return format_html('starts <time datetime="{}" data-until>{}</time>', run.not_before.isoformat(), words)
+    return format_html('for <span data-since="{}"></span>', format_unix_ms(run.created_at))
 
 
 def _render_took(run: Any) -> SafeString:
