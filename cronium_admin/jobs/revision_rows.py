@@ -75,4 +75,6 @@ def _count_lines(pairs: Iterable[tuple[JobRevision, JobRevision]]) -> dict[int, 
 
 def _name_settings(revision: JobRevision) -> list[str]:
     names: list[Any] = revision.changed or []
-    return [str(name).removesuffix("_seconds").removesuffix("_mb").replace("_", " ") for name in names if name != "script"]
+    return [
+        str(name).removesuffix("_seconds").removesuffix("_mb").replace("_", " ") for name in names if name != "script"
+    ]
