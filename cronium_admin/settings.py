@@ -78,11 +78,12 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "cronium_admin.accounts.middleware.SignInMiddleware",
-    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "cronium_admin.accounts.middleware.SignInRequired",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "cronium_admin.web.frame.forbid_fragment_caching",
+    "cronium_admin.web.frame.ExplainWrongMethod",
     "axes.middleware.AxesMiddleware",
 ]
 ROOT_URLCONF = "cronium_admin.web.urls"

@@ -1,13 +1,17 @@
-"""Checks every request of a signed-in browser: was its session ended, and must its user change the password?"""
+"""Checks every request of a browser: is it signed in, was its session ended, and must its user change the password?"""
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlencode, urlsplit
 
 from django.conf import settings
 from django.contrib.auth import logout
+from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.http.response import HttpResponseBase
+from django.shortcuts import redirect, resolve_url
 from django.utils.deprecation import MiddlewareMixin
+from django.utils.http import url_has_allowed_host_and_scheme
 
 from cronium_admin.accounts import sessions
 from cronium_admin.accounts.models import User
@@ -40,3 +44,23 @@ class SignInMiddleware(MiddlewareMixin):
             return None
         is_open = request.resolver_match is not None and request.resolver_match.view_name in _OPEN_VIEWS
         return None if is_open else redirect("account:password")
+
+
+class SignInRequired(LoginRequiredMiddleware):
+    """A form that was sent without a session is not sent again: the sign-in page says so, and leads back to the page of
+    the form instead of the address that took it."""
+
+    def handle_no_permission(self, request: HttpRequest, view_func: Callable[..., Any]) -> HttpResponseBase:
+        if request.method in ("GET", "HEAD"):
+            return super().handle_no_permission(request, view_func)
+        query = {"next": _find_form_address(request), "refused": "form"}
+        return redirect(f"{resolve_url(settings.LOGIN_URL)}?{urlencode(query, safe='/')}")
+
+
+def _find_form_address(request: HttpRequest) -> str:
+    referer = request.headers.get("Referer", "")
+    is_own = referer.startswith("http") and url_has_allowed_host_and_scheme(referer, {request.get_host()})
+    if not is_own:
+        return request.get_full_path()
+    parts = urlsplit(referer)
+    return f"{parts.path}{f'?{parts.query}' if parts.query else ''}"

@@ -25,7 +25,7 @@ from cronium_admin.profiles.models import DEFAULT_PROFILE
 from cronium_admin.registries.models import PullPolicy
 
 # Job fields with another name in the form.
-_FORM_FIELDS = {
+FORM_FIELDS = {
     "input": "input_text",
     "input_schema": "input_schema_text",
     "tags": "tags_text",
@@ -187,7 +187,7 @@ class JobForm(ExpectedByForm, RetryFields, ConcurrencyFields):
     def add_service_errors(self, error: ValidationError) -> None:
         refused = set(self.errors)
         for name, problems in error.error_dict.items():
-            if _FORM_FIELDS.get(name, name) in refused:
+            if FORM_FIELDS.get(name, name) in refused:
                 continue
             if name.startswith("input."):  # of a try: the input does not fit the schema
                 path = name.removeprefix("input.")
@@ -195,7 +195,7 @@ class JobForm(ExpectedByForm, RetryFields, ConcurrencyFields):
             elif name in ("env", "secrets"):
                 self._add_list_error(name, *(text for problem in problems for text in problem.messages))
             else:
-                typed = _FORM_FIELDS.get(name, name)
+                typed = FORM_FIELDS.get(name, name)
                 self.add_error(typed if typed in self.fields else None, problems)
 
     def add_api_error(self, error: ApiError) -> None:

@@ -19,7 +19,7 @@ from cronium_admin.jobs.lookup import find_job
 from cronium_admin.jobs.models import Job, JobRevision
 from cronium_admin.jobs.restore import find_revision, restore_revision
 from cronium_admin.jobs.revision_changes import Change, diff_scripts, list_changes
-from cronium_admin.jobs.revision_rows import MAX_ROWS, list_revision_rows
+from cronium_admin.jobs.revision_rows import MAX_ROWS, list_revision_rows, name_setting
 
 MAX_CHOICES = 200  # revisions in the selects of a comparison
 MAX_VALUE = 400  # characters of a value
@@ -106,7 +106,7 @@ def _compare(request: HttpRequest, job: Job) -> Comparison | None:
 
 def _describe_change(change: Change, *, with_values: bool) -> tuple[str, str, str]:
     before, after = (_hide_values(change, value, with_values=with_values) for value in (change.before, change.after))
-    return change.field.replace("_", " "), _shorten(format_exact(before)), _shorten(format_exact(after))
+    return name_setting(change.field), _shorten(format_exact(before)), _shorten(format_exact(after))
 
 
 def _hide_values(change: Change, value: Any, *, with_values: bool) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 
 from cachetools import LRUCache
 
+from cronium_admin.jobs.forms import FORM_FIELDS, LABELS
 from cronium_admin.jobs.models import Job, JobRevision, ScriptText
 from cronium_admin.jobs.revision_changes import count_changed_lines
 
@@ -14,6 +15,8 @@ MAX_ROWS = 50
 # By the digests of both scripts, which never change: a comparison can take long, and lists are loaded again and again.
 _counts: LRUCache[tuple[str, str], tuple[int, int]] = LRUCache(2000)
 _lock = threading.Lock()
+# Of settings that have several fields in the editor, or none
+_LABELS = {"slug": "Address", "retry": "Retries", "concurrency": "Runs at once"}
 _COLUMNS = (
     "number",
     "at",
@@ -73,8 +76,12 @@ def _count_lines(pairs: Iterable[tuple[JobRevision, JobRevision]]) -> dict[int, 
     return {number: counts[key] for number, key in keys.items()}
 
 
+def name_setting(name: str) -> str:
+    """As the editor names the setting, `Timeout` for `timeout_seconds`."""
+    label = _LABELS.get(name) or LABELS.get(FORM_FIELDS.get(name, name))
+    return label or name.replace("_", " ").capitalize()
+
+
 def _name_settings(revision: JobRevision) -> list[str]:
     names: list[Any] = revision.changed or []
-    return [
-        str(name).removesuffix("_seconds").removesuffix("_mb").replace("_", " ") for name in names if name != "script"
-    ]
+    return [name_setting(str(name)) for name in names if name != "script"]

@@ -46,7 +46,9 @@ def read_formatted(text: str, output: ToolOutput) -> str | None:
     if output.code != 0:
         raise ToolFailed("The text can't be formatted while it has an error of syntax.")
     content = text.removeprefix(BOM)
-    if not output.out and content.strip():  # it may have been cut, and never replaces a text by nothing
+    if not content.strip():
+        return None
+    if not output.out:  # it may have been cut, and never replaces a text by nothing
         raise ToolFailed("The tool gave no text.")
     return None if output.out == content else f"{BOM if text.startswith(BOM) else ''}{output.out}"
 

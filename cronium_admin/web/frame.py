@@ -1,4 +1,4 @@
-"""For all pages: the template context of the frame, caching of htmx fragments, compression, server errors."""
+"""For all pages: the template context of the frame, caching of htmx fragments, compression, errors."""
 
 import sys
 from collections.abc import Awaitable, Callable
@@ -6,12 +6,14 @@ from typing import Any, cast
 
 from asgiref.sync import iscoroutinefunction
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
 from django.http.response import HttpResponseBase
 from django.middleware.gzip import GZipMiddleware
+from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.utils.cache import patch_vary_headers
 from django.utils.decorators import sync_and_async_middleware
+from django.utils.deprecation import MiddlewareMixin
 from django.utils.functional import SimpleLazyObject
 from django.views.defaults import server_error
 
@@ -62,6 +64,20 @@ def forbid_fragment_caching(
         return _set_no_store(request, get_response(request))
 
     return answer
+
+
+class ExplainWrongMethod(MiddlewareMixin):
+    """An address that takes only forms answers a browser with a page, instead of an empty one."""
+
+    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        is_empty = isinstance(response, HttpResponseNotAllowed) and not response.content
+        if not is_empty or "HX-Request" in request.headers:
+            return response
+        text = "It takes a form that another page sends. Nothing was changed."
+        context = {"heading": "This address has no page", "exception": text, "status": 405}
+        page = render(request, "403.html", context, status=405)
+        page["Allow"] = response["Allow"]
+        return page
 
 
 def answer_server_error(request: HttpRequest) -> HttpResponse:

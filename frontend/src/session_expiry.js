@@ -30,13 +30,17 @@ export function monitorSession() {
     if (isSignInPage && !isSignedOut) onSessionEnd();
     if (!isSignInPage && isSignedOut && event.detail.xhr.status < 400) resumeSession();
   });
-  document.addEventListener("cronium:signed-out", () => { if (!isSignedOut) onSessionEnd(); }); // a request of another bundle
+  document.addEventListener("cronium:signed-out", () => { if (!isSignedOut && getBar()) markSignedOut(); }); // see signed_out.js
   document.addEventListener("visibilitychange", () => { if (isSignedOut && !document.hidden) resumeSession(); });
   document.addEventListener("submit", onSubmit, { capture: true });
 }
 
 function onSessionEnd() {
   if (!getBar() || !hasUnsavedText()) return location.reload();
+  markSignedOut();
+}
+
+function markSignedOut() {
   isSignedOut = true;
   showBar(true);
 }

@@ -1,9 +1,9 @@
 // The input of a job or schedule as a form made from the job's schema. The text area with the JSON stays what is saved:
 // the server turns it into fields, and the fields into JSON. Without it, the text area is used.
+import { SIGNED_OUT, isSignedOut } from "./signed_out.js";
 
 const AFTER_MS = 350;
 const NO_ANSWER = "No answer from the server. Edit the JSON, or try again.";
-const SIGNED_OUT = "You are signed out. Sign in again; what you typed is still here.";
 const BAD_SCHEMA = "The schema has a problem. The fields are written to the JSON when it is corrected.";
 
 export class TypedInput {
@@ -54,11 +54,10 @@ export class TypedInput {
     this.addSettings(body);
     const response = await fetch(this.root.dataset.address, { method: "POST", body, signal: AbortSignal.timeout(15_000) }).catch(() => null);
     if (request !== this.request) return true; // a newer one is on its way
-    const isSignedOut = Boolean(response?.url.includes("/sign-in/"));
-    if (isSignedOut) document.dispatchEvent(new Event("cronium:signed-out"));
-    const text = response?.ok && !isSignedOut ? await response.text().catch(() => null) : null;
+    const isOut = Boolean(response && isSignedOut(response));
+    const text = response?.ok && !isOut ? await response.text().catch(() => null) : null;
     if (request !== this.request) return true;
-    this.said.textContent = isSignedOut ? SIGNED_OUT : text === null ? NO_ANSWER : "";
+    this.said.textContent = isOut ? SIGNED_OUT : text === null ? NO_ANSWER : "";
     if (text === null) return false;
     if (this.edits !== edits) return true;
     return this.#applyAnswer(new DOMParser().parseFromString(text, "text/html"), edits, hasEdits);

@@ -3,6 +3,8 @@ import { Chunk, unifiedMergeView } from "@codemirror/merge";
 import { EditorState, Text } from "@codemirror/state";
 import { EditorView, lineNumbers } from "@codemirror/view";
 import { appearance, getThemeExtension } from "../code_editor.js";
+import { formatAgo } from "../durations.js";
+import { SIGNED_OUT, isSignedOut } from "../signed_out.js";
 import { fetchRevisionFields, listDifferentSettings } from "./revision_fields.js";
 
 const PAGE = 100; // revisions in the list
@@ -58,7 +60,7 @@ export class Changes {
     this.body.textContent = "Loading…";
     const page = await this.#fetch(`?limit=${PAGE}`);
     if (!page) return;
-    this.select.replaceChildren(...page.items.map((item) => new Option(`Revision ${item.number}${item.by ? `, by ${item.by}` : ""}, ${new Date(item.at).toLocaleString()}`, item.number)));
+    this.select.replaceChildren(...page.items.map((item) => new Option(`Revision ${item.number}${item.by ? `, by ${item.by}` : ""}, ${formatAgo(Date.now() - new Date(item.at))}`, item.number)));
     if (number) this.select.value = number;
     await this.#show();
   }
@@ -109,7 +111,7 @@ export class Changes {
   async #fetch(path) {
     const response = await fetch(`/api/v1/jobs/${encodeURIComponent(this.slug)}/revisions${path}`, { signal: AbortSignal.timeout(15_000) }).catch(() => null);
     if (response?.ok) return response.json();
-    this.#showText(response ? "This revision can't be read." : "No answer from the server.");
+    this.#showText(!response ? "No answer from the server." : isSignedOut(response) ? SIGNED_OUT : "This revision can't be read.");
     return null;
   }
 }

@@ -1,4 +1,5 @@
 // A new secret, stored from the editor and given to the job. The value is sent once and stays nowhere in the page.
+import { SIGNED_OUT, isSignedOut } from "../signed_out.js";
 
 export class SecretDialog {
   /** `onStored(name)` is called once the server has stored the secret. */
@@ -25,6 +26,7 @@ export class SecretDialog {
       body: JSON.stringify({ value: value.value, description: "", version: 0 }),
     }).catch(() => null);
     if (!response) return this.#showError("No answer from the server.");
+    if (isSignedOut(response)) return this.#showError(SIGNED_OUT);
     if (!response.ok) return this.#showError((await response.json().catch(() => ({}))).detail ?? "Not stored.");
     this.dialog.close();
     this.onStored(text);

@@ -1,4 +1,5 @@
 // Asks the server to check or format a text: the same request is repeated until a host has answered.
+import { SIGNED_OUT, isSignedOut } from "../signed_out.js";
 
 const PAUSES_MS = [150, 250, 350, 500]; // the last one repeats
 const LIMIT_MS = 30_000;
@@ -26,6 +27,7 @@ export class ToolClient {
       signal: AbortSignal.timeout(15_000),
     }).catch(() => null);
     if (!response) return { state: "unavailable", message: "No answer from the server." };
+    if (isSignedOut(response)) return { state: "unavailable", message: SIGNED_OUT };
     const answer = await response.json().catch(() => ({}));
     return response.ok && answer.state ? answer : { state: "unavailable", message: answer.detail ?? "The server refused the request." };
   }
