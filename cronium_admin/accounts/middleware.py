@@ -7,8 +7,7 @@ from urllib.parse import urlencode, urlsplit
 from django.conf import settings
 from django.contrib.auth import logout
 from django.contrib.auth.middleware import LoginRequiredMiddleware
-from django.http import HttpRequest, HttpResponse
-from django.http.response import HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, resolve_url
 from django.utils.deprecation import MiddlewareMixin
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -50,11 +49,11 @@ class SignInRequired(LoginRequiredMiddleware):
     """A form that was sent without a session is not sent again: the sign-in page says so, and leads back to the page of
     the form instead of the address that took it."""
 
-    def handle_no_permission(self, request: HttpRequest, view_func: Callable[..., Any]) -> HttpResponseBase:
+    def handle_no_permission(self, request: HttpRequest, view_func: Callable[..., Any]) -> HttpResponseRedirect:
         if request.method in ("GET", "HEAD"):
             return super().handle_no_permission(request, view_func)
         query = {"next": _find_form_address(request), "refused": "form"}
-        return redirect(f"{resolve_url(settings.LOGIN_URL)}?{urlencode(query, safe='/')}")
+        return HttpResponseRedirect(f"{resolve_url(settings.LOGIN_URL)}?{urlencode(query, safe='/')}")
 
 
 def _find_form_address(request: HttpRequest) -> str:
