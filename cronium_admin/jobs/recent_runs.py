@@ -63,9 +63,11 @@ def _build_ranges(jobs: list[Job]) -> Iterator[Q]:
     # One range of run numbers per job, JOBS_PER_QUERY in a query. A join to the jobs' counters would make PostgreSQL
     # read all runs.
     for first in range(0, len(jobs), JOBS_PER_QUERY):
-        ranges = Q()
-        for job in jobs[first : first + JOBS_PER_QUERY]:
-            ranges |= Q(job=job.pk, number__gt=job.last_run_number - MAX_RUNS)
+        group = jobs[first : first + JOBS_PER_QUERY]
+        ranges = Q(job__in=[job.pk for job in group if job.last_run_number <= MAX_RUNS])
+        for job in group:
+            if job.last_run_number > MAX_RUNS:
+                ranges |= Q(job=job.pk, number__gt=job.last_run_number - MAX_RUNS)
         yield ranges
 
 

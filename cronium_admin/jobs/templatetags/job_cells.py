@@ -1,4 +1,7 @@
-"""Cells of the list of jobs. A page has fifty rows, and a template of the same cells takes several times as long."""
+"""Cells of the list of jobs. A page has fifty rows, and a template of the same cells takes several times as long.
+
+Those that change while runs are live are sent again by themselves (`oob`: htmx replaces the element with their id).
+"""
 
 from typing import Any
 from urllib.parse import quote
@@ -23,6 +26,7 @@ from cronium_admin.core.templatetags.ui import (
 )
 from cronium_admin.images.models import Language
 from cronium_admin.jobs.templatetags.networks import render_network
+from cronium_admin.jobs.templatetags.spark import render_sparkline
 
 register = template.Library()
 _LINK = '<a class="plain" tabindex="-1" href="{}">{}</a>'
@@ -42,18 +46,40 @@ _CSRF = CsrfTokenNode()
 _LANGUAGES = dict(Language.choices)
 
 
+def wrap_cell(row: dict[str, Any], name: str, content: SafeString | str, is_oob: bool, tag: str = "span") -> SafeString:
+    oob = SafeString(' hx-swap-oob="true"') if is_oob else _EMPTY
+    return format_html('<{0} id="job-{1}-{2}"{3}>{4}</{0}>', tag, row["job"].pk, name, oob, content)
+
+
+@register.simple_tag(name="job_choice")
+def render_job_choice(job: Any) -> SafeString:
+    box = (
+        '<input type="checkbox" class="pick" name="job" value="{}" form="bulk-form" aria-label="Choose {}" '
+        'autocomplete="off">'
+    )
+    return format_html(box, job.pk, render_text_line(job.name))
+
+
+@register.simple_tag(name="job_spark")
+def render_job_sparkline(row: dict[str, Any], oob: bool = False) -> SafeString:
+    return wrap_cell(row, "spark", render_sparkline(row["job"], row["runs"]), oob)
+
+
 @register.simple_tag(name="job_state")
-def render_job_state(row: dict[str, Any]) -> SafeString:
+def render_job_state(row: dict[str, Any], oob: bool = False) -> SafeString:
+    state = _render_state(row)
+    return wrap_cell(row, "state", state + _render_late(row["job"], row["late"]) if row["late"] else state, oob)
+
+
+def _render_state(row: dict[str, Any]) -> SafeString:
     job, last = row["job"], row["last"]
     if last and (job.enabled or last.is_live):
-        state = format_html(_LINK, build_link("runs:run", last.pk), render_run_status(last, True))
-    elif not job.enabled:
-        state = render_status_badge("disabled", True)
-    elif job.last_run_number:
-        state = SafeString('<span class="state bare s-none">No runs kept</span>')
-    else:
-        state = render_status_badge("")
-    return state + _render_late(job, row["late"]) if row["late"] else state
+        return format_html(_LINK, build_link("runs:run", last.pk), render_run_status(last, True))
+    if not job.enabled:
+        return render_status_badge("disabled", True)
+    if job.last_run_number:
+        return SafeString('<span class="state bare s-none">No runs kept</span>')
+    return render_status_badge("")
 
 
 def _render_late(job: Any, late: str) -> SafeString:
@@ -89,9 +115,12 @@ def _render_tags(tags: list[str]) -> SafeString:
 
 
 @register.simple_tag(name="job_last")
-def render_job_last(row: dict[str, Any]) -> SafeString:
+def render_job_last(row: dict[str, Any], oob: bool = False) -> SafeString:
     """When its last run began, and how long it took."""
-    job, last = row["job"], row["last"]
+    return wrap_cell(row, "last", _render_last(row["job"], row["last"]), oob)
+
+
+def _render_last(job: Any, last: Any) -> SafeString:
     if not last:
         return SafeString('<span class="meta">–</span>')
     link = '<a class="meta last num" id="job-{}-link" href="{}">{}</a>{}'

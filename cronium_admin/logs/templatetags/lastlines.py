@@ -11,6 +11,7 @@ from django.utils.safestring import SafeString
 
 from cronium_admin.core.page_links import build_link
 from cronium_admin.core.templatetags.ui import render_text_line
+from cronium_admin.jobs.templatetags.job_cells import wrap_cell
 from cronium_admin.logs.preview import fetch_ended_lines
 from cronium_admin.logs.preview import fetch_last_lines as lines_of
 from cronium_admin.runs.models import ON_HOST, Run, Status
@@ -37,8 +38,14 @@ def last_line_of(lines: dict[UUID, str], run: Any) -> str:
 
 
 @register.simple_tag(name="job_said")
-def render_job_said(row: dict[str, Any], said: dict[UUID, str], ended: dict[UUID, str]) -> SafeString | str:
+def render_job_said(
+    row: dict[str, Any], said: dict[UUID, str], ended: dict[UUID, str], oob: bool = False
+) -> SafeString:
     """Of a row of the list of jobs: the last line of its live run, why its last run failed, or its last line."""
+    return wrap_cell(row, "said", _render_said(row, said, ended), oob, "div")
+
+
+def _render_said(row: dict[str, Any], said: dict[UUID, str], ended: dict[UUID, str]) -> SafeString | str:
     last, failed, is_enabled = row["last"], row["failed"], row["job"].enabled
     if last and last.is_live:
         return format_html('<span class="said" id="said-{}">{}</span>', last.pk, said.get(last.pk, ""))
