@@ -6,6 +6,7 @@ own rows only.
 
 import math
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ from django.db.models import Count, F, Q, QuerySet, Value
 from cronium_admin.accounts.models import User
 from cronium_admin.jobs.job_filter import JobFilter, Sort
 from cronium_admin.jobs.job_search import filter_jobs
-from cronium_admin.jobs.job_states import JobState, add_state, filter_state
+from cronium_admin.jobs.job_states import JobState, add_state, count_states, filter_state
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.recent_runs import MAX_RUNS
 from cronium_admin.jobs.retry import STATUSES as FAILURES
@@ -41,7 +42,7 @@ class Listing:
     chosen: JobFilter
     counts: dict[str, int]
     total: int
-    ids: list[int] | None = None  # of those with the chosen state, in an order that the database does not know
+    ids: list[int] | None = None  # of those with the chosen state, in order; None: the database finds them
 
     @property
     def number(self) -> int:
@@ -77,12 +78,13 @@ class Listing:
 def list_matching(user: User, chosen: JobFilter) -> Listing:
     jobs = filter_jobs(user, chosen)
     counts = dict.fromkeys(JobState.values, 0)
-    ids = None
-    if chosen.sort == Sort.SUCCESS:
-        ids = _list_by_success(jobs, chosen.state, counts)
+    ids, is_all = None, not replace(chosen, state="").is_filtering
+    if chosen.sort == Sort.SUCCESS or chosen.q:  # reads all scripts once
+        ids = _list_ids(jobs, chosen, counts)
+    elif is_all:
+        counts = count_states(user)
     else:
         counts |= dict(add_state(jobs).order_by().values_list("state").annotate(number=Count("pk")))
-    is_all = not replace(chosen, state="").is_filtering
     total = sum(counts.values()) if is_all else Job.objects.visible_to(user).count()
     return Listing(jobs, chosen, counts, total, ids)
 
@@ -118,10 +120,10 @@ def _read_states(jobs: "QuerySet[Job]", sort: str, *more: str) -> Iterator[tuple
     }[Sort(sort)]
     rows: Any = add_state(jobs).annotate(key=key).order_by("order_key", "pk").values_list("pk", "state", "key", *more)
     if sort != Sort.SUCCESS:
-        yield from rows.iterator(chunk_size=2000)
+        yield from rows
         return
     failures = count_recent_failures()
-    for pk, state, runs, *rest in rows.iterator(chunk_size=2000):
+    for pk, state, runs, *rest in rows:
         yield pk, state, _compute_success(failures.get(pk, 0), runs) if runs else None, *rest
 
 
@@ -149,15 +151,18 @@ def _sort(jobs: "QuerySet[Job]", sort: str) -> "QuerySet[Job]":
     return jobs.order_by(*([F(column).desc(nulls_last=True)] if column else []), *_BY_NAME)
 
 
-def _list_by_success(jobs: "QuerySet[Job]", chosen: str, counts: dict[str, int]) -> list[int]:
+def _list_ids(jobs: "QuerySet[Job]", chosen: JobFilter, counts: dict[str, int]) -> list[int]:
     # Those with the chosen state; `counts` gets the number of each
-    found = []
-    for pk, state, share in _read_states(jobs, Sort.SUCCESS):
-        counts[state] += 1
-        if chosen in ("", state):
-            found.append((math.inf if share is None else share, pk))
-    found.sort(key=lambda row: row[0])  # stable: they come by name
-    return [pk for _, pk in found]
+    rows = list(_read_states(jobs, chosen.sort))
+    counts |= Counter(state for _, state, _ in rows)
+    rows = [row for row in rows if row[1] == chosen.state] if chosen.state else rows
+    if chosen.sort == Sort.FAILING:  # most are not failing, and stay by name
+        failing = [row for row in rows if row[1] == JobState.FAILING]
+        others = [pk for pk, state, _ in rows if state != JobState.FAILING]
+        return [pk for pk, *_ in sorted(failing, key=lambda row: -(row[2] or 0))] + others
+    if chosen.sort != Sort.NAME:
+        rows.sort(key=lambda row: _compute_rank(chosen.sort, row[1], row[2]))  # stable: they come by name
+    return [pk for pk, *_ in rows]
 
 
 def _compute_success(failures: int, runs: int) -> float:

@@ -4,7 +4,6 @@ The first state that applies, in the order of `JobState`. So a failing job stays
 or runs.
 """
 
-from collections import Counter
 from typing import Any
 
 from django.db import models
@@ -58,26 +57,36 @@ def filter_state(jobs: "QuerySet[Job]", state: str) -> "QuerySet[Job]":
 
 
 def count_states(user: User) -> dict[str, int]:
-    """The number of the jobs that `user` sees, by state, in two queries. The numbers add up to that of all these jobs.
+    """The number of the jobs that `user` sees, by state, in one query. The numbers add up to that of all these jobs.
 
     Counts sets, most of them small, instead of finding the state of each job.
     """
     jobs, health = Job.objects.visible_to(user), _select_health(user)
     unhealthy = ~Exists(health.filter(job=OuterRef("pk")))  # it has no counted run
-    disabled = jobs.filter(enabled=False)
-    sets = (jobs, disabled, health.filter(failures__gt=0, job__enabled=True), health, disabled.filter(unhealthy))
+    at_work, queued = (Q(pk__in=_select_jobs_of_runs(*names)) for names in (("starting", "running"), ("queued",)))
+    disabled, enabled = jobs.filter(enabled=False), jobs.filter(enabled=True)
+    not_failing = enabled.filter(~Exists(health.filter(job=OuterRef("pk"), failures__gt=0)))
+    sets = (
+        jobs,
+        disabled,
+        health.filter(failures__gt=0, job__enabled=True),
+        not_failing.filter(at_work),
+        not_failing.filter(queued & ~at_work),
+        health,
+        disabled.filter(unhealthy),
+        enabled.filter(at_work | queued, unhealthy),
+    )
     one_row = Project.objects.filter(pk=DEFAULT_PROJECT_ID)
-    total, off, failing, known, off_unknown = one_row.values_list(*map(count_rows, sets)).get()
-    live = jobs.filter(Q(pk__in=_select_jobs_of_runs("queued", "starting", "running")), enabled=True).order_by()
-    numbers = Counter(add_state(live).annotate(unhealthy=unhealthy).values_list("state", "unhealthy"))
-    counts = {JobState.DISABLED.value: off, JobState.FAILING.value: failing}
-    for state in (JobState.RUNNING, JobState.WAITING):
-        counts[state.value] = numbers[state.value, True] + numbers[state.value, False]
-    unknown = total - known - off_unknown - sum(number for (_, is_unknown), number in numbers.items() if is_unknown)
-    counts[JobState.NEVER.value] = max(0, unknown)
-    # A job that changes between the two queries must not make it negative.
-    counts[JobState.OK.value] = max(0, total - sum(counts.values()))
-    return counts
+    numbers = one_row.values_list(*map(count_rows, sets)).get()
+    total, off, failing, running, waiting, known, off_unknown, live_unknown = numbers
+    counts = {
+        JobState.DISABLED.value: off,
+        JobState.FAILING.value: failing,
+        JobState.RUNNING.value: running,
+        JobState.WAITING.value: waiting,
+        JobState.NEVER.value: total - known - off_unknown - live_unknown,
+    }
+    return {**counts, JobState.OK.value: total - sum(counts.values())}
 
 
 def _select_health(user: User) -> Any:

@@ -32,7 +32,7 @@ def _render_cell(base: str, place: int, run: Any, name: str) -> str:
     took = f", {format_duration(run.finished_at - run.started_at)}" if run.finished_at and run.started_at else ""
     return (
         f'<a href="{base}{int(run.number)}/" tabindex="-1"><title>#{int(run.number)} {_WORDS[name]}{took}, '
-        f'{run.created_at:%Y-%m-%d %H:%M} UTC</title><g transform="translate({place * STEP})" class="s-{name}">'
+        f'{run.created_at.isoformat(" ")[:16]} UTC</title><g transform="translate({place * STEP})" class="s-{name}">'
         f'<path class="hit" d="M-1 0h8v20h-8z"/><path d="{SHAPES.get(name, _HALF)}"/></g></a>'
     )
 
