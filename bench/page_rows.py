@@ -143,6 +143,7 @@ def _make_inputs(runs: int) -> None:
     rows = [RunInput(run_id=pk, name="region", value="rare") for pk in rare]
     rows += [RunInput(run_id=pk, name="region", value="eu") for pk in common]
     RunInput.objects.bulk_create(rows, batch_size=300)
+    import_module("cronium_admin.runs.migrations.0043_newest_input_values").fill(apps, connection.schema_editor())
 
 
 def _make_schedules(first: int, jobs: int, owner: User) -> None:

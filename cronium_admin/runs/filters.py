@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
-from django.db import connection
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import QueryDict
 from django.utils.dateparse import parse_datetime
@@ -28,7 +27,7 @@ STATES = ("live", *Status.values)  # the values of `status`
 PERIODS = {"1h": timedelta(hours=1), "24h": timedelta(days=1), "7d": timedelta(days=7), "30d": timedelta(days=30)}
 MAX_VALUES = 20  # of one filter
 MAX_COUNTED = 10_000
-_FREQUENT = 2000  # runs with a tag
+_FREQUENT, _MANY_JOBS = 2000, 200  # runs, and jobs, with a tag
 _LENGTHS = {"job": 80, "project": 80, "tag": 80, "reason": 40, "by": 150, "host": 100}
 _ALLOWED: dict[str, Collection[str]] = {"status": STATES, "trigger": Trigger.values, "language": Language.values}
 
@@ -162,9 +161,9 @@ def _filter_tags(runs: QuerySet[Run], tags: Iterable[str]) -> QuerySet[Run]:
     for tag in tags:
         matches |= has_tag(tag)
     jobs = Job.objects.filter(matches).order_by()
-    last_numbers = dict(jobs.values_list("pk", "last_run_number"))
-    if connection.vendor == "sqlite" and sum(last_numbers.values()) > _FREQUENT:
-        # It would read and sort all runs of these jobs. So it reads the newest runs until a page is full.
+    last_numbers = dict(jobs.values_list("pk", "last_run_number")[: _MANY_JOBS + 1])
+    if len(last_numbers) > _MANY_JOBS or sum(last_numbers.values()) > _FREQUENT:
+        # The newest runs are read until a page is full, instead of all runs of these jobs.
         return runs.filter(Exists(jobs.filter(pk=OuterRef("job"))))
     # By ids: with a query PostgreSQL would read the runs of all jobs.
     return runs.filter(job__in=list(last_numbers))

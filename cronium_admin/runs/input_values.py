@@ -1,6 +1,7 @@
 """The declared values of a run's input: short, in lists of runs, and as rows, for the filter `input.NAME`."""
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from django.db.models import Exists, OuterRef, QuerySet
@@ -73,5 +74,12 @@ def filter_by_input(runs: "QuerySet[Run]", wanted: Iterable[tuple[str, str]]) ->
         if rows[:FREQUENT].count() < FREQUENT:
             runs = runs.filter(pk__in=rows.values("run"))
         else:  # the newest runs are read until a page is full, instead of all runs that have the value
-            runs = runs.filter(Exists(rows.filter(run=OuterRef("pk"))))
+            newest = max(_find_newest(name, text) for text in texts)
+            runs = runs.filter(Exists(rows.filter(run=OuterRef("pk"))), created_at__lte=newest)
     return runs
+
+
+def _find_newest(name: str, text: str) -> datetime:
+    # No run that was launched later has the value.
+    rows = RunInput.objects.filter(name=name, value=text).order_by("-created_at").values_list("created_at", flat=True)
+    return rows.first() or datetime.min.replace(tzinfo=UTC)

@@ -391,10 +391,11 @@ class RunInput(models.Model):
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="input_values", db_index=False)
     name = models.CharField(max_length=60)
     value = models.CharField(max_length=MAX_VALUE)
+    created_at = models.DateTimeField(db_default=Now())  # at the run's launch, or just after it
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["run", "name"], name="run_input_once_per_name")]
-        indexes = [models.Index(fields=["name", "value", "run"], name="run_input_by_value")]
+        indexes = [models.Index(fields=["name", "value", "created_at", "run"], name="run_input_newest")]
 
     def __str__(self) -> str:
         return f"{self.name}={self.value}"

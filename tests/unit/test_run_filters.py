@@ -74,6 +74,15 @@ def test_page_and_api_filter_in_the_same_way(
         assert {run.pk for run in many.values() if f'id="run-{run.pk}"' in page} == wanted
 
 
+def test_tags_of_many_runs_find_the_same(
+    many: dict[str, Run], people: dict[str, User], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(filters, "_FREQUENT", 0)
+    Job.objects.update(last_run_number=5)
+    items = Api(people["viewer"]).get("/runs?tag=code&tag=waits").json()["items"]
+    assert {row["id"] for row in items} == {str(many[name].pk) for name in ("code", "waits")}
+
+
 def test_times_are_in_the_zone_of_the_form() -> None:
     chosen, unread = RunFilter.from_query(QueryDict("since=2026-11-28T08:00&until=2026-11-29&zone=Europe/Berlin"))
     assert chosen.since == datetime(2026, 11, 28, 7, tzinfo=UTC)

@@ -52,6 +52,16 @@ def test_runs_are_filtered_by_value(viewer: Api, runs: list[Run]) -> None:
     assert viewer.get("/runs?inputs.region=us").status_code == 422
 
 
+@pytest.mark.parametrize("query", ["input.region=us", "input.region=eu", "input.region=us&input.region=eu"])
+def test_a_frequent_value_finds_the_same_runs(
+    viewer: Api, runs: list[Run], query: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = [item["number"] for item in viewer.get(f"/runs?{query}").json()["items"]]
+    monkeypatch.setattr("cronium_admin.runs.input_values.FREQUENT", 1)
+    assert [item["number"] for item in viewer.get(f"/runs?{query}").json()["items"]] == expected
+    assert expected
+
+
 def test_the_page_filters_and_keeps_the_filter(client: Client, people: dict[str, User], runs: list[Run]) -> None:
     client.force_login(people["viewer"])
     text = client.get("/runs/?input.region=us").content.decode()
