@@ -21,7 +21,7 @@ _CUSTOM_IMAGES = {
 def serve(template: Template, folder: Path, *, with_data: bool) -> Iterator[Server]:
     """A server with the demo data (or with nothing but an administrator) until the end of the block."""
     template.copy_to(folder)
-    server = Server(folder, template.token, CRONIUM_MAX_CONCURRENT="12")
+    server = Server(folder, template.token, CRONIUM_MAX_CONCURRENT="12", CRONIUM_HOST_MEMORY_MB="32768")
     manage(server.env, "shell", "-c", _FILL.format("fill" if with_data else "clear"))
     server.start("serve", "--host-name", "build-1")
     try:

@@ -119,7 +119,7 @@ PAGES: dict[str, Shown] = {
     "job-late": Shown("/jobs/sync-tls-certificates/", "#run-rows tr"),
     "editor": Shown("/jobs/{job}/edit/", ".cm-content", "jobs:edit"),
     "editor-log": Shown("/jobs/send-weekly-digest/edit/", ".cm-content", act=run_in_editor),
-    "editor-settings": Shown("/jobs/customer-report/edit/", ".cm-content", act=open_groups),
+    "editor-settings": Shown("/jobs/customer-report/edit/", ".cm-content", act=open_groups, tallest=6400),
     "editor-new": Shown("/jobs/new/", ".cm-content", "jobs:new"),
     "editor-errors": Shown("/jobs/new/", ".cm-content", act=save_unnamed, problems=INVALID),
     "run-form": Shown("/runs/launch/customer-report/", "h1", "runs:launch"),

@@ -71,7 +71,7 @@ def test_an_image_is_built_and_a_failed_build_says_why(
     examine(page)
     page.set_viewport_size({"width": 390, "height": 844})
     assert sideways(page) == 0
-    notes.get_by_role("link", name="Its run").click()
+    notes.get_by_role("link", name="Open the run of the build").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Image shell-kit version 2")
     expect(page.locator("#run-steps")).to_contain_text("3 of 6")
     page.get_by_role("navigation", name="Path").get_by_role("link", name="shell-kit").click()

@@ -7,6 +7,11 @@ const WORDS = {
   cpu: (value) => `${value} CPU`, memory_mb: formatMemory, pids: (value) => `${formatNumber(value)} processes`,
   log_limit_mb: (value) => `${formatMemory(value)} log`,
 };
+/** 1 h 30 min, 20 min, 1 min 30 s. */
+function formatSpan(seconds) {
+  const parts = [[Math.floor(seconds / 3600), "h"], [Math.floor(seconds / 60) % 60, "min"], [seconds % 60, "s"]];
+  return parts.filter(([value]) => value).map(([value, unit]) => `${value} ${unit}`).join(" ");
+}
 const countWords = (count, word) => `${count || "no"} ${word}${count === 1 ? "" : "s"}`;
 
 export class Summaries {
@@ -23,6 +28,7 @@ export class Summaries {
       if (place.textContent !== text) Object.assign(place, { textContent: text, title: text });
     }
     this.#showEffective();
+    this.#showTimeout();
   }
 
   #getValue(name) { return this.form.elements[name]?.value?.trim() ?? ""; }
@@ -39,11 +45,22 @@ export class Summaries {
       case "data": return `${countWords(form.querySelectorAll('[name="env_name"]').length, "variable")}, ${countWords(getChecked("secrets").length, "secret")}`;
       case "input": return this.#getValue("input_text").replace(/\s+/g, " ").slice(0, 60) || "none";
       case "limits": return LIMITS.filter((name) => this.#getValue(name)).map((name) => WORDS[name](Number(this.#getValue(name)) || this.#getValue(name))).join(" · ") || "as the profile";
+      case "expected": {
+        const given = [...form.querySelectorAll("[data-expected]")].filter((field) => field.value.trim()).length;
+        return given ? countWords(given, "deadline") : "none";
+      }
       case "image": return this.#getValue("image") || "default";
       case "order": return [this.#getValue("queue") || "default", form.elements.priority?.selectedOptions[0]?.textContent.trim()].filter(Boolean).join(" · ");
       case "logs": return [this.#getValue("streams"), form.elements.read_only_root.checked ? "root read-only" : "root writable"].filter(Boolean).join(" · ");
       default: return "";
     }
+  }
+
+  /** The seconds of the timeout in hours and minutes. */
+  #showTimeout() {
+    const seconds = Number(this.#getValue("timeout_seconds"));
+    const place = document.getElementById("timeout-words");
+    if (place) place.textContent = seconds >= 60 && seconds <= 86_400 ? `= ${formatSpan(seconds)}` : "";
   }
 
   /** What a run gets: the job's own value, or the profile's, and whether it is allowed. */
