@@ -56,11 +56,14 @@ def search_runs(
     after: str = "",
     seconds: float = SECONDS,
     is_cancelled: Callable[[], bool] = lambda: False,
+    limit: int | None = None,
 ) -> RunSearch:
-    """`runs` that have a log. At least one is searched. Raises ApiError 422 for a cursor that is none, and
-    InvalidQuery."""
+    """`runs` that have a log; at least one is searched, and at most `limit`, or MAX_RUNS.
+
+    Raises ApiError 422 for a cursor that is none, and InvalidQuery.
+    """
     query.compile_matcher()  # refuses an invalid query even without runs
-    page, end, result, lines = _fetch_runs(runs, after), time.monotonic() + seconds, RunSearch(), 0
+    page, end, result, lines = _fetch_runs(runs, after, limit or MAX_RUNS), time.monotonic() + seconds, RunSearch(), 0
     for place, run in enumerate(page.items):
         left = end - time.monotonic()
         if place and (left <= 0 or lines >= MAX_FOUND or is_cancelled()):
@@ -76,8 +79,8 @@ def search_runs(
     return result
 
 
-def _fetch_runs(runs: QuerySet[Run], after: str) -> Page:
-    return fetch_newest_page(select_searchable(runs), after, MAX_RUNS)
+def _fetch_runs(runs: QuerySet[Run], after: str, limit: int) -> Page:
+    return fetch_newest_page(select_searchable(runs), after, limit)
 
 
 def select_searchable(runs: QuerySet[Run]) -> QuerySet[Run]:

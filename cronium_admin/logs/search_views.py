@@ -20,6 +20,7 @@ from cronium_admin.runs.filters import RunFilter, count_bounded, find_jobs
 from cronium_admin.runs.models import Run
 
 MAX_STEPS = 6  # parts that follow each other without a click
+FIRST_RUNS = 40  # runs of the first part, so that the newest matches appear at once
 _LONG = ("differs", "output", "sandbox", "error")
 
 
@@ -41,7 +42,8 @@ def show_results(request: HttpRequest, is_part: bool = False) -> HttpResponse:
     context: dict[str, Any] = form | {"done": done}
     try:
         with hold_search_slot():
-            result = search_runs(runs, query, request.GET.get("after", ""))
+            after = request.GET.get("after", "")
+            result = search_runs(runs, query, after, limit=None if after else FIRST_RUNS)
     except InvalidQuery as error:
         context["problem"] = f"This search is not possible: {error}."
     except ApiError as error:

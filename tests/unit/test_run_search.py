@@ -90,6 +90,17 @@ def test_the_page_shows_the_lines_and_how_far_it_looked(logs: list[Run], people:
     assert client.get("/runs/search/part/?q=a&after=x&done=x&step=-1").status_code == 200
 
 
+def test_the_first_part_of_the_page_is_short_and_the_next_follows(
+    logs: list[Run], people: dict[str, User], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cronium_admin.logs.search_views.FIRST_RUNS", 1)
+    client = sign_in(people["viewer"])
+    part = client.get("/runs/search/part/?q=start").content.decode()
+    assert "1 of 3 runs searched" in part
+    following = part.split('hx-get="/runs/search/part/?')[1].split('"')[0].replace("&amp;", "&")
+    assert "All 3 runs with a log searched" in client.get(f"/runs/search/part/?{following}").content.decode()
+
+
 def test_logs_of_other_projects_are_not_searched(logs: list[Run], south: Project) -> None:  # noqa: F811
     member = make_member("admin", south)
     make_job_in(south)
