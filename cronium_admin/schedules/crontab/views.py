@@ -25,7 +25,7 @@ from cronium_admin.schedules.crontab.apply import SCHEDULE_NAME, Choice, ImportR
 from cronium_admin.schedules.crontab.plan import MAX_TEXT, Plan, Proposal, Source, build_plan
 
 FORMATS = (
-    ("auto", "Find out by itself"),
+    ("auto", "Detect"),
     ("user", "None, as crontab -l shows it"),
     ("system", "A user name before the command, as in /etc/crontab"),
 )
