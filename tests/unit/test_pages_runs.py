@@ -72,10 +72,10 @@ def test_what_filters_nothing_is_named_and_not_called_a_filter(client: Client, r
     for bad in ("yesterday", "2026-13-01", "0001-01-01T00:00:00+14:00"):
         text = client.get("/runs/", {"since": bad, "status": "junk"}).content.decode()
         assert "is not a time such as" in text
-        assert "Since:" not in text
+        assert "Launched since:" not in text
         assert f'hx-get="{reverse("runs:rows")}?"' in text, "a filter without effect is not passed to the next page"
     chip = client.get("/runs/", {"since": "2020-01-31"}).content.decode()
-    assert 'Since: <time datetime="2020-01-31T00:00:00Z"' in chip
+    assert 'Launched since: <time datetime="2020-01-31T00:00:00Z"' in chip
     assert "No job gone" in client.get("/runs/", {"job": "gone"}).content.decode()
 
 
