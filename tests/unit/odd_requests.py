@@ -27,7 +27,7 @@ from cronium_admin.web.edge.server_log import ClientErrorFilter
 
 Item = TypeVar("Item")
 MEGABYTE = 1_000_000
-_HANDS = 4
+_HANDS = 8
 # The ordinary run takes one hand of every deal, `make chaos` takes the others.
 each_hand = pytest.mark.parametrize(
     "hand", [pytest.param(hand, marks=[pytest.mark.chaos] if hand else []) for hand in range(_HANDS)]
