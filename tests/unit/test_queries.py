@@ -167,8 +167,8 @@ def test_writes(
             12,
         ),  # session, user, count, jobs, their runs, incidents, last lines at work, live runs
         ("/job-states/?id={ids}", 6),
-        ("/", 23),  # the parts, and the counts of the frame
-        ("/home/now/", 22),  # three less while the counts of the day are kept
+        ("/", 22),  # the parts, and the counts of the frame
+        ("/home/now/", 21),  # three less while the counts of the day are kept
         ("/home/figures/part/", 4),
         ("/incidents/", 4),
         ("/runs/advice/report/", 5),
