@@ -26,6 +26,17 @@ from bench.page_rows import fill_rows  # noqa: E402
 from cronium_admin.accounts.models import ApiToken, User  # noqa: E402
 from cronium_admin.home.tallies import clear_tallies  # noqa: E402
 
+OF_MEMBERS = {
+    "home": "/",
+    "home, not cached": "/",
+    "home: refresh": "/home/now/",
+    "jobs": "/jobs/",
+    "runs": "/runs/",
+    "runs: failed": "/runs/?status=failed",
+    "runs: host rare": "/runs/?host=rare",
+    "palette": "/palette/entries/",
+    "palette: job": "/palette/entries/?q=job",
+}
 PAGES = {
     "home": "/",
     "home: refresh": "/home/now/",
@@ -99,18 +110,7 @@ PAGES = {
     "API: jobs": "/api/v1/jobs",
     "API: runs": "/api/v1/runs",
     "API: runs, host rare": "/api/v1/runs?host=rare",
-    **{
-        f"member: {name}": path
-        for name, path in {
-            "home": "/",
-            "home, not cached": "/",
-            "home: refresh": "/home/now/",
-            "jobs": "/jobs/",
-            "runs": "/runs/",
-            "runs: host rare": "/runs/?host=rare",
-            "palette: job": "/palette/entries/?q=job",
-        }.items()
-    },
+    **{f"{kind}: {name}": path for kind in ("member", "member of two") for name, path in OF_MEMBERS.items()},
 }
 
 
@@ -163,6 +163,8 @@ def main(jobs: int, runs: int) -> None:
     clients = {"admin": Client(), "member": Client(), "API": Client(headers=headers)}
     clients["admin"].force_login(admin)
     clients["member"].force_login(member)
+    clients["member of two"] = Client()
+    clients["member of two"].force_login(User.objects.get(username="of-two"))
     print(json.dumps(list(PAGES)), flush=True)
     for line in sys.stdin:
         name = line.strip()

@@ -51,7 +51,8 @@ _JOB = PageHelp(
 )
 _EDIT = PageHelp(
     "The script at the left, its settings at the right. Try without saving runs the text as it is; each save is a new "
-    "revision, which the history can restore.",
+    "revision, which the history can restore. Comments such as # noqa: B006 and # shellcheck disable=SC2164 "
+    "silence the problems that a check finds.",
     ("scripts", "runtime-api", "input", "networks"),
     _EDITOR,
 )

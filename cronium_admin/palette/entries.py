@@ -25,7 +25,8 @@ _ACTS = {"run": Permission.RUN, "edit": Permission.EDIT}
 
 @dataclass(frozen=True)
 class Entry:
-    """`launches`: the id of the job that it launches, by a POST to `url`; None: a link. `status` is a run's."""
+    """`launches`: the id of the job that it launches, by a POST to `url`; None: a link. Without `url` it is a note.
+    `status` is a run's."""
 
     group: str
     icon: str
@@ -34,6 +35,14 @@ class Entry:
     detail: str = ""
     launches: int | None = None
     status: str = ""
+
+
+_CUT = Entry(
+    "Runs",
+    "info-circle",
+    f"Searched the {MAX_NUMBERED} jobs that reached this number last. Add a word of another job: NAME #12.",
+    "",
+)
 
 
 def find_entries(user: User, query: str) -> list[Entry]:
@@ -108,11 +117,12 @@ def _list_runs(user: User, words: list[str]) -> list[Entry]:
     jobs = Job.objects.visible_to(user).filter(last_run_number__gte=int(number[1]))
     for word in words[:-1]:
         jobs = jobs.filter(search_text__contains=word)
-    ids = list(jobs.order_by("last_run_number", "-pk").values_list("pk", flat=True)[:MAX_NUMBERED])
+    ids = list(jobs.order_by("last_run_number", "-pk").values_list("pk", flat=True)[: MAX_NUMBERED + 1])
     # Sorted here: for an order PostgreSQL would read all runs, from the newest one.
-    found = runs.filter(number=int(number[1]), job__in=ids).only(*_OF_RUN).order_by()
+    found = runs.filter(number=int(number[1]), job__in=ids[:MAX_NUMBERED]).only(*_OF_RUN).order_by()
     newest = sorted(found, key=lambda run: (run.created_at, run.pk), reverse=True)
-    return [_make_run_entry(run) for run in newest[:MAX_RUNS]]
+    entries = [_make_run_entry(run) for run in newest[:MAX_RUNS]]
+    return [*entries, _CUT] if len(ids) > MAX_NUMBERED else entries
 
 
 def _list_own_runs(user: User) -> list[Entry]:
