@@ -11,9 +11,9 @@ from cronium_admin.accounts.permissions import Permission
 from cronium_admin.core.line_text import fold_case
 from cronium_admin.core.templatetags.ui import LANGUAGES, STATES
 from cronium_admin.jobs.models import Job
-from cronium_admin.runs.filters import RunFilter
+from cronium_admin.runs.filters import RunFilter, has_visible_runs
 from cronium_admin.runs.input_values import PREFIX
-from cronium_admin.runs.models import Run, Status
+from cronium_admin.runs.models import Status
 from cronium_admin.runs.presentation.reasons import DESCRIPTIONS, describe_reason
 from cronium_admin.runs.triggers import Trigger
 
@@ -147,4 +147,4 @@ def find_job_suggestions(user: User, text: str) -> list[Job]:
 
 
 def has_launched_runs(user: User) -> bool:
-    return Job.objects.visible_to(user).filter(last_run_number__gt=0).exists() or Run.objects.visible_to(user).exists()
+    return Job.objects.visible_to(user).filter(last_run_number__gt=0).exists() or has_visible_runs(user)

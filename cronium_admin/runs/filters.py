@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
+from django.db import connection
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import QueryDict
 from django.utils.dateparse import parse_datetime
@@ -27,7 +28,8 @@ STATES = ("live", *Status.values)  # the values of `status`
 PERIODS = {"1h": timedelta(hours=1), "24h": timedelta(days=1), "7d": timedelta(days=7), "30d": timedelta(days=30)}
 MAX_VALUES = 20  # of one filter
 MAX_COUNTED = 10_000
-_FREQUENT, _MANY_JOBS = 2000, 200  # runs, and jobs, with a tag
+_FREQUENT = 2000  # runs with a tag, or of the projects of a member
+_MANY_JOBS = 200  # jobs with a tag
 _LENGTHS = {"job": 80, "project": 80, "tag": 80, "reason": 40, "by": 150, "host": 100}
 _ALLOWED: dict[str, Collection[str]] = {"status": STATES, "trigger": Trigger.values, "language": Language.values}
 
@@ -119,10 +121,15 @@ class RunFilter:
         elif not user.has_permission(Permission.VIEW):
             projects = user.list_project_ids(Permission.VIEW)
         is_narrowed = any(getattr(self, name) for name in (*LISTED, "input") if name != "project")
-        if is_narrowed or len(projects) != 1 or DEFAULT_PROJECT_ID in projects:
+        if is_narrowed or not projects or DEFAULT_PROJECT_ID in projects:
             return runs
-        # The condition of the index of such runs, in the words that SQLite recognizes.
-        return runs.exclude(project=DEFAULT_PROJECT_ID)
+        if len(projects) == 1:
+            return _use_project_index(runs)
+        own = _use_project_index(Run.objects.filter(project__in=projects)).order_by()
+        if connection.vendor == "sqlite" and own[:_FREQUENT].count() < _FREQUENT:
+            # For the order it would read all runs from the newest one on, until a page is full.
+            return runs.filter(pk__in=own.values("pk"))
+        return runs
 
     def _filter_times(self, runs: QuerySet[Run]) -> QuerySet[Run]:
         if self.period:
@@ -154,6 +161,20 @@ def _filter_states(runs: QuerySet[Run], states: Iterable[str], reasons: Iterable
         # The second condition is that of the index. A run that succeeded has no reason to be filtered by.
         runs = runs.filter(reason__in=reasons).exclude(reason="").exclude(status=Status.SUCCEEDED)
     return runs
+
+
+def _use_project_index(runs: "QuerySet[Run]") -> "QuerySet[Run]":
+    """For runs of other projects than the default one: the condition of their index, in the words that SQLite
+    recognizes."""
+    return runs.exclude(project=DEFAULT_PROJECT_ID)
+
+
+def has_visible_runs(user: User) -> bool:
+    runs: QuerySet[Run] = Run.objects.visible_to(user).order_by()
+    is_member = not user.has_permission(Permission.VIEW)
+    if is_member and DEFAULT_PROJECT_ID not in user.list_project_ids(Permission.VIEW):
+        runs = _use_project_index(runs)
+    return runs.exists()
 
 
 def _filter_tags(runs: QuerySet[Run], tags: Iterable[str]) -> QuerySet[Run]:

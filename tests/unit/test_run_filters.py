@@ -5,14 +5,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.db.models import QuerySet
 from django.http import QueryDict
 from django.test import Client
 from django.utils import timezone
 
-from cronium_admin.accounts.models import Project, User
+from cronium_admin.accounts.models import Membership, Project, User
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs import filters
-from cronium_admin.runs.filters import RunFilter, count_bounded
+from cronium_admin.runs.filters import RunFilter, count_bounded, has_visible_runs
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run
 from tests.conftest import Api
@@ -169,3 +171,30 @@ def test_a_member_of_a_project_sees_no_names_of_others(many: dict[str, Run], sou
     assert 'value="editor"' not in page
     assert ">East<" not in page
     assert not any(str(run.pk) in page for run in many.values())
+
+
+def test_a_member_of_several_quiet_projects_reads_only_their_runs(
+    make_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = [Project.objects.create(name=name, slug=name.lower()) for name in ("East", "West", "North")]
+    east, west, north = (launch(make_job(slug=place.slug, project=place), get_admin()) for place in places)
+    hidden = launch(make_job(slug="hidden"), get_admin())
+    member = User.objects.create(username="of-two", role="")
+    for place in places[:2]:
+        Membership.objects.create(user=member, project=place, role="viewer")
+
+    def select() -> "QuerySet[Run]":
+        return RunFilter().select(Run.objects.visible_to(member), member).order_by("-created_at", "-id")
+
+    assert list(select()) == [west, east]
+    assert has_visible_runs(member)
+    if connection.vendor == "sqlite":
+        assert "run_of_project_newest" in select()[:51].explain()
+        monkeypatch.setattr(filters, "_FREQUENT", 2)
+        assert "run_newest" in select()[:51].explain(), "many runs: the newest are read until a page is full"
+    assert list(select()) == [west, east]
+    both = RunFilter(project=("east", "west", "north")).select(Run.objects.all(), get_admin())
+    assert set(both) == {east, west, north}
+    assert hidden not in both
+    Run.objects.filter(pk__in=[east.pk, west.pk]).delete()
+    assert not has_visible_runs(member)
