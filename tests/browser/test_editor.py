@@ -224,3 +224,23 @@ def test_from_a_failed_run_fixed_and_run_in_two_clicks(visit: Callable[..., Visi
     pane = page.get_by_role("region", name="Run", exact=True)
     expect(pane).to_contain_text("Succeeded")
     expect(pane.locator(".log-row .log-text")).to_have_text(["1"])
+
+
+def test_a_text_that_the_server_does_not_read_stays_in_the_editor(
+    visit: Callable[..., Visitor], server: Server
+) -> None:
+    slug = server.job("echo 1", name="Too large", slug="too-large")
+    page = visit().allow("status of 413").page
+    page.goto(f"/jobs/{slug}/edit/")
+    refusal = {"status": 413, "json": {"detail": "The body is too large. At most 8 MiB are read.", "code": "too_large"}}
+    page.route(
+        "**/edit/", lambda route: route.fulfill(**refusal) if route.request.method == "POST" else route.fallback()
+    )
+    write(page, "echo kept")
+    page.keyboard.press("Control+s")
+    expect(page.locator("#said")).to_have_text("Not saved. The body is too large. At most 8 MiB are read.")
+    expect(page.locator(".cm-content")).to_have_text("echo kept")
+    expect(page.locator("#unsaved")).to_be_visible()
+    page.unroute("**/edit/")
+    page.keyboard.press("Control+s")
+    expect(page.locator("#said")).to_contain_text("Saved")

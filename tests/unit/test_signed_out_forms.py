@@ -1,4 +1,4 @@
-"""Forms that arrive without a session, and addresses of forms that are opened as pages."""
+"""Forms that arrive without a session or can't be read, and addresses of forms that are opened as pages."""
 
 from urllib.parse import quote
 
@@ -48,3 +48,11 @@ def test_the_address_of_a_form_explains_itself(people: dict[str, User], path: st
     assert answer["Allow"].startswith("POST")
     assert "This address has no page" in answer.content.decode()
     assert client.get(path, headers={"HX-Request": "true"}).content == b""
+
+
+def test_a_form_that_can_not_be_read_says_so(people: dict[str, User]) -> None:
+    client = Client()
+    client.force_login(people["editor"])
+    answer = client.post("/jobs/new/", {f"field{number}": "1" for number in range(1001)})
+    assert answer.status_code == 400
+    assert "This request can't be read" in answer.content.decode()

@@ -34,6 +34,7 @@ export class InPlaceForm {
 
   async #save(action, submitter) {
     const response = await this.#post(this.form.action);
+    if (!response.ok && isJson(response, false)) return this.say(`Not saved. ${(await response.json()).detail}`, true); // not from a page: too large, busy
     if (!isJson(response)) return this.#submit(submitter);
     const saved = await response.json();
     await this.onSaved(saved);
@@ -57,6 +58,7 @@ export class InPlaceForm {
   async #tryText(submitter) {
     if (this.pane.isLive) return this.say("The run below is still live: cancel it, or wait for its end.", true);
     const response = await this.#post(submitter.formAction);
+    if (!response.ok && isJson(response, false)) return this.say(`Not started. ${(await response.json()).detail}`, true);
     if (!response.ok || !response.url.includes("/pane/")) return this.#submit(submitter);
     this.say("");
     this.pane.show(await response.text());
