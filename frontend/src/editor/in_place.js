@@ -40,7 +40,7 @@ export class InPlaceForm {
     await this.onSaved(saved);
     if (action === "run") await this.#launch(saved);
     else this.say(saved.message);
-    if (this.isNew) location.assign(saved.address);
+    if (this.isNew) location.replace(saved.address); // "back" is no second new job
   }
 
   async #launch(saved) {
