@@ -240,7 +240,7 @@ def test_a_run_is_not_compared_with_itself(pair: tuple[Run, Run], people: dict[s
     for query in ({"a": bad.pk, "b": bad.pk}, {"a": bad.pk, "number": bad.number}):
         text = client.get("/runs/compare/", query).content.decode()
         assert "itself. Choose another run." in text
-        assert "Results</h2>" not in text
+        assert "Outcome</h2>" not in text
     part = client.get("/runs/compare/log/part/", {"a": bad.pk, "b": bad.pk})
     assert (part.status_code, "the same run twice" in part.content.decode()) == (422, True)
     for route in ("compare", "compare/log"):
