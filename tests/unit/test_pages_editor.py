@@ -1,5 +1,7 @@
 """The job editor: stored values, errors, and that no input is lost."""
 
+import json
+import re
 from typing import Any
 
 import pytest
@@ -140,7 +142,10 @@ def test_a_cap_of_the_installation_is_said_beside_the_field(client: Client, sett
     settings.CONFIG = settings.CONFIG.model_copy(update={"log_limit_mb": 10})
     text = client.get("/jobs/new/").content.decode()
     assert "CRONIUM_LOG_LIMIT_MB allows 10 at most." in text
-    assert text.count("10 MB log") == 3, "each profile shows what a run really gets"
+    data = re.search(r'<script id="limits" type="application/json">(.*?)</script>', text)
+    assert data
+    profiles = json.loads(data[1])["profiles"].values()
+    assert [limits["log_limit_mb"] for limits in profiles] == [10, 10, 10], "each profile says what a run really gets"
 
 
 def test_save_and_run_goes_to_the_run(client: Client) -> None:

@@ -53,7 +53,7 @@ def test_all_as_asked_is_one_line_with_the_rows_behind_it(client: Client, viewer
         assert "not as requested" not in page
     for address in (f"/runs/{claimed.pk}/", f"/runs/{claimed.pk}/live/"):
         page = client.get(address).content.decode()
-        assert "<dt>Sandbox</dt><dd>verified, all 1 settings</dd>" in page
+        assert "<dt>Isolation</dt><dd>verified, all 1 settings</dd>" in page
         assert "not as requested" not in page
     told = viewer.get(f"/runs/{claimed.pk}/sandbox").json()
     assert (told["reported"], told["count"], told["drifted"]) == (True, 1, 0)
