@@ -64,8 +64,9 @@ def test_a_calendar_is_created_and_chosen(visit: Callable[..., Visitor], server:
     shoot(page, "schedule")
     schedule = page.url
     page.goto("/calendars/berlin/delete/")
-    page.get_by_role("button", name="Delete the calendar").click()
-    expect(page.get_by_text("is used by the schedules weekly of")).to_be_visible()
+    expect(page.get_by_text("It can't be deleted while schedules use it.")).to_be_visible()
+    expect(page.get_by_role("link", name="weekly")).to_be_visible()
+    expect(page.get_by_role("button", name="Delete the calendar")).to_have_count(0)
     page.set_viewport_size({"width": 390, "height": 844})
     for url in ("/calendars/", "/calendars/berlin/", "/calendars/berlin/edit/", schedule, f"{schedule}edit/"):
         page.goto(url)

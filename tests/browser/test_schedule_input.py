@@ -70,7 +70,7 @@ def test_a_schedule_is_filled_from_a_run(visit: Callable[..., Visitor], server: 
     page.get_by_role("button", name="Create schedule").click()
     page.wait_for_url(re.compile(r"/schedules/\d+/$"))
     [stored] = server.call("GET", f"/jobs/{slug}/schedules")["items"]
-    assert stored["input"] == {"region": "eu", "city": "Rome", "batch": 8}
+    assert stored["input"] == {"region": "eu", "city": "Rome", "batch": 8, "dry_run": True}
 
 
 def test_a_try_is_filled_from_a_run(visit: Callable[..., Visitor], server: Server) -> None:
