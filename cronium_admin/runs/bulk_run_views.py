@@ -28,11 +28,11 @@ from cronium_admin.runs.models import Run
 
 _AGAIN = "Each gets one new run with the same script, image, settings and input."
 _STOP = "Queued runs end at once. Running scripts are stopped; they have ten seconds to end. No retry follows."
-# The verb, the effect, the participle, and why a run that matches the filter is left out
+# What is asked, the effect, the participle, and why a run that matches the filter is left out
 _WORDS = {
-    RunAct.CANCEL: ("Cancel", _STOP, "cancelled", "ended already"),
-    RunAct.RERUN: ("Run again", _AGAIN, "launched", "not ended"),
-    RunAct.RERUN_FAILED: ("Run again", _AGAIN, "launched", "not failed"),
+    RunAct.CANCEL: ("Cancel {runs}", _STOP, "cancelled", "ended already"),
+    RunAct.RERUN: ("Run {runs} again", _AGAIN, "launched", "not ended"),
+    RunAct.RERUN_FAILED: ("Run {runs} again", _AGAIN, "launched", "not failed"),
 }
 
 
@@ -48,14 +48,15 @@ def apply_run_act(request: HttpRequest) -> HttpResponse:
     if act not in RunAct.values:
         return render(request, "runs/bulk.html", {**context, "problem": "Choose what to do."}, status=422)
     runs, notes = _choose_runs(user, chosen, act, request.POST)
-    verb, effect, done, _ = _WORDS[RunAct(act)]
-    context |= {"verb": verb, "effect": effect, "done": done, "notes": notes}
+    asked, effect, done, _ = _WORDS[RunAct(act)]
+    context |= {"effect": effect, "done": done, "notes": notes}
     if problem := _find_problem(runs, notes):
         return render(request, "runs/bulk.html", {**context, "problem": problem}, status=422)
     if "confirmed" not in request.POST:
         refusals = find_refusals(user, runs, act)
         context["refused"] = [(run, refusals[run.pk]) for run in runs if run.pk in refusals]
-        context["runs"] = [run for run in runs if run.pk not in refusals]
+        allowed = context["runs"] = [run for run in runs if run.pk not in refusals]
+        context["asked"] = asked.format(runs=f"{len(allowed)} run{pluralize(len(allowed))}")
         return render(request, "runs/bulk.html", {**context, "key": uuid4().hex})
     results = apply_to_runs(user, runs, act, request.POST.get("key", "")[:32])
     return render(request, "runs/bulk_done.html", {**context, **_sum_up(user, results)})

@@ -24,9 +24,9 @@ _LONG = ("job__script", "job__env", "job__input", "sandbox", "output")
 
 
 class RunAct(models.TextChoices):
-    CANCEL = "cancel", "Cancel"
     RERUN = "rerun", "Run again"
-    RERUN_FAILED = "rerun_failed", "Run again the failed"
+    RERUN_FAILED = "rerun_failed", "Run the failed again"
+    CANCEL = "cancel", "Cancel"
 
 
 @dataclass(frozen=True)

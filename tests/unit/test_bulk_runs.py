@@ -41,13 +41,13 @@ def _read(answer: HttpResponse) -> str:
 
 def test_the_first_page_says_what_will_happen_and_changes_nothing(runs: list[Run], people: dict[str, User]) -> None:
     text = _read(_post(people["operator"], runs, "cancel", filter="job=report&status=live"))
-    assert "<h1>Cancel: 2 runs?</h1>" in text
+    assert "<h1>Cancel 2 runs?</h1>" in text
     assert "2 of the chosen runs are left out" in text
     assert "#3: It has ended: failed." in text
     assert 'href="/runs/?job=report&status=live"' in text
     assert not Run.objects.exclude(cancel_requested_at=None).exists()
     text = _read(_post(people["operator"], runs, "rerun_failed"))
-    assert "<h1>Run again: 1 run?</h1>" in text
+    assert "<h1>Run 1 run again?</h1>" in text
     assert "#4: It did not fail: succeeded." in text
     assert "#1: It has not ended: queued." in text
     assert Run.objects.count() == 4
@@ -80,7 +80,7 @@ def test_a_run_is_repeated_once_for_each_key(runs: list[Run], people: dict[str, 
 
 def test_all_that_match_the_filter_and_allow_the_act(runs: list[Run], people: dict[str, User]) -> None:
     text = _read(_post(people["operator"], [], "rerun", scope="all", filter="job=report"))
-    assert "<h1>Run again: 2 runs?</h1>" in text
+    assert "<h1>Run 2 runs again?</h1>" in text
     assert "2 runs that match the filter have not ended." in text
     assert all(f'name="run" value="{run.pk}"' in text for run in runs[2:])
     assert "1 run that matches" in _read(_post(people["operator"], [], "cancel", scope="all", filter="status=failed"))
