@@ -60,7 +60,7 @@ def find_sameness(job: Job, act: str, tag: str) -> str:
     if act == Act.RUN:
         return ""
     is_same = all(getattr(job, name) == value for name, value in _make_change(job, act, tag).items())
-    return "It is so already." if is_same else ""
+    return "Nothing to change." if is_same else ""
 
 
 def read_jobs(user: User, ids: list[int]) -> list[Job]:

@@ -1,7 +1,7 @@
 // *Fill from run* in the forms of jobs and schedules: writes the input of any old run into the JSON of the form.
+import { SIGNED_OUT, isSignedOut } from "./signed_out.js";
 
 const NO_ANSWER = "No answer from the server. Try again.";
-const SIGNED_OUT = "You are signed out. Sign in again; what you typed is still here.";
 
 export class RunFill {
   /** `root` has the number and the buttons; `area` the JSON; `addSettings(body)` adds the job. `typed`: the fields that
@@ -29,10 +29,9 @@ export class RunFill {
     body.set("fill", source);
     this.addSettings(body);
     const response = await fetch(this.address, { method: "POST", body, signal: AbortSignal.timeout(15_000) }).catch(() => null);
-    const isSignedOut = Boolean(response?.url.includes("/sign-in/"));
-    if (isSignedOut) document.dispatchEvent(new Event("cronium:signed-out"));
-    const text = response?.ok && !isSignedOut ? await response.text().catch(() => null) : null;
-    if (text === null) this.said.textContent = isSignedOut ? SIGNED_OUT : NO_ANSWER;
+    const isOut = Boolean(response && isSignedOut(response));
+    const text = response?.ok && !isOut ? await response.text().catch(() => null) : null;
+    if (text === null) this.said.textContent = isOut ? SIGNED_OUT : NO_ANSWER;
     else this.#applyAnswer(new DOMParser().parseFromString(text, "text/html"));
   }
 

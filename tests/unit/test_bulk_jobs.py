@@ -125,7 +125,7 @@ def test_an_act_that_changes_nothing_is_not_asked_for(
     text = _post(people["editor"], jobs, act, tag=tag).content.decode()
     assert "<h1>Nothing to do</h1>" in text
     assert "3 of the chosen jobs are left out:" in text
-    assert ("It is disabled." if act == "run" else "It is so already.") in text
+    assert ("It is disabled." if act == "run" else "Nothing to change.") in text
     assert 'name="confirmed"' not in text
 
 
